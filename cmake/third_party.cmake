@@ -1,0 +1,12 @@
+# The third-party libraries that modules may name, and the headers each one owns.
+
+curfew_third_party(threads PACKAGE Threads TARGETS Threads::Threads)
+
+# Asio is compiled once, in src/io/asio.cpp, instead of in every file that includes it.
+curfew_third_party(asio PACKAGE Boost 1.81 CONFIG TARGETS Boost::headers
+                   HEADERS boost/asio boost/system
+                   DEFINITIONS BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_SEPARATE_COMPILATION)
+curfew_third_party(beast PACKAGE Boost 1.81 CONFIG TARGETS Boost::headers HEADERS boost/beast)
+curfew_third_party(boost_url PACKAGE Boost 1.81 CONFIG COMPONENTS url TARGETS Boost::url HEADERS boost/url)
+curfew_third_party(curl PACKAGE CURL TARGETS CURL::libcurl HEADERS curl)
+curfew_third_party(openssl PACKAGE OpenSSL TARGETS OpenSSL::SSL OpenSSL::Crypto HEADERS openssl)

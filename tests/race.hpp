@@ -1,0 +1,73 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <cstdlib>
+#include <iostream>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <thread>
+
+namespace curfew::testing {
+
+/// The seed of this run, printed with what it is for. CURFEW_SEED=<number> repeats a run.
+inline std::uint64_t announce_seed(std::string_view hunted) {
+  static const std::uint64_t seed = [] {
+    const char* given = std::getenv("CURFEW_SEED");
+    return given != nullptr ? std::stoull(given) : std::random_device{}();
+  }();
+  std::cout << "[   SEED   ] " << seed << ": " << hunted << std::endl;
+  return seed;
+}
+
+/// Passes a random, short time without giving up the processor: mostly very short, now and then longer.
+inline void dawdle(std::mt19937_64& random) {
+  for (auto left = random() % (std::uint64_t{1} << random() % 12); left != 0; --left) {
+    asm volatile("" ::: "memory");
+  }
+}
+
+/// Where two threads wait for each other, again and again. They spin, so that they go on at the same moment.
+class meeting {
+ public:
+  void meet() noexcept {
+    const std::uint64_t complete = (arrived_.fetch_add(1, std::memory_order_acq_rel) / 2 + 1) * 2;
+    for (unsigned spins = 0; arrived_.load(std::memory_order_acquire) < complete; ++spins) {
+      if (spins > 5000) std::this_thread::yield();
+    }
+  }
+
+ private:
+  std::atomic<std::uint64_t> arrived_{0};
+};
+
+/// Hunts one interleaving: makes a Round, lets two threads call its left() and right() at the same time, each
+/// after a random short delay, and then calls its check(); again and again.
+template <class Round>
+void hunt(std::string_view hunted, int rounds = 3000) {
+  const std::uint64_t seed = announce_seed(hunted);
+  std::optional<Round> round;
+  meeting both;
+  std::jthread other([&] {
+    std::mt19937_64 random(seed + 1);
+    for (int i = 0; i != rounds; ++i) {
+      both.meet();
+      dawdle(random);
+      round->right();
+      both.meet();
+    }
+  });
+  std::mt19937_64 random(seed);
+  for (int i = 0; i != rounds; ++i) {
+    round.emplace();
+    both.meet();
+    dawdle(random);
+    round->left();
+    both.meet();
+    round->check();
+  }
+}
+
+}  // namespace curfew::testing
