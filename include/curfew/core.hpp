@@ -1,0 +1,30 @@
+#pragma once
+
+/// The tree of contexts: cancellation, deadlines and request-scoped values.
+///
+/// A `context` tells work whether anybody still waits for it. It is handed down as the first
+/// parameter, `ctx`, through everything that works for one request. The one who asked derives it,
+///
+///     auto scope = curfew::with_timeout(curfew::background(), 5s);
+///     answer(scope, question);
+///
+/// and whoever works looks at it, or waits for it:
+///
+///     if (ctx.err()) return ctx.err();                    // between two steps
+///     curfew::on_done stop(ctx, [&] { socket.close(); });  // while something blocks
+///
+/// A context ends once: when its scope is canceled or destroyed, when its deadline passes, or when its
+/// parent ends. Everything derived from it ends with it, at once and for the same cause.
+///
+/// Memory order: what a thread did before `cancel()` happens before whatever another thread does after
+/// it has seen `err()` set, inside an `on_done` callback, or after `done().wait()`.
+
+#include <curfew/core/cancel_scope.hpp>
+#include <curfew/core/cause.hpp>
+#include <curfew/core/clock.hpp>
+#include <curfew/core/context.hpp>
+#include <curfew/core/done.hpp>
+#include <curfew/core/errc.hpp>
+#include <curfew/core/error.hpp>
+#include <curfew/core/key.hpp>
+#include <curfew/core/on_done.hpp>

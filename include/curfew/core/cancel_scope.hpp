@@ -1,0 +1,115 @@
+#pragma once
+
+#include <curfew/core/cause.hpp>
+#include <curfew/core/clock.hpp>
+#include <curfew/core/context.hpp>
+#include <curfew/core/done.hpp>
+#include <utility>
+
+namespace curfew {
+
+namespace detail {
+struct canceler_hub;
+struct scope_access;
+}  // namespace detail
+
+/// A copyable handle that can end one context: for somebody else's hand, such as a Cancel button.
+/// It keeps nothing alive; once the context has ended it does nothing.
+/// Thread safety: any thread; `cancel` as `cancel_scope::cancel`.
+class canceler {
+ public:
+  /// Cancels nothing.
+  canceler() noexcept = default;
+  canceler(const canceler& other) noexcept;
+  canceler(canceler&& other) noexcept : hub_(std::exchange(other.hub_, nullptr)) {}
+  canceler& operator=(canceler other) noexcept {
+    std::swap(hub_, other.hub_);
+    return *this;
+  }
+  ~canceler();
+
+  void cancel() const noexcept;
+  void cancel(cause why) const noexcept;
+
+ private:
+  friend class cancel_scope;
+  explicit canceler(detail::canceler_hub* adopted) noexcept : hub_(adopted) {}
+
+  detail::canceler_hub* hub_ = nullptr;
+};
+
+/// Owns a derived context: when the scope is destroyed, the context is canceled. So whatever was started
+/// under it stops when the block is left, however it is left.
+///
+/// Converts to `const context&` where it is a variable with a name. Move-only; a moved-from scope may
+/// only be destroyed or assigned to.
+/// Thread safety: `cancel` and the observers from any thread; moving and destroying as for any object.
+class [[nodiscard("a cancel_scope that is not kept cancels its context at once: name it")]] cancel_scope {
+ public:
+  cancel_scope(cancel_scope&& other) noexcept : node_(std::move(other.node_)) {}
+  /// Cancels what this scope owned before.
+  cancel_scope& operator=(cancel_scope&& other) noexcept {
+    cancel_scope taken(std::move(other));
+    std::swap(node_, taken.node_);
+    return *this;
+  }
+  ~cancel_scope();
+
+  /// The context that this scope owns.
+  [[nodiscard]] const context& ctx() const& noexcept { return node_; }
+  const context& ctx() const&& = delete;  // a temporary cancel_scope cancels at the end of the line: name it first
+  operator const context&() const& noexcept { return node_; }  // NOLINT(google-explicit-constructor)
+  operator const context&() const&& = delete;  // a temporary cancel_scope cancels at the end of the line: name it first
+
+  /// Ends the context, and all below it, with `errc::canceled`. The first end stays: further calls do
+  /// nothing. On return `err()` is set in all of them, unless another thread was first and is still at
+  /// it. Runs the callbacks registered with `on_done` in this thread; does not wait for work to stop.
+  void cancel() noexcept;
+  /// As above, and says why.
+  void cancel(cause why) noexcept;
+  /// A handle with which others can cancel. Throws: std::bad_alloc.
+  [[nodiscard]] curfew::canceler canceler() const;
+
+  [[nodiscard]] std::error_code err() const noexcept { return node_.err(); }
+  [[nodiscard]] curfew::cause cause() const noexcept { return node_.cause(); }
+  [[nodiscard]] std::optional<clock::time_point> deadline() const noexcept { return node_.deadline(); }
+  [[nodiscard]] std::optional<clock::duration> remaining() const noexcept { return node_.remaining(); }
+  [[nodiscard]] done_signal done() const noexcept { return node_.done(); }
+  [[nodiscard]] std::stop_token stop_token() const { return node_.stop_token(); }
+  template <class T>
+  [[nodiscard]] const T* value(const key<T>& key) const noexcept {
+    return node_.value(key);
+  }
+
+ private:
+  friend struct detail::scope_access;
+  explicit cancel_scope(context owned) noexcept : node_(std::move(owned)) {}
+
+  context node_;
+};
+
+/// Derives a child of `parent` that ends when its scope is canceled or destroyed, or with `parent`.
+/// Ends with:      errc::canceled, or what the parent ended with. The first stays.
+/// Throws:         std::bad_alloc.
+/// Thread safety:  any thread.     Cost: one allocation.
+/// Source:         Go 1.27 context.WithCancel, WithCancelCause.
+[[nodiscard]] cancel_scope with_cancel(const context& parent);
+
+/// Derives a child of `parent` that ends `timeout` from now at the latest.
+///
+/// \param parent   Copied; need not outlive the call.
+/// \param timeout  From the context's clock. Zero or less: already ended on return. Saturates.
+/// \param why      The cause if it is this deadline that ends the child; default: the err.
+/// \return the scope that owns the child; destroying it cancels the child.
+/// Ends with:      errc::deadline_exceeded at the deadline, errc::canceled on cancel(), else the parent's. The first stays.
+/// Throws:         std::bad_alloc; no timer is left behind. std::system_error if the timer thread,
+///                 which the first deadline of the process starts, cannot be started.
+/// Thread safety:  any thread.     Cost: one allocation, one timer.
+/// Source:         Go 1.27 context.WithTimeout, WithTimeoutCause.
+[[nodiscard]] cancel_scope with_timeout(const context& parent, clock::duration timeout, cause why = {});
+
+/// As `with_timeout`, with a point in time of the context's clock.
+/// Source: Go 1.27 context.WithDeadline, WithDeadlineCause.
+[[nodiscard]] cancel_scope with_deadline(const context& parent, clock::time_point deadline, cause why = {});
+
+}  // namespace curfew

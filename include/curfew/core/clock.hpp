@@ -1,0 +1,11 @@
+#pragma once
+
+#include <chrono>
+
+namespace curfew {
+
+/// The time that deadlines are measured in: monotonic, in nanoseconds. A context made from a
+/// `testing::manual_clock` has time points of this type too, which count from that clock's start.
+using clock = std::chrono::steady_clock;
+
+}  // namespace curfew

@@ -1,0 +1,16 @@
+#pragma once
+
+// The manual clock's half that lives in core; users take testing::manual_clock.
+
+#include <curfew/core/clock.hpp>
+#include <curfew/core/context.hpp>
+
+namespace curfew::detail {
+
+/// A root whose clock stands still at the epoch.
+[[nodiscard]] context make_manual_root();
+
+/// Moves the clock of a root made above; runs what falls due.
+void advance_manual_root(const context& root, clock::duration step) noexcept;
+
+}  // namespace curfew::detail

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <curfew/core/clock.hpp>
+#include <curfew/core/context.hpp>
+#include <system_error>
+#include <utility>
+
+namespace curfew {
+
+/// The end of a context as something to wait for. A cheap value; keeps its context alive.
+class done_signal {
+ public:
+  explicit done_signal(context ctx) noexcept : ctx_(std::move(ctx)) {}
+
+  /// Blocks until the context ends; returns its err. Never returns for one that cannot end.
+  std::error_code wait() const noexcept;
+
+  /// Blocks until the context ends or `timeout` has passed on its clock; returns its err, none if it
+  /// still lives. Throws: as with_timeout.
+  std::error_code wait_for(clock::duration timeout) const;
+
+  /// As `wait_for`, until a point in time of the context's clock.
+  std::error_code wait_until(clock::time_point deadline) const;
+
+  /// The context whose end this is.
+  [[nodiscard]] const context& ctx() const noexcept { return ctx_; }
+
+ private:
+  context ctx_;
+};
+
+inline done_signal context::done() const noexcept { return done_signal(*this); }
+
+}  // namespace curfew

@@ -1,0 +1,88 @@
+#pragma once
+
+#include <atomic>
+#include <cstdint>
+#include <curfew/core/context.hpp>
+#include <functional>
+#include <thread>
+#include <type_traits>
+#include <utility>
+
+namespace curfew {
+
+namespace detail {
+
+/// A callback in the list of the node whose end it waits for. The states and who moves them between
+/// which are drawn in src/core/callback.cpp.
+class callback {
+ public:
+  callback(const callback&) = delete;
+  callback& operator=(const callback&) = delete;
+
+ protected:
+  using invoke_fn = void (*)(callback*) noexcept;
+
+  callback(context ctx, invoke_fn invoke) noexcept : ctx_(std::move(ctx)), invoke_(invoke) {}
+  ~callback() = default;
+
+  /// Puts it in the list, or runs it now if the context has ended.
+  void enlist() noexcept;
+  /// After this it neither runs nor will run. Waits while another thread is running it.
+  /// \param destroying  Called from inside the callback: the runner must not touch it again.
+  /// \return whether it was this call that prevented the run.
+  bool delist(bool destroying) noexcept;
+
+ private:
+  friend struct callback_list;
+
+  context ctx_;
+  invoke_fn invoke_;
+  callback* next_ = nullptr;  // next_, prev_: guarded by the node's lock
+  callback* prev_ = nullptr;
+  std::atomic<std::uint8_t> state_{0};
+  std::thread::id runner_{};        // written before state_ says "running"
+  bool* destroyed_ = nullptr;       // of the runner's frame: set when the callback destroys itself
+};
+
+}  // namespace detail
+
+/// Runs `f` once when `ctx` ends; at once, in this constructor, if it already has.
+///
+/// `f` runs in the thread that ends the context (the canceling one, or the timer's), so it has to be
+/// short and must not block; it must not throw (std::terminate). When it runs, every context below the
+/// one that ended has its err set. Callbacks of one context run in the order of their registration.
+///
+/// The destructor removes `f`: after it has returned `f` neither runs nor will run. If another thread is
+/// running `f` it waits for that; called from inside `f` it does not wait. So: do not destroy it while
+/// holding a lock that `f` takes.
+///
+/// Thread safety: construct and destroy from any thread.     Cost: no allocation.
+/// Source: std::stop_callback; Go 1.27 context.AfterFunc (which starts a goroutine instead).
+template <class F>
+class [[nodiscard("an on_done that is not kept removes its callback at once: name it")]] on_done
+    : private detail::callback {
+ public:
+  template <class G>
+    requires std::is_constructible_v<F, G>
+  on_done(const context& ctx, G&& f) noexcept(std::is_nothrow_constructible_v<F, G>)
+      : callback(ctx,
+                 [](callback* self) noexcept { std::invoke(static_cast<on_done*>(self)->f_); }),
+        f_(std::forward<G>(f)) {
+    enlist();
+  }
+  on_done(const on_done&) = delete;  // an on_done stays where it was made: the context points to it
+  on_done& operator=(const on_done&) = delete;
+  ~on_done() { delist(true); }
+
+  /// Removes the callback early. After it has returned `f` neither runs nor will run.
+  /// \return whether it was this call that prevented the run.
+  bool stop() noexcept { return delist(false); }
+
+ private:
+  F f_;
+};
+
+template <class F>
+on_done(const context&, F) -> on_done<F>;
+
+}  // namespace curfew

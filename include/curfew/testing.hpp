@@ -1,0 +1,5 @@
+#pragma once
+
+/// What tests of code that takes a context need.
+
+#include <curfew/testing/manual_clock.hpp>

@@ -1,0 +1,37 @@
+#pragma once
+
+#include <curfew/core/clock.hpp>
+#include <curfew/core/context.hpp>
+
+namespace curfew::testing {
+
+/// A clock that stands still until it is moved, for tests without sleeps:
+///
+///     manual_clock clock;
+///     auto scope = curfew::with_timeout(clock.background(), 5s);
+///     clock.advance(5s);   // scope.err() is now errc::deadline_exceeded
+///
+/// It starts at the epoch of `curfew::clock`. Contexts made from it may outlive it: their deadlines
+/// never come then.
+/// Thread safety: any thread; concurrent calls of `advance` take turns.
+class manual_clock {
+ public:
+  manual_clock();
+  manual_clock(const manual_clock&) = delete;
+  manual_clock& operator=(const manual_clock&) = delete;
+  ~manual_clock();
+
+  /// The root of the contexts that live on this clock. Never ends.
+  [[nodiscard]] const context& background() const noexcept { return root_; }
+
+  [[nodiscard]] clock::time_point now() const noexcept { return root_.now(); }
+
+  /// Moves the time on by `step` and ends, in this thread and in the order of their deadlines, what
+  /// falls due; each sees the time of its own deadline. A negative step does nothing.
+  void advance(clock::duration step) noexcept;
+
+ private:
+  context root_;
+};
+
+}  // namespace curfew::testing

@@ -1,0 +1,44 @@
+#include <curfew/core/cancel_scope.hpp>
+#include <memory>
+
+#include "core/byte_lock.hpp"
+#include "core/tree.hpp"
+
+namespace curfew {
+
+canceler cancel_scope::canceler() const {
+  auto* n = static_cast<detail::ender_node*>(detail::tree::of(node_));
+  auto extras = std::make_unique<detail::node_extras>();
+  auto hub = std::make_unique<detail::canceler_hub>();
+  const detail::byte_lock guard(n->lock);
+  if (!n->can_end() || n->ended.load(std::memory_order_relaxed) != detail::live) return {};
+  if (n->extras == nullptr) n->extras = extras.release();
+  if (n->extras->hub == nullptr) {
+    n->extras->hub = hub.release();
+    n->extras->hub->target = n;
+  }
+  n->extras->hub->refs.fetch_add(1, std::memory_order_relaxed);
+  return curfew::canceler(n->extras->hub);
+}
+
+canceler::canceler(const canceler& other) noexcept : hub_(other.hub_) {
+  if (hub_ != nullptr) hub_->refs.fetch_add(1, std::memory_order_relaxed);
+}
+
+canceler::~canceler() { detail::release(hub_); }
+
+void canceler::cancel() const noexcept { cancel(cause()); }
+
+void canceler::cancel(cause why) const noexcept {
+  if (hub_ == nullptr) return;
+  detail::ender_node* n = nullptr;
+  {
+    const detail::byte_lock guard(hub_->lock);
+    n = hub_->target;
+    if (n == nullptr) return;
+    detail::retain(n);  // alive: who ends it clears `target` before giving back its reference
+  }
+  detail::release(n, 1 + detail::end(n, detail::canceled, detail::tree::take(why)));
+}
+
+}  // namespace curfew

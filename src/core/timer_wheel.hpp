@@ -1,0 +1,146 @@
+#pragma once
+
+#include <array>
+#include <cstdint>
+#include <limits>
+#include <utility>
+
+#include "core/tree.hpp"
+
+namespace curfew::detail {
+
+/// Pending deadlines, by tick: a hierarchical timing wheel (Varghese and Lauck, 1987). Insert and remove
+/// are O(1) and allocate nothing; a timer is moved at most once per level before it is due. The levels
+/// cover every tick of 64 bits, so there is no overflow list.
+///
+/// Level l has 64 slots of 64^l ticks each. A timer is at the level of the highest base-64 digit in which
+/// its tick differs from the present one, in the slot of that digit. Hence all timers of a lower
+/// level are due before all those of a higher one, and within a level the slots are in order.
+///
+/// Not synchronized: the clock's lock guards it.
+class timer_wheel {
+ public:
+  static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
+
+  [[nodiscard]] std::uint64_t present() const noexcept { return present_; }
+
+  /// Inserts `n`, due at n->tick.
+  void insert(deadline_node* n) noexcept {
+    if (n->tick <= present_) {
+      link(due_, n);
+      return;
+    }
+    const place at = place_of(n->tick);
+    link(levels_[at.level].slots[at.slot], n);
+    levels_[at.level].occupied |= std::uint64_t{1} << at.slot;
+  }
+
+  /// Removes `n`, which is in the wheel.
+  void remove(deadline_node* n) noexcept {
+    deadline_node** head = &due_;
+    place at{};
+    const bool waits = n->tick > present_;
+    if (waits) {
+      at = place_of(n->tick);
+      head = &levels_[at.level].slots[at.slot];
+    }
+    if (n->timer_next == n) {
+      *head = nullptr;
+      if (waits) levels_[at.level].occupied &= ~(std::uint64_t{1} << at.slot);
+    } else {
+      if (*head == n) *head = n->timer_next;
+      n->timer_next->timer_prev = n->timer_prev;
+      n->timer_prev->timer_next = n->timer_next;
+    }
+    n->timer_next = n->timer_prev = nullptr;
+  }
+
+  /// The next tick at which there is something to do; `never` if the wheel is empty. Timers of higher levels
+  /// count from the start of their slot, when they move down.
+  [[nodiscard]] std::uint64_t next() const noexcept {
+    if (due_ != nullptr) return present_;
+    for (unsigned l = 0; l < level_count; ++l) {
+      if (levels_[l].occupied != 0) return slot_start(l, lowest(levels_[l].occupied));
+    }
+    return never;
+  }
+
+  /// Moves the present on, at most to `to`, as far as the next timer that is due.
+  /// \return that timer, removed; null once there is none up to `to`.
+  deadline_node* pop(std::uint64_t to) noexcept {
+    for (;;) {
+      if (deadline_node* n = due_; n != nullptr) {
+        remove(n);
+        return n;
+      }
+      const std::uint64_t at = next();
+      if (at > to || at == never) {  // `never`: the last tick that there is stays ahead
+        if (present_ < to) present_ = to;
+        return nullptr;
+      }
+      open_slot(at);
+    }
+  }
+
+ private:
+  static constexpr unsigned digit_bits = 6;
+  static constexpr unsigned level_count = 11;  // 11 * 6 >= 64
+
+  struct place {
+    unsigned level;
+    unsigned slot;
+  };
+
+  struct level {
+    std::uint64_t occupied = 0;  // a bit for each slot that is not empty
+    std::array<deadline_node*, 64> slots{};
+  };
+
+  static unsigned lowest(std::uint64_t bits) noexcept { return static_cast<unsigned>(__builtin_ctzll(bits)); }
+
+  [[nodiscard]] place place_of(std::uint64_t tick) const noexcept {
+    const unsigned highest_bit = 63U - static_cast<unsigned>(__builtin_clzll(tick ^ present_));
+    const unsigned l = highest_bit / digit_bits;
+    return {l, static_cast<unsigned>(tick >> (l * digit_bits)) & 63U};
+  }
+
+  [[nodiscard]] std::uint64_t slot_start(unsigned l, unsigned slot) const noexcept {
+    const unsigned shift = l * digit_bits;
+    const unsigned above = shift + digit_bits;
+    const std::uint64_t kept = above >= 64 ? 0 : (present_ >> above) << above;
+    return kept | (std::uint64_t{slot} << shift);
+  }
+
+  static void link(deadline_node*& head, deadline_node* n) noexcept {
+    if (head == nullptr) {
+      head = n->timer_next = n->timer_prev = n;
+    } else {
+      n->timer_next = head;
+      n->timer_prev = head->timer_prev;
+      head->timer_prev->timer_next = n;
+      head->timer_prev = n;
+    }
+  }
+
+  /// Makes `at`, the value of next(), the present; its timers become due or move to lower levels.
+  void open_slot(std::uint64_t at) noexcept {
+    level* l = levels_.data();
+    while (l->occupied == 0) ++l;
+    const unsigned slot = lowest(l->occupied);
+    deadline_node* n = std::exchange(l->slots[slot], nullptr);
+    l->occupied &= l->occupied - 1;
+    present_ = at;
+    n->timer_prev->timer_next = nullptr;
+    while (n != nullptr) {
+      deadline_node* following = n->timer_next;
+      insert(n);
+      n = following;
+    }
+  }
+
+  std::uint64_t present_ = 0;
+  deadline_node* due_ = nullptr;
+  std::array<level, level_count> levels_{};
+};
+
+}  // namespace curfew::detail

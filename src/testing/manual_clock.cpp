@@ -1,0 +1,12 @@
+#include <curfew/core/detail/manual_time.hpp>
+#include <curfew/testing/manual_clock.hpp>
+
+namespace curfew::testing {
+
+manual_clock::manual_clock() : root_(detail::make_manual_root()) {}
+
+manual_clock::~manual_clock() = default;
+
+void manual_clock::advance(clock::duration step) noexcept { detail::advance_manual_root(root_, step); }
+
+}  // namespace curfew::testing
