@@ -1,0 +1,9 @@
+#pragma once
+
+/// Contexts in Boost.Asio: any operation obeys one, work goes to threads and comes back, main ends with a signal.
+
+#include <curfew/io/completion.hpp>
+#include <curfew/io/offload.hpp>
+#include <curfew/io/run.hpp>
+#include <curfew/io/wait.hpp>
+#include <curfew/io/with.hpp>

@@ -1,0 +1,155 @@
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/use_future.hpp>
+#include <chrono>
+#include <curfew/core.hpp>
+#include <curfew/io.hpp>
+#include <latch>
+#include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+
+TEST(Offload, RunsTheWorkInAnotherThreadAndResumesInItsOwn) {
+  asio::io_context io;
+  auto work = [&](curfew::context ctx) -> asio::awaitable<bool> {
+    const auto here = std::this_thread::get_id();
+    auto where = [](const curfew::context&) { return std::this_thread::get_id(); };
+    const auto there = co_await curfew::offload(ctx, where);
+    co_return there.has_value() && *there != here && std::this_thread::get_id() == here;
+  };
+  auto outcome = asio::co_spawn(io, work(curfew::background()), asio::use_future);
+  io.run();
+  EXPECT_TRUE(outcome.get());
+}
+
+TEST(Offload, HandsTheContextToTheWork) {
+  asio::io_context io;
+  auto scope = curfew::with_cancel(curfew::background());
+  std::latch started(1);
+  auto work = [&](curfew::context ctx) -> asio::awaitable<curfew::result<std::string>> {
+    auto wait = [&](const curfew::context& own) {
+      started.count_down();
+      return own.done().wait().message();
+    };
+    co_return co_await curfew::offload(ctx, wait);
+  };
+  auto outcome = asio::co_spawn(io, work(scope), asio::use_future);
+  std::thread other([&] {
+    started.wait();
+    scope.cancel();
+  });
+  io.run();
+  other.join();
+  const auto got = outcome.get();
+  ASSERT_TRUE(got) << "what started work returns is delivered: " << got.error();
+  EXPECT_EQ(*got, "canceled");
+}
+
+TEST(Offload, CarriesAnExceptionToTheOneWhoAwaits) {
+  asio::io_context io;
+  auto work = [](curfew::context ctx) -> asio::awaitable<curfew::result<>> {
+    auto fail = [](const curfew::context&) { throw std::runtime_error("disk on fire"); };
+    co_return co_await curfew::offload(ctx, fail);
+  };
+  auto outcome = asio::co_spawn(io, work(curfew::background()), asio::use_future);
+  io.run();
+  EXPECT_THROW(outcome.get(), std::runtime_error);
+}
+
+TEST(Offload, GivesUpItsPlaceInTheQueueWhenTheContextEnds) {
+  curfew::thread_pool pool(1);
+  asio::io_context io;
+  auto blocker = curfew::with_cancel(curfew::background());
+  auto scope = curfew::with_cancel(curfew::background());
+  std::latch started(1);
+  std::atomic<bool> ran = false;
+  auto block = [&](curfew::context ctx) -> asio::awaitable<curfew::result<>> {
+    auto wait = [&](const curfew::context& own) {
+      started.count_down();
+      own.done().wait();
+    };
+    co_return co_await curfew::offload(pool, ctx, wait);
+  };
+  auto queue = [&](curfew::context ctx) -> asio::awaitable<curfew::result<>> {
+    auto never = [&](const curfew::context&) { ran = true; };
+    auto got = co_await curfew::offload(pool, ctx, never);
+    blocker.cancel();  // only now: the one in the queue was told while the thread was busy
+    co_return got;
+  };
+  auto first = asio::co_spawn(io, block(blocker), asio::use_future);
+  io.poll();
+  started.wait();
+  auto second = asio::co_spawn(io, queue(scope), asio::use_future);
+  io.poll();
+  scope.cancel("nobody waits");
+  io.run();
+  EXPECT_TRUE(first.get());
+  const auto got = second.get();
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error().message(), "waiting for a thread: canceled (cause: nobody waits)");
+  EXPECT_FALSE(ran);
+}
+
+TEST(Offload, DoesNotRunWorkUnderAContextThatHasEnded) {
+  asio::io_context io;
+  auto scope = curfew::with_cancel(curfew::background());
+  scope.cancel();
+  std::atomic<bool> ran = false;
+  auto work = [&](curfew::context ctx) -> asio::awaitable<curfew::result<>> {
+    auto never = [&](const curfew::context&) { ran = true; };
+    co_return co_await curfew::offload(ctx, never);
+  };
+  auto outcome = asio::co_spawn(io, work(scope), asio::use_future);
+  io.run();
+  EXPECT_FALSE(outcome.get());
+  EXPECT_FALSE(ran);
+}
+
+TEST(Offload, RunsAtMostAsManyAsThePoolHasThreads) {
+  curfew::thread_pool pool(3);
+  asio::io_context io;
+  std::atomic<int> running = 0;
+  std::atomic<int> most = 0;
+  auto work = [&](curfew::context ctx) -> asio::awaitable<void> {
+    auto count = [&](const curfew::context&) {
+      const int now = ++running;
+      int seen = most;
+      while (seen < now && !most.compare_exchange_weak(seen, now)) {
+      }
+      std::this_thread::yield();
+      --running;
+    };
+    auto done = co_await curfew::offload(pool, ctx, count);
+    EXPECT_TRUE(done);
+  };
+  std::vector<std::future<void>> all;
+  for (int i = 0; i < 200; ++i) all.push_back(asio::co_spawn(io, work(curfew::background()), asio::use_future));
+  io.run();
+  for (auto& one : all) one.get();
+  EXPECT_LE(most, 3);
+  EXPECT_GE(most, 1);
+}
+
+TEST(Offload, KeepsAValueThatCanOnlyBeMoved) {
+  asio::io_context io;
+  auto work = [](curfew::context ctx) -> asio::awaitable<int> {
+    auto make = [n = std::make_unique<int>(7)](const curfew::context&) mutable { return std::move(n); };
+    auto got = co_await curfew::offload(ctx, std::move(make));
+    co_return **got;
+  };
+  auto outcome = asio::co_spawn(io, work(curfew::background()), asio::use_future);
+  io.run();
+  EXPECT_EQ(outcome.get(), 7);
+}
+
+}  // namespace
