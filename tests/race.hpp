@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
 #include <cstdlib>
 #include <iostream>
@@ -43,24 +44,37 @@ class meeting {
   std::atomic<std::uint64_t> arrived_{0};
 };
 
+/// Says whether to go on, for as long as it was given.
+class time_box {
+ public:
+  explicit time_box(std::chrono::milliseconds length) : end_(std::chrono::steady_clock::now() + length) {}
+  [[nodiscard]] bool open() const { return std::chrono::steady_clock::now() < end_; }
+
+ private:
+  std::chrono::steady_clock::time_point end_;
+};
+
 /// Hunts one interleaving: makes a Round, lets two threads call its left() and right() at the same time, each
-/// after a random short delay, and then calls its check(); again and again.
+/// after a random short delay, and then calls its check(); again and again, for a fraction of a second.
 template <class Round>
-void hunt(std::string_view hunted, int rounds = 3000) {
+void hunt(std::string_view hunted) {
   const std::uint64_t seed = announce_seed(hunted);
-  std::optional<Round> round;
+  constexpr int most_rounds = 20'000;
+  const time_box box(std::chrono::milliseconds(500));
+  std::optional<Round> round;  // empty: no further round
   meeting both;
   std::jthread other([&] {
     std::mt19937_64 random(seed + 1);
-    for (int i = 0; i != rounds; ++i) {
+    for (;;) {
       both.meet();
+      if (!round) return;
       dawdle(random);
       round->right();
       both.meet();
     }
   });
   std::mt19937_64 random(seed);
-  for (int i = 0; i != rounds; ++i) {
+  for (int i = 0; i != most_rounds && box.open(); ++i) {
     round.emplace();
     both.meet();
     dawdle(random);
@@ -68,6 +82,8 @@ void hunt(std::string_view hunted, int rounds = 3000) {
     both.meet();
     round->check();
   }
+  round.reset();
+  both.meet();
 }
 
 }  // namespace curfew::testing

@@ -102,10 +102,10 @@ void callback::enlist() noexcept {
 
 bool callback::delist(bool destroying) noexcept {
   ender_node* n = ender_of(ctx_);
+  if (!n->can_end()) return state_.exchange(over, std::memory_order_relaxed) == idle;  // it was never in a list
   {
     const byte_lock guard(n->lock);
     switch (state_.load(std::memory_order_acquire)) {  // acquire: pairs with the runner's exchange to `over`
-      case idle: state_.store(over, std::memory_order_relaxed); return true;
       case listed:
         callback_list::unlink(n, this);
         state_.store(over, std::memory_order_relaxed);

@@ -1,3 +1,5 @@
+#include <pthread.h>
+#include <signal.h>
 #include <sys/prctl.h>
 
 #include <atomic>
@@ -56,6 +58,7 @@ void expire(deadline_node* n) noexcept { release(n, 1 + end(n, deadline_exceeded
 
 /// The system's monotonic clock, with one thread that sleeps until the next deadline. The thread starts
 /// with the first deadline of the process and is joined at its exit; deadlines do not come after that.
+/// It does not survive a fork: in the child it starts again with the first deadline that is made there.
 class system_source final : public clock_source {
  public:
   [[nodiscard]] nanoseconds now() const noexcept override {
@@ -66,9 +69,14 @@ class system_source final : public clock_source {
     if (started_.load(std::memory_order_acquire)) return;  // pairs with the store below
     const std::lock_guard guard(timers_.mutex());
     if (started_.load(std::memory_order_relaxed)) return;
-    timers_.wheel().pop(tick_before(now()));  // an empty wheel: brings it to the present
+    if (timers_.wheel().next() == timer_wheel::never) timers_.wheel().pop(tick_before(now()));  // brings it to the present
     thread_ = std::thread([this] { run(); });
-    std::atexit([] { static_cast<system_source&>(system_clock_source()).stop(); });
+    if (!registered_) {
+      std::atexit([] { self().stop(); });
+      pthread_atfork([] { self().timers_.mutex().lock(); }, [] { self().timers_.mutex().unlock(); },
+                     [] { self().forget_thread(); });
+      registered_ = true;
+    }
     started_.store(true, std::memory_order_release);
   }
 
@@ -96,6 +104,9 @@ class system_source final : public clock_source {
   }
 
   void run() noexcept {
+    sigset_t all;
+    sigfillset(&all);
+    pthread_sigmask(SIG_SETMASK, &all, nullptr);  // signals are for the program's own threads
     prctl(PR_SET_NAME, "curfew timers");
     prctl(PR_SET_TIMERSLACK, 1UL);  // else the kernel may wake us 50 µs late, to save power
     std::unique_lock lock(timers_.mutex());
@@ -116,7 +127,10 @@ class system_source final : public clock_source {
     }
   }
 
+  static system_source& self() noexcept { return static_cast<system_source&>(system_clock_source()); }
+
   void stop() noexcept {
+    if (!started_.load(std::memory_order_acquire)) return;  // a forked child that has made no deadline
     {
       const std::lock_guard guard(timers_.mutex());
       stopping_ = true;
@@ -129,10 +143,20 @@ class system_source final : public clock_source {
     }
   }
 
+  /// In a forked child, with the lock held since before the fork: makes anew what stands for the thread and its sleep.
+  void forget_thread() noexcept {
+    new (&thread_) std::thread;
+    new (&changed_) std::condition_variable;
+    wake_at_ = 0;
+    started_.store(false, std::memory_order_relaxed);
+    timers_.mutex().unlock();
+  }
+
   timer_set timers_;
   std::condition_variable changed_;
   std::uint64_t wake_at_ = 0;  // guarded by the timers' lock: when the thread will wake by itself
   bool stopping_ = false;      // guarded by the timers' lock
+  bool registered_ = false;    // guarded by the timers' lock
   std::thread thread_;         // guarded by the timers' lock until it has started
   std::atomic<bool> started_{false};
 };

@@ -336,17 +336,20 @@ clock::time_point context::now() const noexcept { return detail::as_time_point(e
 std::stop_token context::stop_token() const {
   ender_node* n = ender_of(*this);
   if (!n->can_end()) return {};
-  std::stop_source made;
+  std::stop_source source;
   auto spare = std::make_unique<detail::node_extras>();
   {
     const detail::byte_lock guard(n->lock);
     if (n->extras == nullptr) n->extras = spare.release();
-    if (n->extras->stop.stop_possible()) return n->extras->stop.get_token();
-    n->extras->stop = made;
-    if (n->ended.load(std::memory_order_relaxed) == detail::live) return made.get_token();
+    if (n->extras->stop.stop_possible()) {
+      source = n->extras->stop;
+    } else {
+      n->extras->stop = source;
+    }
+    if (n->ended.load(std::memory_order_relaxed) == detail::live) return source.get_token();
   }
-  made.request_stop();
-  return made.get_token();
+  source.request_stop();  // whoever ended it may not have come to that yet, or not have seen the source
+  return source.get_token();
 }
 
 context without_cancel(const context& ctx) {

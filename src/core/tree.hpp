@@ -15,7 +15,8 @@
 //     node that is destroyed is in no list and has no timer.
 //  5. `why` of an ended node points to the record of the place where the end began, which is the node
 //     itself (owns_why) or an ancestor, which its `parent` chain keeps alive.
-//  6. When the callbacks of an end run, every node below the one that ended has its `ended` set.
+//  6. When the callbacks of an end run, every node below the one that ended has its `ended` set, but for parts that
+//     another thread ended first and is still at.
 //
 // Locks. Each node has one (a byte_lock), each clock has one for its timers, each canceler_hub has one.
 // No thread holds two of them, and none holds one while it calls a destructor

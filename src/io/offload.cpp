@@ -37,7 +37,7 @@ struct entry {
 }  // namespace
 
 struct thread_pool::impl : std::enable_shared_from_this<thread_pool::impl> {
-  explicit impl(unsigned limit) : max_threads(limit > 0 ? limit : 1) {}
+  explicit impl(unsigned limit) : max_threads_(limit > 0 ? limit : 1) {}
 
   void enqueue(const context& ctx, detail::offload_job job);
   bool withdraw(entry& e) noexcept;
@@ -47,14 +47,14 @@ struct thread_pool::impl : std::enable_shared_from_this<thread_pool::impl> {
   void start_thread();
   void work() noexcept;
 
-  std::mutex mutex;
-  std::condition_variable wake;                  // there is a job, or `closing`
-  std::condition_variable all_left;              // threads == 0
-  std::list<std::shared_ptr<entry>> queue;       // guarded by mutex, as all below
-  std::size_t idle = 0;
-  unsigned threads = 0;
-  bool closing = false;
-  const unsigned max_threads;
+  std::mutex mutex_;
+  std::condition_variable wake_;                  // there is a job, or `closing_`
+  std::condition_variable all_left_;              // threads_ == 0
+  std::list<std::shared_ptr<entry>> queue_;       // guarded by mutex_, as all below
+  std::size_t idle_ = 0;
+  unsigned threads_ = 0;
+  bool closing_ = false;
+  const unsigned max_threads_;
 };
 
 namespace {
@@ -72,19 +72,19 @@ void thread_pool::impl::enqueue(const context& ctx, detail::offload_job job) {
   e->job = std::move(job);
   e->ending.emplace(ctx, entry::leave{weak_from_this(), e});
   {
-    const std::lock_guard guard(mutex);
+    const std::lock_guard guard(mutex_);
     if (e->where == entry::place::gone) return;
-    e->self = queue.insert(queue.end(), e);
+    e->self = queue_.insert(queue_.end(), e);
     e->where = entry::place::queued;
-    if (idle < queue.size() && threads < max_threads) start_thread();
+    if (idle_ < queue_.size() && threads_ < max_threads_) start_thread();
   }
-  wake.notify_one();
+  wake_.notify_one();
 }
 
 bool thread_pool::impl::withdraw(entry& e) noexcept {
-  const std::lock_guard guard(mutex);
+  const std::lock_guard guard(mutex_);
   if (e.where == entry::place::taken || e.where == entry::place::gone) return false;
-  if (e.where == entry::place::queued) queue.erase(e.self);
+  if (e.where == entry::place::queued) queue_.erase(e.self);
   e.where = entry::place::gone;
   return true;
 }
@@ -92,21 +92,21 @@ bool thread_pool::impl::withdraw(entry& e) noexcept {
 void thread_pool::impl::start_thread() {
   try {
     std::thread([self = shared_from_this()] { self->work(); }).detach();
-    ++threads;
+    ++threads_;
   } catch (const std::system_error&) {
-    if (threads == 0) std::terminate();  // nobody would ever run the job
+    if (threads_ == 0) std::terminate();  // nobody would ever run the job
   }
 }
 
 void thread_pool::impl::work() noexcept {
-  std::unique_lock lock(mutex);
+  std::unique_lock lock(mutex_);
   for (;;) {
-    ++idle;
-    const bool called = wake.wait_for(lock, idle_time, [this] { return !queue.empty() || closing; });
-    --idle;
-    if (queue.empty() && (closing || !called)) break;
-    std::shared_ptr<entry> e = std::move(queue.front());
-    queue.pop_front();
+    ++idle_;
+    const bool called = wake_.wait_for(lock, idle_time, [this] { return !queue_.empty() || closing_; });
+    --idle_;
+    if (queue_.empty() && (closing_ || !called)) break;
+    std::shared_ptr<entry> e = std::move(queue_.front());
+    queue_.pop_front();
     e->where = entry::place::taken;
     lock.unlock();
     e->ending.reset();  // may wait for the callback, which takes the mutex
@@ -114,14 +114,14 @@ void thread_pool::impl::work() noexcept {
     e.reset();
     lock.lock();
   }
-  if (--threads == 0) all_left.notify_all();
+  if (--threads_ == 0) all_left_.notify_all();
 }
 
 void thread_pool::impl::close() noexcept {
-  std::unique_lock lock(mutex);
-  closing = true;
-  wake.notify_all();
-  all_left.wait(lock, [this] { return threads == 0; });
+  std::unique_lock lock(mutex_);
+  closing_ = true;
+  wake_.notify_all();
+  all_left_.wait(lock, [this] { return threads_ == 0; });
 }
 
 thread_pool::thread_pool(unsigned max_threads) : impl_(std::make_shared<impl>(max_threads)) {}

@@ -1,14 +1,17 @@
 // Replays what Go's context package did, step by step, and compares everything that was recorded of it.
 // go-context.jsonl holds one script a line; README.md beside it says what the fields mean.
 
+#include <algorithm>
 #include <boost/json.hpp>
 #include <chrono>
+#include <cstddef>
+#include <cstdint>
 #include <curfew/core.hpp>
 #include <curfew/testing/manual_clock.hpp>
+#include <exception>
 #include <fstream>
 #include <functional>
 #include <gtest/gtest.h>
-#include <list>
 #include <map>
 #include <stdexcept>
 #include <string>

@@ -1,4 +1,6 @@
 #include <curfew/core/clock.hpp>
+#include <sys/wait.h>
+#include <unistd.h>
 
 #include "core/tree.hpp"
 
@@ -106,6 +108,24 @@ TEST(SystemClock, CanBeUsedByACallbackOfItsOwnThread) {
   });
   done.wait();
   EXPECT_EQ(second->err(), errc::deadline_exceeded);
+}
+
+TEST(SystemClock, GoesOnInAForkedChild) {
+#if defined(__has_feature)
+#if __has_feature(thread_sanitizer)
+  GTEST_SKIP() << "ThreadSanitizer does not let a forked child start threads";
+#endif
+#endif
+  const auto inherited = with_timeout(background(), 20ms);  // starts the thread, which the child does not have
+  const pid_t child = ::fork();
+  if (child == 0) {
+    const auto own = with_timeout(background(), 1ms);
+    const bool both = own.done().wait() == errc::deadline_exceeded && inherited.done().wait() == errc::deadline_exceeded;
+    std::exit(both ? 42 : 1);  // runs what was registered to run at exit, and does not hang there
+  }
+  int status = 0;
+  ASSERT_EQ(::waitpid(child, &status, 0), child);
+  EXPECT_TRUE(WIFEXITED(status) && WEXITSTATUS(status) == 42) << status;
 }
 
 TEST(SystemClockDeathTest, LetsACallbackOfItsThreadExitTheProgram) {

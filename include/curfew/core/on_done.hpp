@@ -50,7 +50,7 @@ class callback {
 ///
 /// `f` runs in the thread that ends the context (the canceling one, or the timer's), so it has to be
 /// short and must not block; it must not throw (std::terminate). When it runs, every context below the
-/// one that ended has its err set. Callbacks of one context run in the order of their registration.
+/// one that ended has its err set, but for those that another thread is ending by itself at that moment. Callbacks of one context run in the order of their registration.
 ///
 /// The destructor removes `f`: after it has returned `f` neither runs nor will run. If another thread is
 /// running `f` it waits for that; called from inside `f` it does not wait. So: do not destroy it while

@@ -1,0 +1,53 @@
+#pragma once
+
+#include <algorithm>
+#include <mutex>
+#include <vector>
+
+#include "base/wakeup.hpp"
+
+namespace curfew_dashboard {
+
+/// Tells any number of coroutines that something has changed.
+///
+/// Invariant: `listeners_` holds the subscriptions that live. A listener is rung under `mutex_` (which only
+/// posts), so once a subscription's destructor has returned nobody touches it. Thread safety: any thread. The
+/// hub outlives its subscriptions.
+class change_hub {
+ public:
+  /// Is told of changes from its construction to its destruction.
+  class subscription {
+   public:
+    /// \param executor  Of the coroutine that waits.
+    subscription(change_hub& hub, asio::any_io_executor executor) : hub_(hub), wake_(std::move(executor)) {
+      const std::lock_guard guard(hub_.mutex_);
+      hub_.listeners_.push_back(&wake_);
+    }
+    subscription(const subscription&) = delete;
+    subscription& operator=(const subscription&) = delete;
+    ~subscription() {
+      const std::lock_guard guard(hub_.mutex_);
+      std::erase(hub_.listeners_, &wake_);
+    }
+
+    /// Completes when:  something changed since the last call; or ctx ends, with its error.
+    asio::awaitable<curfew::result<>> async_wait(curfew::context ctx) {
+      return wake_.async_wait(std::move(ctx));
+    }
+
+   private:
+    change_hub& hub_;
+    wakeup wake_;
+  };
+
+  void notify() {
+    const std::lock_guard guard(mutex_);
+    for (wakeup* listener : listeners_) listener->notify();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::vector<wakeup*> listeners_;  // guarded by mutex_
+};
+
+}  // namespace curfew_dashboard

@@ -1,0 +1,238 @@
+#include "front/front.hpp"
+
+#include <algorithm>
+#include <boost/json/array.hpp>
+#include <boost/json/serialize.hpp>
+#include <charconv>
+#include <chrono>
+#include <curfew/core/cancel_scope.hpp>
+#include <optional>
+#include <string_view>
+#include <utility>
+
+#include "base/gather.hpp"
+#include "base/json_body.hpp"
+#include "base/live_events.hpp"
+#include "base/text.hpp"
+#include "front/page.hpp"
+#include "front/panel_stream.hpp"
+#include "front/service_call.hpp"
+
+namespace curfew_dashboard {
+
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr milliseconds default_budget{10'000};
+constexpr milliseconds least_budget{100};
+constexpr milliseconds most_budget{600'000};
+constexpr std::chrono::seconds time_to_switch{3};
+
+constexpr std::string_view name_of(panel_kind kind) {
+  switch (kind) {
+    case panel_kind::vitals:
+      return "vitals";
+    case panel_kind::packages:
+      return "packages";
+    case panel_kind::disk:
+      return "disk";
+    case panel_kind::source:
+      return "source";
+  }
+  return {};
+}
+
+panel_kind kind_of(std::string_view service) {
+  if (service == "vitals") return panel_kind::vitals;
+  return service == "packages" ? panel_kind::packages : panel_kind::disk;
+}
+
+std::string capitalized(std::string text) {
+  if (!text.empty() && text[0] >= 'a' && text[0] <= 'z') text[0] = static_cast<char>(text[0] - 'a' + 'A');
+  return text;
+}
+
+/// None if it is no number, or out of range.
+std::optional<milliseconds> parse_budget(const std::optional<std::string>& text) {
+  if (!text) return default_budget;
+  milliseconds::rep number = 0;
+  const auto [end, failed] = std::from_chars(text->data(), text->data() + text->size(), number);
+  if (failed != std::errc() || end != text->data() + text->size()) return std::nullopt;
+  const milliseconds budget(number);
+  return budget >= least_budget && budget <= most_budget ? std::optional(budget) : std::nullopt;
+}
+
+/// The parameters that are for the service.
+std::string query_for(const panel& whom, const http::request& request) {
+  const char* name = whom.kind == panel_kind::packages ? "q"
+                     : whom.kind == panel_kind::disk   ? "root"
+                                                       : nullptr;
+  const auto value = name != nullptr ? request.query(name) : std::nullopt;
+  return value ? std::string("?") + name + '=' + percent_encode(*value) : std::string();
+}
+
+void add_security_fields(http::response& response) {
+  response.set("Content-Security-Policy",
+               "default-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'");
+  response.set("X-Content-Type-Options", "nosniff");
+  response.set("Referrer-Policy", "no-referrer");
+  response.set("Cross-Origin-Resource-Policy", "same-origin");
+}
+
+asio::awaitable<http::response> with_security_fields(http::handler inner, curfew::context ctx,
+                                                     const http::request& request) {
+  http::response made = co_await inner(std::move(ctx), request);
+  add_security_fields(made);
+  co_return made;
+}
+
+http::response json_response(const json::object& body) {
+  http::response made = http::json(http::status::ok, json::serialize(body) + '\n');
+  made.set("Cache-Control", "no-store");
+  return made;
+}
+
+}  // namespace
+
+front::front(asio::any_io_executor executor, const front_options& options,
+             const std::vector<std::shared_ptr<service_process>>& services)
+    : roots_(options.roots) {
+  for (const auto& service : services) {
+    panels_.push_back({service->name(), capitalized(service->name()), kind_of(service->name()), service, {}});
+  }
+  for (const source_option& source : options.sources) {
+    panels_.push_back({source.name, source.name, panel_kind::source, nullptr, source.url});
+  }
+  parts_.front = std::make_shared<ledger>("front");
+  parts_.client = std::make_shared<http::client>();
+  parts_.services = services;
+  view_ = std::make_shared<request_view>(std::move(executor), parts_);
+}
+
+http::handler front::secured(http::handler inner) const {
+  const gatekeeper gate = [this](const http::request& request) -> std::optional<refusal> {
+    if (access_) return (*access_)(request);
+    return refusal{http::status::service_unavailable, "The dashboard is starting."};
+  };
+  return [gated = guarded(gate, std::move(inner))](curfew::context ctx, const http::request& request) {
+    return with_security_fields(gated, std::move(ctx), request);
+  };
+}
+
+http::router front::routes() {
+  const auto own = [this](auto member) {
+    return secured([this, member](curfew::context ctx, const http::request& request) {
+      return (this->*member)(std::move(ctx), request);
+    });
+  };
+  http::router made;
+  made.get("/api/config", own(&front::config));
+  made.get("/api/panels/{name}", own(&front::show_panel));
+  made.get("/api/requests", own(&front::requests));
+  made.get("/api/requests/events", own(&front::events), http::route_options().no_time_limit());
+  made.post("/api/ignore", own(&front::ignore));
+  add_page(made, [this](http::handler inner) { return secured(std::move(inner)); });
+  return made;
+}
+
+asio::awaitable<http::response> front::config(curfew::context /*ctx*/, const http::request& /*request*/) {
+  json::array panels;
+  for (const panel& p : panels_) {
+    json::object shown;
+    shown["name"] = p.name;
+    shown["title"] = p.title;
+    shown["kind"] = name_of(p.kind);
+    shown["streaming"] = p.streaming();
+    if (p.kind == panel_kind::source) shown["url"] = to_utf8(p.url).text;
+    if (p.kind == panel_kind::disk) {
+      json::array roots;
+      for (const std::string& root : roots_) roots.emplace_back(to_utf8(root).text);
+      shown["roots"] = std::move(roots);
+    }
+    panels.push_back(std::move(shown));
+  }
+  json::object body;
+  body["version"] = version;
+  body["default_budget_ms"] = default_budget.count();
+  body["min_budget_ms"] = least_budget.count();
+  body["max_budget_ms"] = most_budget.count();
+  body["panels"] = std::move(panels);
+  co_return json_response(body);
+}
+
+asio::awaitable<http::response> front::show_panel(curfew::context ctx, const http::request& request) {
+  const auto found = std::find_if(panels_.begin(), panels_.end(),
+                                  [&](const panel& p) { return p.name == request.param("name"); });
+  if (found == panels_.end()) co_return error_response(http::status::not_found, "There is no such panel.");
+  const auto budget = parse_budget(request.query("budget_ms"));
+  if (!budget) {
+    co_return error_response(
+        http::status::bad_request,
+        "budget_ms has to be a number from 100 to 600000: the time budget in milliseconds.");
+  }
+  request_facts facts;
+  facts.method = request.method();
+  facts.target = request.target();
+  auto stream = std::make_shared<panel_stream>(ctx, *parts_.front, std::move(facts), *parts_.client, *found,
+                                               query_for(*found, request), *budget);
+  http::body_source source = [stream](curfew::context c, http::body_writer out) {
+    return stream->async_run(std::move(c), out);
+  };
+  http::response made = http::stream(panel_content_type, std::move(source));
+  made.set("Request-Id", stream->id());
+  made.set("Cache-Control", "no-store");
+  co_return made;
+}
+
+asio::awaitable<http::response> front::requests(curfew::context ctx, const http::request& /*request*/) {
+  json::object merged = co_await view_->async_ask(std::move(ctx));
+  co_return json_response(merged);
+}
+
+asio::awaitable<http::response> front::events(curfew::context /*ctx*/, const http::request& /*request*/) {
+  auto viewer = std::make_shared<request_view::viewer>(view_);
+  http::body_source source = [view = view_, viewer](curfew::context ctx, http::body_writer out) {
+    return stream_live(std::move(ctx), out, view->changes(), "requests", [view] { return view->look(); });
+  };
+  co_return http::events(std::move(source));
+}
+
+asio::awaitable<json::object> front::ignore_one(curfew::context ctx, std::shared_ptr<service_process> service,
+                                                std::string body) {
+  auto answer =
+      co_await async_call(std::move(ctx), parts_.client, service, "POST", "/ignore", std::move(body));
+  json::object shown;
+  shown["service"] = service->name();
+  if (answer) {
+    shown["ignoring"] = answer->contains("ignoring") && answer->at("ignoring") == json::value(true);
+  } else {
+    set_text(shown, "error", answer.error());
+  }
+  co_return shown;
+}
+
+asio::awaitable<http::response> front::ignore(curfew::context ctx, const http::request& request) {
+  if (auto refused = require_json(request)) co_return error_response(refused->status, refused->message);
+  const auto on = parse_on(request.body());
+  if (!on)
+    co_return error_response(http::status::bad_request,
+                             "The body has to be {\"on\": true} or {\"on\": false}.");
+  auto scope = curfew::with_timeout(ctx, time_to_switch);
+  const std::string body = *on ? R"({"on": true})" : R"({"on": false})";
+  std::vector<asio::awaitable<json::object>> parts;
+  for (const auto& service : parts_.services) parts.push_back(ignore_one(scope.ctx(), service, body));
+  auto states = co_await gather(std::move(parts));
+  bool ignoring = false;
+  json::array shown;
+  for (json::object& state : states) {
+    ignoring = ignoring || (state.contains("ignoring") && state.at("ignoring") == json::value(true));
+    shown.push_back(std::move(state));
+  }
+  json::object answer;
+  answer["ignoring"] = ignoring;
+  answer["services"] = std::move(shown);
+  co_return json_response(answer);
+}
+
+}  // namespace curfew_dashboard

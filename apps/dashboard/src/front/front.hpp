@@ -1,0 +1,58 @@
+#pragma once
+
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <boost/json/object.hpp>
+#include <curfew/core/context.hpp>
+#include <curfew/http/client.hpp>
+#include <curfew/http/message.hpp>
+#include <curfew/http/router.hpp>
+#include <expected>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/access.hpp"
+#include "front/panel.hpp"
+#include "front/request_view.hpp"
+#include "front/service_process.hpp"
+#include "ledger/ledger.hpp"
+#include "options.hpp"
+
+namespace curfew_dashboard {
+
+/// What the page talks to; its interface is in API.md.
+/// Lifetime: outlives the server that has its routes.
+class front {
+ public:
+  /// \param executor  Where the services are followed while somebody looks.
+  front(asio::any_io_executor executor, const front_options& options,
+        const std::vector<std::shared_ptr<service_process>>& services);
+
+  [[nodiscard]] http::router routes();
+
+  /// Who may come in; called before the first request comes. Until then nobody is let in.
+  void let_in(front_access access) { access_ = std::move(access); }
+
+ private:
+  using parameters = std::expected<std::string, http::response>;
+
+  asio::awaitable<http::response> config(curfew::context ctx, const http::request& request);
+  asio::awaitable<http::response> show_panel(curfew::context ctx, const http::request& request);
+  asio::awaitable<http::response> requests(curfew::context ctx, const http::request& request);
+  asio::awaitable<http::response> events(curfew::context ctx, const http::request& request);
+  asio::awaitable<http::response> ignore(curfew::context ctx, const http::request& request);
+  asio::awaitable<json::object> ignore_one(curfew::context ctx, std::shared_ptr<service_process> service,
+                                           std::string body);
+
+  /// A handler behind the gate, with the fields that every response of ours has.
+  [[nodiscard]] http::handler secured(http::handler inner) const;
+
+  std::vector<panel> panels_;
+  std::vector<std::string> roots_;
+  std::optional<front_access> access_;
+  observed parts_;
+  std::shared_ptr<request_view> view_;
+};
+
+}  // namespace curfew_dashboard

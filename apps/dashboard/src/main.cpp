@@ -1,0 +1,61 @@
+#include <csignal>
+#include <curfew/io/run.hpp>
+#include <exception>
+#include <iostream>
+#include <memory>
+#include <span>
+#include <utility>
+#include <variant>
+
+#include "base/log.hpp"
+#include "front_main.hpp"
+#include "lifeline.hpp"
+#include "options.hpp"
+#include "service_main.hpp"
+
+namespace {
+
+using namespace curfew_dashboard;  // NOLINT(google-build-using-namespace): the program's own
+
+struct run_command {
+  int operator()(show_help) const {
+    std::cout << help_text();
+    return 0;
+  }
+  int operator()(show_version) const {
+    std::cout << "curfew-dashboard " << version << '\n';
+    return 0;
+  }
+  int operator()(front_options options) const {
+    const auto main = [&options](curfew::context ctx) {
+      return run_front(std::move(ctx), std::move(options));
+    };
+    return curfew::run(main);
+  }
+  int operator()(service_options options) const {
+    lifeline dashboard;
+    const auto main = [&](curfew::context ctx) {
+      return run_service(std::move(ctx), std::move(options), std::move(dashboard));
+    };
+    return curfew::run(main);
+  }
+};
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  // Whoever closes a pipe or a socket is told of by the write, not by a signal.
+  std::signal(SIGPIPE, SIG_IGN);
+  auto parsed = parse_options(
+      std::span<const char* const>(argv, static_cast<std::size_t>(argc)).subspan(argc > 0 ? 1 : 0));
+  if (!parsed) {
+    log_line(parsed.error() + "; --help lists the options");
+    return 2;
+  }
+  try {
+    return std::visit(run_command(), *std::move(parsed));
+  } catch (const std::exception& e) {
+    log_line(e.what());
+    return 1;
+  }
+}

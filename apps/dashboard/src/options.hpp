@@ -1,0 +1,52 @@
+#pragma once
+
+#include <expected>
+#include <span>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+namespace curfew_dashboard {
+
+/// An HTTP service that somebody else runs, shown as one more panel.
+struct source_option {
+  std::string name;
+  std::string url;
+};
+
+/// `curfew-dashboard [options]`
+struct front_options {
+  std::string listen = "127.0.0.1:8080";
+  std::vector<std::string> roots;  ///< Not empty.
+  std::vector<source_option> sources;
+  std::vector<std::string> hosts;
+};
+
+/// `curfew-dashboard service NAME [options]`
+struct service_options {
+  std::string name;  ///< One of service_names.
+  std::string listen = "127.0.0.1:0";
+  std::vector<std::string> roots;  ///< Not empty.
+  std::string status_file = "/var/lib/dpkg/status";
+  std::string proc = "/proc";
+};
+
+struct show_help {};
+struct show_version {};
+
+using command = std::variant<front_options, service_options, show_help, show_version>;
+
+inline constexpr std::string_view service_names[] = {"vitals", "packages",
+                                                     "disk"};  // NOLINT(modernize-avoid-c-arrays)
+inline constexpr std::string_view default_root = "/usr";
+inline constexpr std::string_view version = "0.1.0";
+
+/// \param arguments  Without the program's name.
+/// Errors: a text that says what is wrong, in one line.
+[[nodiscard]] std::expected<command, std::string> parse_options(std::span<const char* const> arguments);
+
+/// What `--help` prints.
+[[nodiscard]] std::string_view help_text();
+
+}  // namespace curfew_dashboard

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <condition_variable>
+#include <curfew/core/context.hpp>
+#include <expected>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "base/panel_lines.hpp"
+#include "services/packages/package_database.hpp"
+
+namespace curfew_dashboard {
+
+/// Makes the database of the installed packages in the background, once.
+/// Thread safety: any thread.
+class package_library {
+ public:
+  using database = std::expected<std::shared_ptr<const package_database>, failure>;
+
+  /// \param status_file  "/var/lib/dpkg/status"
+  explicit package_library(std::string status_file);
+
+  /// Waits for the database.
+  /// Errors: the end of ctx; why it could not be made.
+  [[nodiscard]] database get(const curfew::context& ctx);
+
+ private:
+  void make(const std::string& status_file) noexcept;
+
+  std::mutex mutex_;
+  std::condition_variable_any ready_;
+  std::optional<database> database_;  // guarded by mutex_
+  std::jthread maker_;                // last: uses all of the above
+};
+
+}  // namespace curfew_dashboard

@@ -1,0 +1,203 @@
+#include "services/service.hpp"
+
+#include <algorithm>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/json/serialize.hpp>
+#include <curfew/io/offload.hpp>
+#include <exception>
+#include <optional>
+#include <utility>
+
+#include "base/background_thread.hpp"
+#include "base/json_body.hpp"
+#include "base/mailbox.hpp"
+#include "base/text.hpp"
+
+namespace curfew_dashboard {
+
+namespace asio = boost::asio;
+
+namespace {
+
+using outcome = std::expected<json::value, failure>;
+
+/// An id from outside: only what an id may look like.
+std::string parent_of(const http::request& request) {
+  const std::string* id = request.fields().find("Request-Id");
+  if (id == nullptr || id->size() > 64) return {};
+  const bool plain = std::all_of(id->begin(), id->end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  });
+  return plain ? *id : std::string();
+}
+
+/// What became of work on the pool.
+outcome settle(const std::exception_ptr& thrown, curfew::result<outcome> got, const curfew::context& ctx) {
+  if (thrown) {
+    try {
+      std::rethrow_exception(thrown);
+    } catch (const std::exception& e) {
+      return std::unexpected(failure{"internal", to_utf8(e.what()).text});
+    }
+  }
+  if (!got) return std::unexpected(ended_failure(ctx));
+  return *std::move(got);
+}
+
+/// The work as a job for the pool, on the account of `entry`.
+std::function<outcome(const curfew::context&)> metered(std::shared_ptr<ledger::entry> entry, heavy_work work,
+                                                       report_progress tell) {
+  return
+      [entry = std::move(entry), work = std::move(work), tell = std::move(tell)](const curfew::context& ctx) {
+        become_background_thread();
+        const ledger::work_meter meter(entry);
+        return work(ctx, tell);
+      };
+}
+
+http::response whole_response(const outcome& got) {
+  if (!got) return error_response(http::status::service_unavailable, got.error().message);
+  return http::json(http::status::ok, json::serialize(*got) + '\n');
+}
+
+}  // namespace
+
+failure ended_failure(const curfew::context& ctx) {
+  if (ctx.err() == curfew::errc::deadline_exceeded)
+    return {"deadline_exceeded", "The time that the request had is used up."};
+  return {"canceled", "The request was ended: " + ctx.cause().message() + "."};
+}
+
+service::service(std::string name, answer kind, work_planner plan, std::string token)
+    : name_(name),
+      kind_(kind),
+      plan_(std::move(plan)),
+      access_(std::move(token)),
+      ledger_(std::move(name)) {}
+
+http::router service::routes() {
+  const auto add = [this](auto member) {
+    return guarded(access_, [this, member](curfew::context ctx, const http::request& request) {
+      return (this->*member)(std::move(ctx), request);
+    });
+  };
+  http::router made;
+  made.get("/report", add(&service::report));
+  made.get("/requests", add(&service::list));
+  made.get("/requests/events", add(&service::events), http::route_options().no_time_limit());
+  made.post("/ignore", add(&service::change_switch));
+  return made;
+}
+
+asio::awaitable<http::response> service::list(curfew::context /*ctx*/, const http::request& /*request*/) {
+  co_return http::json(http::status::ok, look(512).json + '\n');
+}
+
+asio::awaitable<http::response> service::events(curfew::context /*ctx*/, const http::request& /*request*/) {
+  http::body_source source = [this](curfew::context ctx, http::body_writer out) {
+    return stream_live(std::move(ctx), out, ledger_.changes(), "requests", [this] { return look(16); });
+  };
+  co_return http::events(std::move(source));
+}
+
+live_view service::look(std::size_t recent) const {
+  json::object snapshot = ledger_.snapshot(recent);
+  snapshot["ignoring"] = ignore_.on();
+  live_view made;
+  made.moving = !snapshot.at("requests").as_array().empty();
+  made.json = json::serialize(snapshot);
+  return made;
+}
+
+asio::awaitable<http::response> service::change_switch(curfew::context /*ctx*/,
+                                                       const http::request& request) {
+  if (auto refused = require_json(request)) co_return error_response(refused->status, refused->message);
+  const auto on = parse_on(request.body());
+  if (!on)
+    co_return error_response(http::status::bad_request,
+                             "The body has to be {\"on\": true} or {\"on\": false}.");
+  ignore_.set(*on);
+  ledger_.changes().notify();
+  json::object state;
+  state["service"] = name_;
+  state["ignoring"] = ignore_.on();
+  co_return http::json(http::status::ok, json::serialize(state) + '\n');
+}
+
+asio::awaitable<http::response> service::report(curfew::context ctx, const http::request& request) {
+  request_facts facts;
+  facts.parent = parent_of(request);
+  facts.method = request.method();
+  facts.target = request.target();
+  auto entry = ledger_.open(ctx, std::move(facts));
+  auto planned = plan_(request);
+  if (!planned) {
+    entry->failed();
+    co_return error_response(planned.error().status, planned.error().message);
+  }
+  if (kind_ == answer::whole)
+    co_return co_await answer_whole(std::move(ctx), std::move(entry), *std::move(planned));
+  http::body_source source = [this, entry, work = *std::move(planned)](curfew::context c,
+                                                                       http::body_writer out) {
+    return answer_streamed(std::move(c), out, entry, work);
+  };
+  co_return http::stream(panel_content_type, std::move(source));
+}
+
+asio::awaitable<http::response> service::answer_whole(curfew::context ctx,
+                                                      std::shared_ptr<ledger::entry> entry, heavy_work work) {
+  const auto life = ignore_.begin(ctx);
+  auto job = metered(entry, std::move(work), [](const progress&) {});
+  outcome got = std::unexpected(failure{});
+  std::exception_ptr thrown;
+  try {
+    auto came = co_await curfew::offload(life->ctx(), std::move(job));
+    got = settle(nullptr, std::move(came), life->ctx());
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  if (thrown) got = settle(thrown, std::move(got), life->ctx());
+  if (got) {
+    entry->answered();
+  } else {
+    entry->failed();
+  }
+  co_return whole_response(got);
+}
+
+asio::awaitable<void> service::answer_streamed(curfew::context ctx, http::body_writer out,
+                                               std::shared_ptr<ledger::entry> entry, heavy_work work) {
+  const auto life = ignore_.begin(ctx);
+  auto executor = co_await asio::this_coro::executor;
+  // The worker and the callback share these with this coroutine, which outlives both: it waits until the box
+  // is closed.
+  auto box = std::make_shared<mailbox<std::string>>(executor);
+  auto got = std::make_shared<outcome>(std::unexpected(failure{}));
+  auto job = metered(entry, std::move(work), [box](const progress& p) { box->put(progress_line(p)); });
+  auto home = [box, got, working = life->ctx()](const std::exception_ptr& thrown,
+                                                curfew::result<outcome> came) {
+    *got = settle(thrown, std::move(came), working);
+    box->close();
+  };
+  curfew::offload(life->ctx(), std::move(job), asio::bind_executor(executor, std::move(home)));
+
+  // Not under ctx: the work obeys its own context, and is waited for until it is home.
+  bool heard = true;
+  for (;;) {
+    auto line = co_await box->async_take(curfew::background());
+    if (!line || !*line) break;
+    if (heard) heard = (co_await out.async_write(ctx, **std::move(line))).has_value();
+  }
+  if (!heard || ctx.err()) co_return;
+  std::string last = *got ? result_line(**std::move(got)) : error_line(got->error());
+  auto written = co_await out.async_write(ctx, std::move(last));
+  if (!written) co_return;
+  if (*got) {
+    entry->answered();
+  } else {
+    entry->failed();
+  }
+}
+
+}  // namespace curfew_dashboard

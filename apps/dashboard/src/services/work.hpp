@@ -1,0 +1,28 @@
+#pragma once
+
+#include <boost/json/value.hpp>
+#include <curfew/core/context.hpp>
+#include <curfew/http/message.hpp>
+#include <expected>
+#include <functional>
+
+#include "base/access.hpp"
+#include "base/panel_lines.hpp"
+
+namespace curfew_dashboard {
+
+/// Tells the one who waits how far the work has come. Cheap, does not wait; any thread.
+using report_progress = std::function<void(progress)>;
+
+/// What a service does for one request, on a thread of its own: looks at `ctx` often, and returns soon after
+/// it has ended, with no matter what.
+using heavy_work = std::function<std::expected<json::value, failure>(const curfew::context& ctx,
+                                                                     const report_progress& tell)>;
+
+/// Reads a request: the work that it asks for, or why not.
+using work_planner = std::function<std::expected<heavy_work, refusal>(const http::request& request)>;
+
+/// What work returns that stopped because `ctx` ended.
+[[nodiscard]] failure ended_failure(const curfew::context& ctx);
+
+}  // namespace curfew_dashboard

@@ -1,0 +1,80 @@
+#include "options.hpp"
+
+#include <gtest/gtest.h>
+
+#include <initializer_list>
+#include <vector>
+
+namespace curfew_dashboard {
+namespace {
+
+auto parse(std::initializer_list<const char*> words) {
+  const std::vector<const char*> arguments(words);
+  return parse_options(arguments);
+}
+
+front_options front_of(std::initializer_list<const char*> words) {
+  return std::get<front_options>(parse(words).value());
+}
+
+std::string wrong(std::initializer_list<const char*> words) {
+  const auto parsed = parse(words);
+  return parsed ? "it is fine" : parsed.error();
+}
+
+TEST(Options, DefaultToThisMachineAlone) {
+  const front_options options = front_of({});
+  EXPECT_EQ(options.listen, "127.0.0.1:8080");
+  EXPECT_EQ(options.roots, std::vector<std::string>{"/usr"});
+  EXPECT_TRUE(options.sources.empty());
+  EXPECT_TRUE(options.hosts.empty());
+}
+
+TEST(Options, TakeValuesAfterASpaceOrAnEqualsSign) {
+  const front_options options = front_of({"--listen=[::1]:0", "--root", "/a", "--root=/b=c", "--source",
+                                          "w=http://h/?x=1", "--host", "box.lan"});
+  EXPECT_EQ(options.listen, "[::1]:0");
+  EXPECT_EQ(options.roots, (std::vector<std::string>{"/a", "/b=c"}));
+  ASSERT_EQ(options.sources.size(), 1U);
+  EXPECT_EQ(options.sources[0].name, "w");
+  EXPECT_EQ(options.sources[0].url, "http://h/?x=1");
+  EXPECT_EQ(options.hosts, std::vector<std::string>{"box.lan"});
+}
+
+TEST(Options, OfAServiceAreItsOwn) {
+  const auto parsed = parse({"service", "packages", "--listen", "127.0.0.1:9", "--status=/x"});
+  const auto& options = std::get<service_options>(parsed.value());
+  EXPECT_EQ(options.name, "packages");
+  EXPECT_EQ(options.listen, "127.0.0.1:9");
+  EXPECT_EQ(options.status_file, "/x");
+}
+
+TEST(Options, ShowHelpAndVersionWhereverTheyStand) {
+  EXPECT_TRUE(std::holds_alternative<show_help>(parse({"--root", "/a", "--help"}).value()));
+  EXPECT_TRUE(std::holds_alternative<show_help>(parse({"service", "disk", "-h"}).value()));
+  EXPECT_TRUE(std::holds_alternative<show_version>(parse({"--version"}).value()));
+  for (const char* name : {"--listen", "--root", "--source", "--host", "--status", "--proc"}) {
+    EXPECT_NE(help_text().find(name), std::string_view::npos) << name;
+  }
+}
+
+TEST(Options, ThatMakeNoSenseAreNamed) {
+  EXPECT_EQ(wrong({"--bogus"}), "there is no option --bogus");
+  EXPECT_EQ(wrong({"disk"}), "what is disk?");
+  EXPECT_EQ(wrong({"--listen"}), "option --listen needs a value");
+  EXPECT_EQ(wrong({"--root="}), "option --root needs a value");
+  EXPECT_NE(wrong({"--listen", "8080"}).find("ADDRESS:PORT"), std::string::npos);
+  EXPECT_NE(wrong({"--listen", ":8080"}).find("ADDRESS:PORT"), std::string::npos);
+  EXPECT_NE(wrong({"--listen", "localhost:http"}).find("ADDRESS:PORT"), std::string::npos);
+  EXPECT_NE(wrong({"--source", "http://h/"}).find("NAME=URL"), std::string::npos);
+  EXPECT_NE(wrong({"--source", "a/b=http://h/"}).find("NAME=URL"), std::string::npos);
+  EXPECT_NE(wrong({"--source", "a=ftp://h/"}).find("http://"), std::string::npos);
+  EXPECT_NE(wrong({"--source", "disk=http://h/"}).find("already"), std::string::npos);
+  EXPECT_NE(wrong({"--source", "a=http://h/", "--source", "a=http://i/"}).find("already"), std::string::npos);
+  EXPECT_NE(wrong({"service"}).find("vitals, packages or disk"), std::string::npos);
+  EXPECT_NE(wrong({"service", "weather"}).find("vitals, packages or disk"), std::string::npos);
+  EXPECT_EQ(wrong({"service", "disk", "--source", "a=http://h/"}), "there is no option --source");
+}
+
+}  // namespace
+}  // namespace curfew_dashboard

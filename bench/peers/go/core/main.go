@@ -1,0 +1,193 @@
+// The other side of bench/core.cpp: the same measurements of Go's context package.
+//
+// Reads the name of a measurement, a line each, and answers with a line of numbers; see bench/side_by_side.hpp.
+package main
+
+import (
+	"bufio"
+	"context"
+	"fmt"
+	"os"
+	"runtime"
+	"strings"
+	"time"
+)
+
+const (
+	depth   = 32
+	million = 1000000
+)
+
+// each returns the nanoseconds of each of n runs of act.
+func each(n int, act func()) float64 {
+	began := time.Now()
+	for i := 0; i < n; i++ {
+		act()
+	}
+	return float64(time.Since(began).Nanoseconds()) / float64(n)
+}
+
+func bytesInUse() float64 {
+	runtime.GC()
+	var m runtime.MemStats
+	runtime.ReadMemStats(&m)
+	return float64(m.HeapAlloc)
+}
+
+func withCancel() []float64 {
+	parent, end := context.WithCancel(context.Background())
+	defer end()
+	return []float64{each(200000, func() {
+		_, cancel := context.WithCancel(parent)
+		cancel()
+	})}
+}
+
+func withTimeout() []float64 {
+	parent, end := context.WithCancel(context.Background())
+	defer end()
+	return []float64{each(200000, func() {
+		_, cancel := context.WithTimeout(parent, time.Hour)
+		cancel()
+	})}
+}
+
+var sink int
+
+// The loops over Err and Value stand here by themselves, so that no closure is called in them.
+
+func errEach(ctx context.Context) float64 {
+	const n = 2000000
+	ended := 0
+	began := time.Now()
+	for i := 0; i < n; i++ {
+		if ctx.Err() != nil {
+			ended++
+		}
+	}
+	took := time.Since(began)
+	sink += ended
+	return float64(took.Nanoseconds()) / n
+}
+
+type key int
+
+func valueEach(ctx context.Context, k key) float64 {
+	const n = 200000
+	var boxed any = k // as a key that is a package's variable: not boxed for each call
+	found := 0
+	began := time.Now()
+	for i := 0; i < n; i++ {
+		if ctx.Value(boxed) != nil {
+			found++
+		}
+	}
+	took := time.Since(began)
+	sink += found
+	return float64(took.Nanoseconds()) / n
+}
+
+func err(ended bool) []float64 {
+	first, end := context.WithCancel(context.Background())
+	defer end()
+	last := first
+	for i := 1; i < depth; i++ {
+		next, cancel := context.WithCancel(last)
+		defer cancel()
+		last = next
+	}
+	valued := first
+	for i := 0; i < depth; i++ {
+		valued = context.WithValue(valued, key(i), i)
+	}
+	if ended {
+		end()
+	}
+	return []float64{errEach(first), errEach(last), errEach(valued)}
+}
+
+func value() []float64 {
+	plain := context.Background()
+	mixed := context.Background()
+	for i := 0; i < depth; i++ {
+		plain = context.WithValue(plain, key(i), i)
+		between, cancel := context.WithCancel(mixed)
+		defer cancel()
+		mixed = context.WithValue(between, key(i), i)
+	}
+	return []float64{valueEach(plain, 0), valueEach(mixed, 0), valueEach(plain, depth)}
+}
+
+type scope struct {
+	ctx    context.Context
+	cancel context.CancelFunc
+}
+
+func millionChildren() []float64 {
+	parent, end := context.WithCancel(context.Background())
+	children := make([]scope, 0, million)
+	before := bytesInUse()
+	create := each(million, func() {
+		ctx, cancel := context.WithCancel(parent)
+		children = append(children, scope{ctx, cancel})
+	})
+	bytes := (bytesInUse() - before) / million
+	cancel := each(1, end) / million
+	runtime.KeepAlive(children)
+	return []float64{create, cancel, bytes}
+}
+
+func millionTimeouts() []float64 {
+	parent, end := context.WithCancel(context.Background())
+	defer end()
+	pending := make([]scope, 0, million)
+	before := bytesInUse()
+	i := 0
+	create := each(million, func() {
+		i++
+		ctx, cancel := context.WithTimeout(parent, time.Hour+time.Duration(i*7919%1000000)*time.Microsecond)
+		pending = append(pending, scope{ctx, cancel})
+	})
+	bytes := (bytesInUse() - before) / million
+	next := 0
+	cancel := each(million, func() {
+		pending[next].cancel()
+		next++
+	})
+	runtime.KeepAlive(pending)
+	return []float64{create, cancel, bytes}
+}
+
+func onDone() []float64 {
+	ctx, end := context.WithCancel(context.Background())
+	defer end()
+	return []float64{each(200000, func() { afterFunc(ctx, func() { sink++ })() })}
+}
+
+func main() {
+	measurements := map[string]func() []float64{
+		"with_cancel":      withCancel,
+		"with_timeout":     withTimeout,
+		"err_live":         func() []float64 { return err(false) },
+		"err_ended":        func() []float64 { return err(true) },
+		"value":            value,
+		"million_children": millionChildren,
+		"million_timeouts": millionTimeouts,
+		"on_done":          onDone,
+	}
+	lines := bufio.NewScanner(os.Stdin)
+	for lines.Scan() {
+		name := lines.Text()
+		if name == "version" {
+			fmt.Println(strings.Replace(runtime.Version(), "go", "Go ", 1))
+			continue
+		}
+		measure, known := measurements[name]
+		if !known {
+			fmt.Fprintln(os.Stderr, "unknown measurement", name)
+			os.Exit(1)
+		}
+		runtime.GC() // what earlier ones left is not for this one to clear away
+		fmt.Println(strings.Trim(fmt.Sprint(measure()), "[]"))
+	}
+}

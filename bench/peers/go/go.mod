@@ -1,0 +1,3 @@
+module curfew/bench/peers
+
+go 1.19

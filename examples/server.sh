@@ -1,0 +1,29 @@
+# For the tests of examples that need servers: source it.
+#
+#   start <program> [arguments]    starts a server that prints its URL on its first line; sets url; its output is $log
+#   expect <what> <actual> <wanted pattern>
+
+set -euo pipefail
+servers=()
+work=$(mktemp -d)
+trap 'kill "${servers[@]}" 2>/dev/null || true; wait; rm -rf "$work"' EXIT
+
+start() {
+  log=$work/${#servers[@]}
+  "$@" >"$log" &
+  servers+=($!)
+  for ((i = 0; i < 1000; i++)); do
+    url=$(head -n 1 "$log")
+    [[ -n $url ]] && return
+    sleep 0.01
+  done
+  echo "no server: $*" >&2
+  exit 1
+}
+
+expect() {
+  # shellcheck disable=SC2053 # a pattern
+  [[ $2 == $3 ]] && return
+  printf '%s: expected "%s", got "%s"\n' "$1" "$3" "$2" >&2
+  exit 1
+}

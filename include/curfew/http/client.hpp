@@ -1,0 +1,165 @@
+#pragma once
+
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstddef>
+#include <curfew/core/clock.hpp>
+#include <curfew/core/context.hpp>
+#include <curfew/core/error.hpp>
+#include <curfew/http/message.hpp>
+#include <curfew/io/completion.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <utility>
+
+namespace curfew::http {
+
+/// How a client sends. Each setter returns the options, so they can be chained.
+class client_options {
+ public:
+  /// Connections kept open for the next request, in all. Default: 64.
+  client_options& max_idle_connections(std::size_t count) { return max_idle_connections_ = count, *this; }
+  /// Connections to one host at a time; further requests wait for their turn, and give it up when their
+  /// context ends. Default: 0, which is no limit.
+  client_options& max_connections_per_host(std::size_t count) {
+    return max_connections_per_host_ = count, *this;
+  }
+  /// Largest header and body of a response, in bytes; more is an error. Default: 64 KiB; 64 MiB. Streaming
+  /// downloads have no limit on the body.
+  client_options& max_header_size(std::size_t bytes) { return max_header_size_ = bytes, *this; }
+  client_options& max_body_size(std::size_t bytes) { return max_body_size_ = bytes, *this; }
+  /// Redirects to follow, for GET and HEAD. Default: 10; 0: the redirect itself is the response.
+  client_options& max_redirects(unsigned count) { return max_redirects_ = count, *this; }
+  /// A PEM file with the certificates to trust, and no others. Default: the system's.
+  client_options& ca_file(std::string path) { return ca_file_ = std::move(path), *this; }
+  /// Send what remains of the deadline (see deadline.hpp)? Default: yes.
+  client_options& send_deadline(bool yes) { return send_deadline_ = yes, *this; }
+
+ private:
+  friend class client;
+  friend struct client_options_access;
+
+  std::size_t max_idle_connections_ = 64;
+  std::size_t max_connections_per_host_ = 0;
+  std::size_t max_header_size_ = 64 * 1024;
+  std::size_t max_body_size_ = 64 * 1024 * 1024;
+  unsigned max_redirects_ = 10;
+  std::string ca_file_;
+  bool send_deadline_ = true;
+};
+
+/// A response whose body is read piece by piece. Move-only; one that was moved from may only be destroyed or
+/// assigned to. Destroying it before the end closes the connection; a read that is still pending then ends
+/// with errc::canceled. Thread safety: one thread at a time.
+class download {
+ public:
+  download(download&&) noexcept;
+  download& operator=(download&&) noexcept;
+  ~download();
+
+  /// Status and fields; the body is empty.
+  [[nodiscard]] const response& head() const noexcept;
+
+  /// The next piece of the body, as it comes, of at most about 256 KiB; none at the end. While nobody reads,
+  /// that much is kept and the sender is held back.
+  ///
+  /// Completes when:  there are bytes, the body ends, or the context ends: `ctx`, or the one it was opened
+  /// with. Errors:          the context's end; errc::truncated_body or connection_lost, after the bytes that
+  /// came; canceled where
+  ///                  the client was destroyed. The next read gets the same.
+  /// Cancellation:    of `ctx` alone takes nothing: the next call gets the bytes. Of the opening context: the
+  /// connection
+  ///                  closes, unless the body had come to its end.
+  /// Thread safety:   one read at a time: a second one gets std::errc::operation_in_progress.
+  result<std::optional<std::string>> read(const context& ctx);
+  template <class Token = default_token>
+  auto async_read(context ctx, Token&& token = {}) {
+    return detail::initiate_erased<result<std::optional<std::string>>>(
+        std::forward<Token>(token), [this, ctx = std::move(ctx)](auto complete) mutable {
+          start_read(std::move(ctx), std::move(complete));
+        });
+  }
+
+  struct transfer;
+  explicit download(std::shared_ptr<transfer> t) noexcept;
+
+ private:
+  void start_read(context ctx, detail::erased_handler<result<std::optional<std::string>>> complete);
+
+  std::shared_ptr<transfer> transfer_;
+};
+
+/// Sends requests over HTTP/1.1 and keeps connections for the next one. The transfers run on a thread of the
+/// client's own; a slow lookup or handshake holds up nobody else.
+///
+/// All calls, blocking or not:
+/// Completes when:  the response is complete (for open: its header), or fails, or `ctx` ends, in any phase:
+/// already
+///                  before, waiting for a connection, resolving, connecting, in the TLS handshake, sending,
+///                  waiting, reading. A response that is complete when ctx ends is delivered.
+/// Errors:          curfew::errc::canceled or deadline_exceeded when ctx ended, with its cause; http::errc;
+///                  std::errc::invalid_argument for a method or a field that is not HTTP: nothing is sent
+///                  then. An answer of any status is a response, not an error. The error names method, URL
+///                  (never its userinfo) and phase.
+/// Cancellation:    the connection is closed, so that the server knows; the call returns within milliseconds.
+/// Lifetime:        the client may be destroyed while calls are under way; they then end with errc::canceled.
+/// Thread safety:   any thread, any number of calls at a time.
+///
+/// What is sent beside the request's fields: Host, Content-Length, User-Agent and Accept if they are not set,
+/// Accept-Encoding unless it is set: then the body arrives decoded, without Content-Encoding and
+/// Content-Length among its fields. The fields of a redirect's target at another origin leave out
+/// Authorization, Cookie and Host. A request whose kept connection turns out to be dead is sent again on
+/// another if its method is idempotent. Proxies are those of the environment (http_proxy, https_proxy,
+/// all_proxy, no_proxy), but never for localhost, 127.0.0.0/8 and ::1.
+class client {
+ public:
+  explicit client(client_options options = {});
+  client(const client&) = delete;
+  client& operator=(const client&) = delete;
+  ~client();
+
+  result<response> send(const context& ctx, const request& what);
+  result<download> open(const context& ctx, const request& what);
+
+  template <class Token = default_token>
+  auto async_send(context ctx, request what, Token&& token = {}) {
+    return detail::initiate_erased<result<response>>(
+        std::forward<Token>(token),
+        [this, ctx = std::move(ctx), what = std::move(what)](auto complete) mutable {
+          start_send(std::move(ctx), std::move(what), std::move(complete));
+        });
+  }
+  template <class Token = default_token>
+  auto async_open(context ctx, request what, Token&& token = {}) {
+    return detail::initiate_erased<result<download>>(
+        std::forward<Token>(token),
+        [this, ctx = std::move(ctx), what = std::move(what)](auto complete) mutable {
+          start_open(std::move(ctx), std::move(what), std::move(complete));
+        });
+  }
+
+  /// The client behind the free functions below: default options, made at the first use.
+  static client& shared();
+
+ private:
+  void start_send(context ctx, request what, detail::erased_handler<result<response>> complete);
+  void start_open(context ctx, request what, detail::erased_handler<result<download>> complete);
+
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+/// Gets `url` and waits for the whole response. As client::send with the shared client.
+result<response> get(const context& ctx, std::string url);
+
+/// The same for coroutines: `auto response = co_await http::async_get(ctx, url);`
+template <class Token = default_token>
+auto async_get(context ctx, std::string url, Token&& token = {}) {
+  return client::shared().async_send(std::move(ctx), request("GET", std::move(url)),
+                                     std::forward<Token>(token));
+}
+
+}  // namespace curfew::http

@@ -1,0 +1,77 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <curfew/core/context.hpp>
+#include <curfew/http/message.hpp>
+#include <functional>
+#include <memory>
+#include <span>
+#include <string_view>
+#include <utility>
+
+namespace curfew::http {
+
+/// Answers one request. `ctx` ends when the client goes away, when the deadline that came with the request or
+/// the server's limit passes, at shutdown, and when the response has been sent. `request` lives as long as
+/// `ctx` does. A handler that throws is answered with 500.
+using handler = std::function<boost::asio::awaitable<response>(context ctx, const request& request)>;
+
+/// How one route is served. Each setter returns the options, so they can be chained.
+class route_options {
+ public:
+  /// Takes the server's max_request_time off this route: for streams that live as long as their client, such
+  /// as server-sent events. A deadline that came with the request still holds.
+  route_options& no_time_limit() noexcept { return time_limit_ = false, *this; }
+  [[nodiscard]] bool has_time_limit() const noexcept { return time_limit_; }
+
+ private:
+  bool time_limit_ = true;
+};
+
+/// A file that is part of the program.
+struct static_file {
+  std::string_view path;  ///< Below the prefix, without a leading slash: "app.js".
+  std::string_view content_type;
+  std::string_view content;
+};
+
+/// Finds the handler for a request. A pattern is a path whose segments are literal or `{name}`, which stands
+/// for one non-empty segment: "/packages/{name}". Literal segments win over `{name}`.
+///
+/// A path that no pattern matches gets 404; a path that matches under another method, 405 with Allow. HEAD is
+/// answered by the GET handler without the body; OPTIONS by Allow.
+/// Filled before the server starts; a value: the server keeps a copy.
+class router {
+ public:
+  router();
+  router(const router&);
+  router(router&&) noexcept;
+  router& operator=(router) noexcept;
+  ~router();
+
+  /// Throws: std::invalid_argument if the pattern is malformed or is already there for this method.
+  router& add(std::string_view method, std::string_view pattern, handler h, route_options options = {});
+  router& get(std::string_view pattern, handler h, route_options options = {}) {
+    return add("GET", pattern, std::move(h), options);
+  }
+  router& post(std::string_view pattern, handler h, route_options options = {}) {
+    return add("POST", pattern, std::move(h), options);
+  }
+  router& put(std::string_view pattern, handler h, route_options options = {}) {
+    return add("PUT", pattern, std::move(h), options);
+  }
+  router& del(std::string_view pattern, handler h, route_options options = {}) {
+    return add("DELETE", pattern, std::move(h), options);
+  }
+
+  /// Serves files of the program below `prefix`; "index.html" also as the prefix itself. With ETag and 304.
+  router& files(std::string_view prefix, std::span<const static_file> files);
+
+  struct table;
+
+ private:
+  friend struct router_access;
+  std::unique_ptr<table> table_;
+};
+
+}  // namespace curfew::http

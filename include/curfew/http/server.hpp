@@ -1,0 +1,128 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <curfew/core/clock.hpp>
+#include <curfew/core/context.hpp>
+#include <curfew/core/error.hpp>
+#include <curfew/http/router.hpp>
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+namespace curfew::http {
+
+/// How a server serves. Each setter returns the options, so they can be chained.
+class server_options {
+ public:
+  /// Where to listen: "127.0.0.1:8080", "[::1]:0"; port 0 takes a free one. Default: "127.0.0.1:0".
+  server_options& listen(std::string address) { return address_ = std::move(address), *this; }
+  /// Threads, each with its own event loop; a connection stays on its thread. Default: one per core.
+  server_options& threads(unsigned count) { return threads_ = count, *this; }
+  /// How long a request may take at most, from the end of its header until its response has been sent; one
+  /// that asks for more gets this. clock::duration::max(): as long as it likes. Default: 1 minute.
+  server_options& max_request_time(clock::duration d) { return max_request_time_ = d, *this; }
+  /// How long requests may go on at shutdown before their contexts are ended. Default: 5 s.
+  server_options& grace(clock::duration d) { return grace_ = d, *this; }
+  /// How long a client may take to send a header, and then to send a body; longer gets 408. A client that
+  /// takes nothing of a response for `body_timeout` counts as gone. Default: 10 s; 30 s.
+  server_options& header_timeout(clock::duration d) { return header_timeout_ = d, *this; }
+  server_options& body_timeout(clock::duration d) { return body_timeout_ = d, *this; }
+  /// How long a connection may be idle between two requests. Default: 1 minute.
+  server_options& idle_timeout(clock::duration d) { return idle_timeout_ = d, *this; }
+  /// Largest header and body, in bytes; more gets 431 and 413. Default: 16 KiB; 1 MiB.
+  server_options& max_header_size(std::size_t bytes) { return max_header_size_ = bytes, *this; }
+  server_options& max_body_size(std::size_t bytes) { return max_body_size_ = bytes, *this; }
+  /// Connections at a time; more are not accepted until one closes. Default: 10,000.
+  server_options& max_connections(std::size_t count) { return max_connections_ = count, *this; }
+  /// Gets a line for what a client must not see: "GET /disk: the handler threw: bad allocation". Called from
+  /// the server's threads, must not throw. Default: writes it to standard error.
+  server_options& on_error(std::function<void(std::string_view line)> f) {
+    return on_error_ = std::move(f), *this;
+  }
+  /// Does a client that shuts down its sending side still wait for the answer? Default: no, its request ends.
+  server_options& half_close_is_alive(bool yes) { return half_close_is_alive_ = yes, *this; }
+
+ private:
+  friend class server;
+  friend struct server_options_access;
+
+  std::string address_ = "127.0.0.1:0";
+  unsigned threads_ = 0;
+  clock::duration max_request_time_ = std::chrono::minutes(1);
+  clock::duration grace_ = std::chrono::seconds(5);
+  clock::duration header_timeout_ = std::chrono::seconds(10);
+  clock::duration body_timeout_ = std::chrono::seconds(30);
+  clock::duration idle_timeout_ = std::chrono::minutes(1);
+  std::size_t max_header_size_ = 16 * 1024;
+  std::size_t max_body_size_ = 1024 * 1024;
+  std::size_t max_connections_ = 10'000;
+  bool half_close_is_alive_ = false;
+  std::function<void(std::string_view)> on_error_;
+};
+
+/// How a server's shutdown went.
+struct shutdown_report {
+  /// Requests that were running when the shutdown began and finished within the grace time.
+  std::size_t finished = 0;
+  /// Requests whose contexts had to be ended, and which then finished.
+  std::size_t ended = 0;
+  /// Requests that went on although their context had ended: "GET /disk?root=/usr, 12.3 s".
+  std::vector<std::string> stuck;
+};
+
+/// An HTTP/1.1 server.
+///
+/// The context of a request ends
+///   - when its client closes, half-closes or resets the connection, at once, with cause errc::client_gone.
+///   After a half-close
+///     the response is still sent. A close behind more than about 100 KB of pipelined bytes cannot be seen, a
+///     reset can;
+///   - at the deadline that came with the request or by max_request_time;
+///   - when the response has been sent, with its body, with cause errc::handler_done;
+///   - at shutdown, with cause errc::shutdown.
+/// A handler that goes on nevertheless keeps what it was given; nothing that it returns is sent to a client
+/// that has gone.
+///
+/// Timeouts other than deadlines come up to a quarter of the shortest one late.
+///
+///     http::router routes;
+///     routes.get("/hello/{name}", hello);
+///     http::server server(routes, http::server_options().listen("127.0.0.1:8080"));
+///     if (auto up = server.listen(); !up) …            // the port is taken now, or the error says why not
+///     auto report = co_await server.async_serve(ctx);   // until ctx ends
+class server {
+ public:
+  explicit server(router routes, server_options options = {});
+  server(const server&) = delete;
+  server& operator=(const server&) = delete;
+  /// Ends all requests with cause `shutdown`, without grace, and waits until their handlers have returned.
+  ~server();
+
+  /// Takes the address. Clients may connect from now on; they are answered once the server serves.
+  /// Errors: errc::bad_address; that of the system: address in use, permission denied; with the address.
+  result<> listen();
+
+  /// The port listened on; 0 before `listen`.
+  [[nodiscard]] std::uint16_t port() const noexcept;
+  /// "http://127.0.0.1:8080"; empty before `listen`.
+  [[nodiscard]] std::string url() const;
+
+  /// Serves, once, until `ctx` ends (listens first, if that is still to be done), then shuts down: stops
+  /// accepting, closes idle connections, leaves running requests the grace time, ends their contexts with
+  /// cause `shutdown`, waits a second for them to come home, and reports. Every request's context is derived
+  /// from `ctx`'s values. Requests run on the server's own threads, not on the caller's.
+  result<shutdown_report> serve(const context& ctx);
+  boost::asio::awaitable<result<shutdown_report>> async_serve(context ctx);
+
+ private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace curfew::http

@@ -1,0 +1,627 @@
+#include "http/client_transfer.hpp"
+
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <charconv>
+#include <climits>
+#include <cstring>
+#include <curfew/http/deadline.hpp>
+#include <system_error>
+#include <utility>
+
+namespace curfew::http {
+
+namespace {
+
+using access = client_options_access;
+
+constexpr std::size_t buffer_limit = 256 * 1024;        // of a download that nobody reads
+constexpr std::size_t redirect_body_limit = 64 * 1024;  // more of it is not worth the connection
+
+constexpr const char* control = "it has a control character";
+
+bool is_token(std::string_view text) {
+  return !text.empty() && std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
+  });
+}
+
+bool is_field_value(std::string_view text) {
+  return std::ranges::none_of(
+      text, [](char c) { return (static_cast<unsigned char>(c) < ' ' && c != '\t') || c == 0x7f; });
+}
+
+std::string_view trimmed(std::string_view text) {
+  const std::size_t first = text.find_first_not_of(" \t\r\n");
+  if (first == std::string_view::npos) return {};
+  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
+}
+
+/// Text from outside for an error's line: without control characters.
+std::string printable(std::string_view text) {
+  std::string out(text.substr(0, 200));
+  std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, '?');
+  return out;
+}
+
+/// Fields that are meant for the first server alone.
+bool stays_with_origin(std::string_view name) {
+  static constexpr std::array names = {"Authorization",       "Cookie",           "Cookie2",
+                                       "Proxy-Authorization", "WWW-Authenticate", "Host"};
+  return std::ranges::any_of(names, [&](std::string_view n) { return same_name(n, name); });
+}
+
+/// What is wrong with the request besides its URL; empty if nothing is.
+std::string problem(const request& what) {
+  if (!is_token(what.method())) return "the method is not a token";
+  if (what.method() == "CONNECT") return "CONNECT is not for requests";
+  if (what.method() == "HEAD" && !what.body().empty()) return "a HEAD request has no body";
+  for (const auto& [name, value] : what.fields()) {
+    if (!is_token(name)) return "the field name \"" + printable(name) + "\" is not a token";
+    if (!is_field_value(value)) return "the value of the field " + name + " cannot be sent: " + control;
+    if (same_name(name, "Transfer-Encoding") || same_name(name, "Upgrade")) {
+      return "the field " + name + " is not for the caller to set";
+    }
+    if (same_name(name, "Content-Length") && value != std::to_string(what.body().size())) {
+      return "Content-Length is not the size of the body";
+    }
+  }
+  return {};
+}
+
+template <class Value>
+bool set(CURL* easy, CURLoption option, Value value) {
+  return curl_easy_setopt(easy, option, value) == CURLE_OK;
+}
+
+std::error_code code_of(CURLcode code, bool has_head, std::string_view detail) {
+  switch (code) {
+    case CURLE_URL_MALFORMAT:
+      return errc::bad_url;
+    case CURLE_COULDNT_RESOLVE_HOST:
+    case CURLE_COULDNT_RESOLVE_PROXY:
+      return errc::name_not_found;
+    case CURLE_COULDNT_CONNECT:
+    case CURLE_OPERATION_TIMEDOUT:  // of the connection attempts: there is no other limit
+    case CURLE_PROXY:
+      return errc::connection_refused;
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CONNECT_ERROR:
+    case CURLE_SSL_CERTPROBLEM:
+    case CURLE_SSL_CACERT_BADFILE:
+    case CURLE_SSL_CIPHER:
+    case CURLE_SSL_CRL_BADFILE:
+    case CURLE_SSL_ENGINE_INITFAILED:
+    case CURLE_SSL_INVALIDCERTSTATUS:
+    case CURLE_SSL_ISSUER_ERROR:
+    case CURLE_SSL_PINNEDPUBKEYNOTMATCH:
+      return errc::tls_failure;
+    case CURLE_PARTIAL_FILE:
+      return errc::truncated_body;
+    case CURLE_RECV_ERROR:
+      // Lost, or chunks that are none: the text is all that tells them apart.
+      if (detail.ends_with("chunked-encoding")) return errc::bad_response;
+      return has_head ? errc::truncated_body : errc::connection_lost;
+    case CURLE_GOT_NOTHING:
+    case CURLE_SEND_ERROR:
+    case CURLE_SEND_FAIL_REWIND:
+      return errc::connection_lost;
+    case CURLE_OUT_OF_MEMORY:
+      return std::make_error_code(std::errc::not_enough_memory);
+    default:
+      return errc::bad_response;
+  }
+}
+
+}  // namespace
+
+download::transfer::~transfer() = default;
+
+result<std::shared_ptr<download::transfer>> download::transfer::make(std::shared_ptr<client_engine> engine,
+                                                                     const context& ctx, request what) {
+  const std::string method = printable(what.method());
+  std::string why;
+  std::optional<client_url> url = client_url::parse(what.target(), why);
+  if (!url)
+    return std::unexpected(error(errc::bad_url, method + ' ' + shown_url(what.target()) + " : " + why));
+  if (why = problem(what); !why.empty()) {
+    return std::unexpected(
+        error(std::make_error_code(std::errc::invalid_argument), method + ' ' + url->text + " : " + why));
+  }
+  if (ctx.err())
+    return std::unexpected(error::ended(ctx, method + ' ' + url->text + " : before it was sent"));
+  return std::make_shared<transfer>(std::move(engine), ctx, std::move(what), *std::move(url));
+}
+
+void download::transfer::launch() {
+  watch.emplace(ctx, on_end{this});
+  if (!engine->post(shared_from_this(), client_engine::starts)) {
+    watch.reset();
+    complete(failed(curfew::errc::canceled, "the client was destroyed"));
+  }
+}
+
+void download::transfer::on_end::operator()() const noexcept {
+  if (std::shared_ptr<transfer> t = self->weak_from_this().lock()) {
+    client_engine& to = *t->engine;
+    to.post(std::move(t), client_engine::ends);
+  }
+}
+
+// Preparing curl.
+
+void download::transfer::make_lines() {
+  lines.clear();
+  deadline_line = 0;
+  bool has_expect = false;
+  bool has_type = false;
+  for (const auto& [name, value] : what.fields()) {
+    if (same_name(name, "Content-Length")) continue;  // curl's
+    if (cross_origin && stays_with_origin(name)) continue;
+    has_expect = has_expect || same_name(name, "Expect");
+    has_type = has_type || same_name(name, "Content-Type");
+    // curl takes "name:" for "do not send your own field", and "name;" for an empty value.
+    lines.push_back(trimmed(value).empty() ? name + ';' : name + ": " + value);
+  }
+  if (!has_expect) lines.emplace_back("Expect:");
+  if (!has_type) lines.emplace_back("Content-Type:");
+  if (access::send_deadline(engine->options()) && what.fields().find(timeout_field) == nullptr &&
+      timeout_to_send(ctx)) {
+    lines.emplace_back();
+    deadline_line = lines.size();  // filled in when it is sent
+    lines.back() = std::string(timeout_field) + ": " + *timeout_to_send(ctx);
+  }
+  list.resize(lines.size());
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    list[i].data = lines[i].data();
+    list[i].next = i + 1 < lines.size() ? &list[i + 1] : nullptr;
+  }
+}
+
+bool download::transfer::configure() {
+  phase = phase_kind::queued;
+  sends = 0;
+  no_socket = 0;
+  in_header = head_complete = following = false;
+  location.clear();
+  ignored_bytes = 0;
+  head = response();
+  make_lines();
+  easy = curl_easy_init();
+  return easy != nullptr && add_options();
+}
+
+bool download::transfer::add_options() {
+  const client_options& options = engine->options();
+  bool ok = set(easy, CURLOPT_PRIVATE, this) && set(easy, CURLOPT_URL, url.text.c_str()) &&
+            set(easy, CURLOPT_PROTOCOLS_STR, "http,https") &&
+            set(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https") && set(easy, CURLOPT_FOLLOWLOCATION, 0L) &&
+            set(easy, CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_1_1}) &&
+            set(easy, CURLOPT_HTTPHEADER, list.data()) && set(easy, CURLOPT_USERAGENT, "curfew") &&
+            set(easy, CURLOPT_ERRORBUFFER, curl_error) && set(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) &&
+            // A lookup that is stuck, and signals, are nobody's business but the lookup's.
+            set(easy, CURLOPT_QUICK_EXIT, 1L) && set(easy, CURLOPT_NOSIGNAL, 1L) &&
+            set(easy, CURLOPT_HEADERFUNCTION, &transfer::on_header) && set(easy, CURLOPT_HEADERDATA, this) &&
+            set(easy, CURLOPT_WRITEFUNCTION, &transfer::on_body) && set(easy, CURLOPT_WRITEDATA, this) &&
+            set(easy, CURLOPT_RESOLVER_START_FUNCTION, &transfer::on_resolve) &&
+            set(easy, CURLOPT_RESOLVER_START_DATA, this) &&
+            set(easy, CURLOPT_OPENSOCKETFUNCTION, &transfer::on_open_socket) &&
+            set(easy, CURLOPT_OPENSOCKETDATA, this) &&
+            set(easy, CURLOPT_CLOSESOCKETFUNCTION, &client_engine::on_close_socket) &&
+            set(easy, CURLOPT_CLOSESOCKETDATA, engine.get()) &&
+            set(easy, CURLOPT_PREREQFUNCTION, &transfer::on_send) && set(easy, CURLOPT_PREREQDATA, this);
+
+  // The context is the only limit of time. Its deadline tells curl how to share the time among several
+  // addresses.
+  long connect_ms = INT_MAX;
+  if (const auto left = ctx.remaining()) {
+    const auto ms = std::chrono::ceil<std::chrono::milliseconds>(*left).count() + 250;
+    connect_ms = static_cast<long>(std::min<std::int64_t>(ms, INT_MAX));
+  }
+  ok = ok && set(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
+
+  if (what.fields().find("Accept-Encoding") == nullptr) ok = ok && set(easy, CURLOPT_ACCEPT_ENCODING, "");
+  if (access::max_idle_connections(options) == 0) ok = ok && set(easy, CURLOPT_FORBID_REUSE, 1L);
+  if (url.loopback) ok = ok && set(easy, CURLOPT_PROXY, "");
+  if (url.has_user && !cross_origin) {
+    ok = ok && set(easy, CURLOPT_USERNAME, url.user.c_str()) &&
+         set(easy, CURLOPT_PASSWORD, url.password.c_str());
+  }
+  if (url.tls) {
+    ok = ok && set(easy, CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2}) &&
+         set(easy, CURLOPT_SSL_CTX_FUNCTION, &transfer::on_handshake) &&
+         set(easy, CURLOPT_SSL_CTX_DATA, this);
+    if (const std::string& file = access::ca_file(options); !file.empty()) {
+      // The file alone: not the system's certificates beside it.
+      ok = ok && set(easy, CURLOPT_CAINFO, file.c_str()) &&
+           set(easy, CURLOPT_CAPATH, static_cast<const char*>(nullptr));
+    }
+  }
+
+  const std::string& method = what.method();
+  if (method == "HEAD") return ok && set(easy, CURLOPT_NOBODY, 1L);
+  if (!what.body().empty() || method == "POST" || method == "PUT" || method == "PATCH") {
+    ok = ok && set(easy, CURLOPT_POST, 1L) && set(easy, CURLOPT_POSTFIELDS, what.body().data()) &&
+         set(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(what.body().size()));
+    return ok && (method == "POST" || set(easy, CURLOPT_CUSTOMREQUEST, method.c_str()));
+  }
+  ok = ok && set(easy, CURLOPT_HTTPGET, 1L);
+  return ok && (method == "GET" || set(easy, CURLOPT_CUSTOMREQUEST, method.c_str()));
+}
+
+void download::transfer::release_easy() noexcept { curl_easy_cleanup(std::exchange(easy, nullptr)); }
+
+bool download::transfer::idempotent() const {
+  static constexpr std::array names = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"};
+  return std::ranges::find(names, what.method()) != names.end();
+}
+
+// What curl tells while it works.
+
+int download::transfer::on_resolve(void*, void*, void* self) noexcept {
+  static_cast<transfer*>(self)->phase = phase_kind::resolving;
+  return 0;
+}
+
+curl_socket_t download::transfer::on_open_socket(void* self, curlsocktype, curl_sockaddr* address) noexcept {
+  auto& t = *static_cast<transfer*>(self);
+  t.phase = phase_kind::connecting;
+  // Not for child processes: the other side would not see the end of a connection that they hold.
+  const int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+  if (fd >= 0) {
+    t.engine->opened(fd);
+  } else {
+    t.no_socket = errno;
+  }
+  return fd;
+}
+
+CURLcode download::transfer::on_handshake(CURL*, void*, void* self) noexcept {
+  static_cast<transfer*>(self)->phase = phase_kind::handshake;
+  return CURLE_OK;
+}
+
+int download::transfer::on_send(void* self, char*, char*, int, int) noexcept {
+  auto& t = *static_cast<transfer*>(self);
+  try {
+    // curl sends a request once more where a kept connection turns out to be dead: not for one that may have
+    // been carried out already.
+    if (++t.sends > 1 && t.header_bytes == 0 && !t.idempotent()) {
+      t.failure = t.failed(errc::connection_lost);
+      return CURL_PREREQFUNC_ABORT;
+    }
+    t.phase = phase_kind::sent;
+    if (t.deadline_line != 0) {  // waiting for a connection took its time
+      std::string& line = t.lines[t.deadline_line - 1];
+      line = std::string(timeout_field) + ": " + timeout_to_send(t.ctx).value_or("0");
+      t.list[t.deadline_line - 1].data = line.data();
+    }
+    return CURL_PREREQFUNC_OK;
+  } catch (...) {
+    return CURL_PREREQFUNC_ABORT;
+  }
+}
+
+std::size_t download::transfer::on_header(char* bytes, std::size_t, std::size_t size, void* self) noexcept {
+  auto& t = *static_cast<transfer*>(self);
+  try {
+    return t.header_line(std::string_view(bytes, size)) ? size : CURL_WRITEFUNC_ERROR;
+  } catch (...) {
+    return CURL_WRITEFUNC_ERROR;
+  }
+}
+
+bool download::transfer::header_line(std::string_view line) {
+  if (head_complete) return true;  // a trailer
+  phase = phase_kind::header;
+  header_bytes += line.size();  // over all responses: those that only announce the real one are not free
+  if (header_bytes > access::max_header_size(engine->options())) {
+    failure = failed(errc::too_large, "the header");
+    return false;
+  }
+  if (!in_header) {  // "HTTP/1.1 200 OK", which curl has checked
+    unsigned number = 0;
+    if (const std::size_t space = line.find(' '); space != std::string_view::npos) {
+      const std::string_view digits = line.substr(space + 1, 3);
+      std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    }
+    head = response(static_cast<http::status>(number));
+    location.clear();
+    in_header = true;
+    return true;
+  }
+  const std::string_view text = trimmed(line);
+  if (text.empty()) {
+    in_header = false;
+    header_done();
+    return !failure;
+  }
+  if (const std::size_t colon = line.find(':'); colon != std::string_view::npos) {
+    const std::string_view name = trimmed(line.substr(0, colon));
+    const std::string_view value = trimmed(line.substr(colon + 1));
+    head.fields().add(name, value);
+    if (same_name(name, "Location") && location.empty()) location = value;
+  }
+  return true;
+}
+
+void download::transfer::header_done() {
+  const unsigned number = to_number(head.status());
+  if (number < 200) {
+    // 101 is the answer to a request for an upgrade: there was none.
+    if (number < 100 || number == 101)
+      failure = failed(errc::bad_response, "status " + std::to_string(number));
+    return;
+  }
+  head_complete = true;
+  phase = phase_kind::body;
+  const bool redirect = number == 301 || number == 302 || number == 303 || number == 307 || number == 308;
+  const unsigned limit = access::max_redirects(engine->options());
+  if (redirect && !location.empty() && limit != 0 && (what.method() == "GET" || what.method() == "HEAD")) {
+    if (redirects == limit) {
+      failure = failed(errc::too_many_redirects, std::to_string(limit) + " allowed");
+    } else {
+      following = true;
+    }
+    return;
+  }
+  if (what.method() != "HEAD" && head.fields().find("Content-Encoding") != nullptr &&
+      what.fields().find("Accept-Encoding") == nullptr) {
+    head.fields().erase("Content-Encoding");  // the body is decoded: these would be wrong about it
+    head.fields().erase("Content-Length");
+  }
+  if (streaming) {
+    head_ready = true;
+    reading = what.method() + ' ' + url.text + " : reading the body";
+    engine->touch(*this);
+  }
+}
+
+std::size_t download::transfer::on_body(char* bytes, std::size_t, std::size_t size, void* self) noexcept {
+  auto& t = *static_cast<transfer*>(self);
+  try {
+    return t.body_bytes(bytes, size);
+  } catch (...) {
+    return CURL_WRITEFUNC_ERROR;
+  }
+}
+
+std::size_t download::transfer::body_bytes(const char* bytes, std::size_t size) {
+  if (following) {
+    ignored_bytes += size;
+    return ignored_bytes <= redirect_body_limit ? size : CURL_WRITEFUNC_ERROR;
+  }
+  if (!streaming) {
+    if (size > access::max_body_size(engine->options()) - head.body().size()) {
+      failure = failed(errc::too_large,
+                       "more than " + std::to_string(access::max_body_size(engine->options())) + " bytes");
+      return CURL_WRITEFUNC_ERROR;
+    }
+    head.body().append(bytes, size);
+    return size;
+  }
+  {
+    const std::lock_guard guard(mutex);
+    if (buffer.size() >= buffer_limit) {
+      paused = true;
+      return CURL_WRITEFUNC_PAUSE;
+    }
+    buffer.append(bytes, size);
+  }
+  engine->touch(*this);
+  return size;
+}
+
+// What became of it.
+
+const char* download::transfer::phase_name() const {
+  switch (phase) {
+    case phase_kind::queued:
+      return "waiting for a connection";
+    case phase_kind::resolving:
+      return "resolving";
+    case phase_kind::connecting:
+      return "connecting";
+    case phase_kind::handshake:
+      return "in the TLS handshake";
+    case phase_kind::sent: {
+      curl_off_t sent = 0;
+      if (easy != nullptr) curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+      return sent < static_cast<curl_off_t>(what.body().size()) ? "sending" : "waiting for the response";
+    }
+    case phase_kind::header:
+      return "reading the header";
+    case phase_kind::body:
+      return "reading the body";
+  }
+  return "";
+}
+
+error download::transfer::failed(std::error_code code, std::string_view detail) const {
+  std::string doing = what.method() + ' ' + url.text + " : " + phase_name();
+  if (!detail.empty()) doing += " (" + printable(detail) + ')';
+  return error(code, std::move(doing));
+}
+
+error download::transfer::ended() const {
+  return error::ended(ctx, what.method() + ' ' + url.text + " : " + phase_name());
+}
+
+bool download::transfer::redirected() {
+  if (!following || failure) return false;
+  std::string why;
+  std::optional<client_url> next = url.resolve(location, why);
+  if (!next) {
+    failure = failed(errc::bad_response, "a redirect to " + shown_url(location) + ": " + why);
+    return false;
+  }
+  ++redirects;
+  // Once away from the first server, credentials do not come back: the way led through others.
+  if (next->origin != url.origin) cross_origin = true;
+  next->has_user = url.has_user;
+  next->user = std::move(url.user);
+  next->password = std::move(url.password);
+  url = *std::move(next);
+  return true;
+}
+
+std::optional<error> download::transfer::outcome(CURLcode code) {
+  if (failure) return std::exchange(failure, std::nullopt);
+  if (code == CURLE_OK) {
+    if (head_complete) return std::nullopt;
+    return failed(errc::connection_lost);
+  }
+  if (code == CURLE_OUT_OF_MEMORY && sends != 0 && !head_complete) {
+    return failed(errc::too_large, "a line of the header");  // so curl says that it is too long
+  }
+  std::string detail = curl_error[0] != '\0' ? curl_error : curl_easy_strerror(code);
+  const std::error_code what_failed = code_of(code, head_complete, detail);
+  if (what_failed == errc::connection_refused && no_socket != 0) {
+    return failed(std::error_code(no_socket, std::generic_category()));  // too many open files, for one
+  }
+  if (what_failed == errc::connection_refused) {
+    long number = 0;
+    curl_easy_getinfo(easy, CURLINFO_OS_ERRNO, &number);
+    detail.clear();
+    if (number != 0 && number != ECONNREFUSED)
+      detail = std::generic_category().message(static_cast<int>(number));
+  } else if (what_failed != errc::tls_failure && what_failed != errc::bad_response &&
+             what_failed != errc::bad_url) {
+    detail.clear();  // the code says it all
+  }
+  return failed(what_failed, detail);
+}
+
+void download::transfer::end_body(const std::optional<error>& why) {
+  if (!streaming) return;
+  const std::lock_guard guard(mutex);
+  body_over = true;
+  body_error = why;
+  // Nobody waits for the bytes of a call that was ended.
+  if (why && why->code().category() == curfew_category()) buffer.clear();
+}
+
+void download::transfer::complete(std::optional<error> why) {
+  if (on_response) {
+    send_handler h = std::exchange(on_response, nullptr);
+    if (why) {
+      h(std::unexpected(*std::move(why)));
+    } else {
+      h(std::move(head));
+    }
+    return;
+  }
+  if (on_download && !head_ready) {
+    open_handler h = std::exchange(on_download, nullptr);
+    h(std::unexpected(why ? *std::move(why) : failed(errc::connection_lost)));
+    return;
+  }
+  deliver();
+}
+
+void download::transfer::socket_removed() {
+  if (state != state_kind::running || phase != phase_kind::connecting) return;
+  stalled = true;
+  engine->touch(*this);
+}
+
+void download::transfer::deliver() {
+  if (std::exchange(stalled, false) && state == state_kind::running && phase == phase_kind::connecting) {
+    // libcurl 7.88 goes on to the next address of a name when it is called the next time, and asks for
+    // nothing that would make it be called. Leaving a pause is what makes it run at once.
+    curl_easy_pause(easy, CURLPAUSE_RECV);
+    curl_easy_pause(easy, CURLPAUSE_CONT);
+  }
+  if (on_download && head_ready) {
+    open_handler h = std::exchange(on_download, nullptr);
+    h(download(shared_from_this()));
+  }
+  bool resume = false;
+  std::optional<piece> value;
+  std::unique_ptr<waiting_read> done;
+  {
+    const std::lock_guard guard(mutex);
+    if (reader == nullptr) return;
+    value = take(resume);
+    if (!value) return;
+    done = std::move(reader);
+  }
+  if (resume) engine->post(shared_from_this(), client_engine::resumes);
+  done->watch.reset();
+  done->complete(*std::move(value));
+}
+
+// The reader's side.
+
+std::optional<download::transfer::piece> download::transfer::take(bool& resume) {
+  if (!buffer.empty()) {
+    resume = std::exchange(paused, false);
+    return std::exchange(buffer, {});
+  }
+  if (!body_over) return std::nullopt;
+  if (body_error) return std::unexpected(*body_error);
+  return piece(std::nullopt);
+}
+
+void download::transfer::start_read(context reader_ctx, read_handler h) {
+  if (reader_ctx.err()) {
+    h(std::unexpected(error::ended(reader_ctx, reading)));
+    return;
+  }
+  bool resume = false;
+  std::optional<piece> value;
+  {
+    const std::lock_guard guard(mutex);
+    value = reader != nullptr
+                ? std::unexpected(error(std::make_error_code(std::errc::operation_in_progress), reading))
+                : take(resume);
+  }
+  if (!value) {
+    auto waiting = std::make_unique<waiting_read>(shared_from_this(), std::move(reader_ctx), std::move(h));
+    waiting->watch.emplace(waiting->ctx, waiting_read::on_end{waiting.get()});
+    bool gone = false;
+    {
+      const std::lock_guard guard(mutex);
+      gone = waiting->ended;
+      if (!gone) value = take(resume);
+      if (!gone && !value) {
+        reader = std::move(waiting);
+        return;
+      }
+    }
+    waiting->watch.reset();
+    h = std::move(waiting->complete);
+    if (gone) value.emplace(std::unexpected(error::ended(waiting->ctx, reading)));
+  }
+  if (resume) engine->post(shared_from_this(), client_engine::resumes);
+  h(*std::move(value));
+}
+
+void download::transfer::waiting_read::on_end::operator()() const noexcept {
+  const std::shared_ptr<transfer> t = self->of;
+  std::unique_ptr<waiting_read> mine;
+  {
+    const std::lock_guard guard(t->mutex);
+    self->ended = true;
+    if (t->reader.get() == self) mine = std::move(t->reader);
+  }
+  if (!mine) return;  // somebody else completes it
+  read_handler h = std::move(mine->complete);
+  error e = error::ended(mine->ctx, t->reading);
+  mine.reset();  // and with it the on_done that calls this: nothing of it is used below
+  h(std::unexpected(std::move(e)));
+}
+
+void download::transfer::drop() noexcept {
+  {
+    const std::lock_guard guard(mutex);
+    if (body_over && !reader) return;
+  }
+  engine->post(shared_from_this(), client_engine::drops);
+}
+
+}  // namespace curfew::http

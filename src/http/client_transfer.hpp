@@ -1,0 +1,173 @@
+#pragma once
+
+#include <curl/curl.h>
+
+#include <cstddef>
+#include <curfew/core/on_done.hpp>
+#include <curfew/http/client.hpp>
+#include <curfew/http/errc.hpp>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "http/client_engine.hpp"
+#include "http/client_url.hpp"
+
+namespace curfew::http {
+
+/// One call of a client, from its start to the end of its body.
+///
+///   made ──begin──► running ──finish──► over
+///
+/// Its context's end, wherever it is, posts a wish to the engine; the engine decides, in the order in which
+/// things reach its thread, whether the end or the response came first.
+struct download::transfer : std::enable_shared_from_this<download::transfer> {
+  using send_handler = curfew::detail::erased_handler<result<response>>;
+  using open_handler = curfew::detail::erased_handler<result<download>>;
+  using piece = result<std::optional<std::string>>;
+  using read_handler = curfew::detail::erased_handler<piece>;
+
+  enum class state_kind : unsigned char { made, running, over };
+  enum class phase_kind : unsigned char { queued, resolving, connecting, handshake, sent, header, body };
+
+  /// A read that waits for bytes, the end of the body, or the end of its own context.
+  struct waiting_read {
+    struct on_end {
+      waiting_read* self;
+      void operator()() const noexcept;
+    };
+
+    waiting_read(std::shared_ptr<transfer> t, context c, read_handler h)
+        : of(std::move(t)),
+          ctx(std::move(c)),
+          complete(std::move(h)) {}
+
+    const std::shared_ptr<transfer> of;
+    const context ctx;
+    read_handler complete;
+    bool ended = false;  // guarded by of->mutex
+    std::optional<on_done<on_end>> watch;
+  };
+
+  struct on_end {
+    transfer* self;
+    void operator()() const noexcept;
+  };
+
+  /// Checks the request; nothing has been sent when this fails.
+  static result<std::shared_ptr<transfer>> make(std::shared_ptr<client_engine> engine, const context& ctx,
+                                                request what);
+
+  transfer(std::shared_ptr<client_engine> e, context c, request w, client_url u)
+      : engine(std::move(e)),
+        ctx(std::move(c)),
+        what(std::move(w)),
+        url(std::move(u)) {}
+  transfer(const transfer&) = delete;
+  transfer& operator=(const transfer&) = delete;
+  ~transfer();
+
+  /// Hands it to the engine; one of the handlers has been set.
+  void launch();
+
+  // The engine's thread.
+
+  /// Makes `easy` for the URL of now. False: no memory.
+  bool configure();
+  void release_easy() noexcept;
+  /// What became of it. None: it is complete. Call `redirected` first.
+  std::optional<error> outcome(CURLcode code);
+  /// Is this a redirect to follow? Then `url` is the new one; or `failure` says why it cannot be followed.
+  bool redirected();
+  /// Ends the body of a download, where this is one.
+  void end_body(const std::optional<error>& why);
+  /// Completes the call with `why`, or with the whole response, or the read that waits for a body.
+  void complete(std::optional<error> why);
+  /// curl has closed one of its sockets, or wants nothing of it any more.
+  void socket_removed();
+  /// What a callback of curl has left to do: completes the opening of a download, a read.
+  void deliver();
+  [[nodiscard]] error failed(std::error_code code, std::string_view detail = {}) const;
+  [[nodiscard]] error ended() const;
+
+  // Any thread.
+
+  /// The next piece or the end, if there is one. With `mutex` held.
+  /// \param resume  Set if the sender, held back until now, has to be let go on: by post(resumes), after
+  /// unlocking.
+  std::optional<piece> take(bool& resume);
+  void start_read(context reader_ctx, read_handler h);
+  void drop() noexcept;
+
+  const std::shared_ptr<client_engine> engine;
+  const context ctx;
+  const request what;
+
+  // Guarded by the engine's inbox_mutex_.
+  std::shared_ptr<transfer> inbox_next;
+  unsigned wishes = 0;
+
+  // Set before launch; then the engine's thread alone.
+  send_handler on_response;
+  open_handler on_download;
+  client_url url;
+  bool streaming = false;
+  std::optional<on_done<on_end>> watch;
+
+  // The engine's thread alone.
+  CURL* easy = nullptr;
+  state_kind state = state_kind::made;
+  phase_kind phase = phase_kind::queued;
+  bool end_wanted = false;
+  bool drop_wanted = false;
+  bool cross_origin = false;  // redirected away: credentials stay behind
+  unsigned redirects = 0;
+  unsigned sends = 0;    // how often curl has sent it to this URL
+  int no_socket = 0;     // errno, where the system gave none
+  bool touched = false;  // in the engine's list
+  bool stalled = false;  // an attempt to connect is over
+  bool in_header = false;
+  bool head_complete = false;
+  bool head_ready = false;  // of a download: its opening may be completed
+  bool following = false;   // the response is a redirect that will be followed
+  std::string location;
+  std::size_t header_bytes = 0;
+  std::size_t ignored_bytes = 0;
+  response head;                 // constant once on_download has been called
+  std::optional<error> failure;  // found in a callback of curl
+  std::vector<std::string> lines;
+  std::vector<curl_slist> list;
+  std::size_t deadline_line = 0;  // index + 1 in lines
+  char curl_error[CURL_ERROR_SIZE] = {};
+
+  std::string reading;  // set before on_download is called: "GET http://host/ : reading the body"
+
+  std::mutex mutex;
+  // Guarded by mutex: the body of a download on its way to the reader.
+  std::string buffer;
+  bool paused = false;  // curl holds the sender back
+  bool body_over = false;
+  std::optional<error> body_error;
+  std::unique_ptr<waiting_read> reader;
+
+ private:
+  void make_lines();
+  bool add_options();
+  [[nodiscard]] const char* phase_name() const;
+  [[nodiscard]] bool idempotent() const;
+  void header_done();
+  bool header_line(std::string_view line);
+  std::size_t body_bytes(const char* bytes, std::size_t size);
+
+  static std::size_t on_header(char* bytes, std::size_t, std::size_t size, void* self) noexcept;
+  static std::size_t on_body(char* bytes, std::size_t, std::size_t size, void* self) noexcept;
+  static int on_resolve(void*, void*, void* self) noexcept;
+  static curl_socket_t on_open_socket(void* self, curlsocktype, curl_sockaddr* address) noexcept;
+  static CURLcode on_handshake(CURL*, void*, void* self) noexcept;
+  static int on_send(void* self, char*, char*, int, int) noexcept;
+};
+
+}  // namespace curfew::http

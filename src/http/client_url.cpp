@@ -1,0 +1,149 @@
+#include "http/client_url.hpp"
+
+#include <curl/curl.h>
+
+#include <memory>
+
+namespace curfew::http {
+
+namespace {
+
+struct free_curl {
+  void operator()(CURLU* url) const noexcept { curl_url_cleanup(url); }
+  void operator()(char* text) const noexcept { curl_free(text); }
+};
+using curl_url_ptr = std::unique_ptr<CURLU, free_curl>;
+
+std::optional<std::string> part(CURLU* url, CURLUPart what, unsigned flags = 0) {
+  char* text = nullptr;
+  if (curl_url_get(url, what, &text, flags) != CURLUE_OK) return std::nullopt;
+  const std::unique_ptr<char, free_curl> owned(text);
+  return std::string(text);
+}
+
+void append_escaped(std::string& to, char c) {
+  static constexpr char digits[] = "0123456789ABCDEF";
+  const auto byte = static_cast<unsigned char>(c);
+  to += '%';
+  to += digits[byte >> 4];
+  to += digits[byte & 15];
+}
+
+/// Bytes beyond ASCII, percent-encoded after the authority, as browsers send them.
+std::string ascii(std::string_view text) {
+  std::size_t authority = text.find("://");
+  authority = authority == std::string_view::npos ? 0 : authority + 3;
+  const std::size_t path = text.find_first_of("/?#", authority);
+  if (path == std::string_view::npos) return std::string(text);
+  std::string out(text.substr(0, path));
+  for (const char c : text.substr(path)) {
+    if (static_cast<unsigned char>(c) < 0x80) {
+      out += c;
+    } else {
+      append_escaped(out, c);
+    }
+  }
+  return out;
+}
+
+bool is_loopback(std::string_view host) {
+  return host == "localhost" || host.ends_with(".localhost") || host == "[::1]" ||
+         (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos);
+}
+
+std::optional<client_url> take_apart(CURLU* url, std::string& why) {
+  client_url out;
+  const std::string scheme = part(url, CURLUPART_SCHEME).value_or("");
+  if (scheme != "http" && scheme != "https") {
+    why = "the scheme is neither http nor https";
+    return std::nullopt;
+  }
+  out.tls = scheme == "https";
+  if (auto user = part(url, CURLUPART_USER, CURLU_URLDECODE)) {
+    out.has_user = true;
+    out.user = *std::move(user);
+  }
+  if (auto password = part(url, CURLUPART_PASSWORD, CURLU_URLDECODE)) {
+    out.has_user = true;
+    out.password = *std::move(password);
+  }
+  for (const CURLUPart unsent : {CURLUPART_USER, CURLUPART_PASSWORD, CURLUPART_OPTIONS, CURLUPART_FRAGMENT}) {
+    curl_url_set(url, unsent, nullptr, 0);
+  }
+  auto host = part(url, CURLUPART_HOST);
+  auto port = part(url, CURLUPART_PORT, CURLU_DEFAULT_PORT);
+  auto text = part(url, CURLUPART_URL);
+  if (!host || host->empty() || !port || !text) {
+    why = "it names no host";
+    return std::nullopt;
+  }
+  for (char& c : *host) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  out.loopback = is_loopback(*host);
+  out.origin = scheme + "://" + *host + ':' + *port;
+  out.text = *std::move(text);
+  return out;
+}
+
+bool set(CURLU* url, std::string_view text, std::string& why) {
+  for (const char c : text) {
+    if (static_cast<unsigned char>(c) <= ' ' || c == 0x7f) {
+      why = "it has a space or a control character";
+      return false;
+    }
+  }
+  if (text.find(":///") == text.find(':') && text.find(':') != std::string_view::npos) {
+    why = "it names no host";  // curl would take the first segment of the path for it
+    return false;
+  }
+  const CURLUcode code = curl_url_set(url, CURLUPART_URL, ascii(text).c_str(), CURLU_NON_SUPPORT_SCHEME);
+  if (code == CURLUE_OK) return true;
+  why = curl_url_strerror(code);
+  return false;
+}
+
+}  // namespace
+
+std::optional<client_url> client_url::parse(std::string_view text, std::string& why) {
+  if (text.find("://") == std::string_view::npos) {
+    why = "it does not start with http:// or https://";
+    return std::nullopt;
+  }
+  const curl_url_ptr url(curl_url());
+  if (!url || !set(url.get(), text, why)) return std::nullopt;
+  return take_apart(url.get(), why);
+}
+
+std::optional<client_url> client_url::resolve(std::string_view location, std::string& why) const {
+  const curl_url_ptr url(curl_url());
+  if (!url || !set(url.get(), text, why) || !set(url.get(), location, why)) return std::nullopt;
+  return take_apart(url.get(), why);
+}
+
+std::string shown_url(std::string_view text) {
+  constexpr std::size_t longest = 500;
+  std::string whole;
+  if (const std::size_t scheme = text.find("://"); scheme != std::string_view::npos) {
+    whole = text.substr(0, scheme + 3);
+    text.remove_prefix(scheme + 3);
+  }
+  // Where the userinfo ends is not certain in what is no URL: hide all that may be a part of it.
+  if (const std::size_t at = text.rfind('@'); at != std::string_view::npos) {
+    whole += "...";
+    text.remove_prefix(at);
+  }
+  whole += text;
+  std::string shown;
+  for (const char c : whole) {
+    if (shown.size() >= longest) return shown + "...";
+    if (static_cast<unsigned char>(c) < ' ' || c == 0x7f) {
+      append_escaped(shown, c);
+    } else {
+      shown += c;
+    }
+  }
+  return shown;
+}
+
+}  // namespace curfew::http

@@ -1,0 +1,120 @@
+#include <algorithm>
+#include <curfew/http/message.hpp>
+
+#include "http/body_sink.hpp"
+#include "http/target.hpp"
+
+namespace curfew::http {
+
+namespace {
+
+int hex_digit(char c) noexcept {
+  if (c >= '0' && c <= '9') return c - '0';
+  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
+  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
+  return -1;
+}
+
+}  // namespace
+
+std::optional<std::string> percent_decode(std::string_view text, bool form) {
+  std::string decoded;
+  decoded.reserve(text.size());
+  for (std::size_t i = 0; i < text.size(); ++i) {
+    const char c = text[i];
+    if (c == '%') {
+      if (text.size() - i < 3) return std::nullopt;
+      const int high = hex_digit(text[i + 1]);
+      const int low = hex_digit(text[i + 2]);
+      if (high < 0 || low < 0) return std::nullopt;
+      decoded.push_back(static_cast<char>(high * 16 + low));
+      i += 2;
+    } else {
+      decoded.push_back(form && c == '+' ? ' ' : c);
+    }
+  }
+  return decoded;
+}
+
+std::pair<std::string_view, std::string_view> split_target(std::string_view target) noexcept {
+  const auto mark = target.find('?');
+  if (mark == std::string_view::npos) return {target, {}};
+  return {target.substr(0, mark), target.substr(mark + 1)};
+}
+
+std::string_view request::param(std::string_view name) const noexcept {
+  for (const auto& [key, value] : params_) {
+    if (key == name) return value;
+  }
+  return {};
+}
+
+std::optional<std::string> request::query(std::string_view name) const {
+  auto rest = split_target(target_).second;
+  while (!rest.empty()) {
+    const auto pair = rest.substr(0, rest.find('&'));
+    rest.remove_prefix(std::min(rest.size(), pair.size() + 1));
+    const auto equals = pair.find('=');
+    const auto key = percent_decode(pair.substr(0, equals), true);
+    if (!key || *key != name) continue;
+    auto value =
+        equals == std::string_view::npos ? std::string() : percent_decode(pair.substr(equals + 1), true);
+    if (value) return value;
+  }
+  return std::nullopt;
+}
+
+std::string response::status_line() const {
+  std::string line = "HTTP/1.1 " + std::to_string(to_number(status_));
+  if (const auto name = reason(status_); !name.empty()) {
+    line += ' ';
+    line += name;
+  }
+  return line;
+}
+
+boost::asio::awaitable<result<>> body_writer::async_write(context ctx, std::string bytes) {
+  return sink_->write(std::move(ctx), std::move(bytes));
+}
+
+response text(status code, std::string body) {
+  return response(code, "text/plain; charset=utf-8", std::move(body));
+}
+
+response json(status code, std::string body) { return response(code, "application/json", std::move(body)); }
+
+response stream(std::string_view content_type, body_source source) {
+  response made;
+  made.set("Content-Type", content_type);
+  made.stream(std::move(source));
+  return made;
+}
+
+response events(body_source source) {
+  auto made = stream("text/event-stream", std::move(source));
+  made.set("Cache-Control", "no-cache");
+  return made;
+}
+
+std::string event(std::string_view data, std::string_view name) {
+  constexpr std::string_view line_ends = "\r\n";
+  std::string made;
+  made.reserve(data.size() + name.size() + 32);
+  if (!name.empty()) {
+    made += "event: ";
+    made += name.substr(0, name.find_first_of(line_ends));  // an end of line would begin another field
+    made += '\n';
+  }
+  for (;;) {
+    const auto end = data.find_first_of(line_ends);
+    made += "data: ";
+    made += data.substr(0, end);
+    made += '\n';
+    if (end == std::string_view::npos) break;
+    data.remove_prefix(end + (data.substr(end, 2) == "\r\n" ? 2 : 1));
+  }
+  made += '\n';
+  return made;
+}
+
+}  // namespace curfew::http

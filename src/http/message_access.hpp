@@ -1,0 +1,30 @@
+#pragma once
+
+#include <curfew/http/message.hpp>
+#include <string>
+#include <utility>
+#include <vector>
+
+namespace curfew::http {
+
+/// How the server fills in what only a handler reads.
+struct request_access {
+  static std::string& method(request& r) noexcept { return r.method_; }
+  static std::string& target(request& r) noexcept { return r.target_; }
+  static std::string& body(request& r) noexcept { return r.body_; }
+  static std::string& path(request& r) noexcept { return r.path_; }
+  static std::string& remote(request& r) noexcept { return r.remote_; }
+  static std::vector<std::pair<std::string, std::string>>& params(request& r) noexcept { return r.params_; }
+
+  /// Makes it ready for the next request of the same connection.
+  static void clear(request& r) noexcept {
+    r.method_.clear();
+    r.target_.clear();
+    r.fields_ = {};
+    r.body_.clear();
+    r.path_.clear();
+    r.params_.clear();
+  }
+};
+
+}  // namespace curfew::http

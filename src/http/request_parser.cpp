@@ -1,0 +1,237 @@
+#include "http/request_parser.hpp"
+
+#include <boost/beast/http/basic_parser.hpp>
+#include <boost/beast/http/error.hpp>
+#include <boost/beast/http/field.hpp>
+#include <curfew/http/deadline.hpp>
+
+#include "http/message_access.hpp"
+
+namespace curfew::http {
+
+namespace {
+
+namespace beast = boost::beast::http;
+using boost::beast::string_view;
+using beast_error = boost::beast::error_code;
+
+std::string_view view(string_view text) noexcept { return {text.data(), text.size()}; }
+
+bool all_digits(std::string_view text) noexcept {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+/// The characters of a host, as RFC 3986 has them, with its port.
+bool is_host(std::string_view text) noexcept {
+  for (const char c : text) {
+    const bool plain = (c >= '0' && c <= '9') || (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z');
+    if (!plain && std::string_view("!$%&'()*+,-.:;=[]_~").find(c) == std::string_view::npos) return false;
+  }
+  return true;
+}
+
+/// The forms of a target that RFC 9112 has, for everything but CONNECT.
+bool is_target(std::string_view method, std::string_view target) noexcept {
+  if (target.find('#') != std::string_view::npos) return false;
+  if (target.starts_with('/')) return true;
+  if (target == "*") return method == "OPTIONS";
+  const auto scheme = target.find("://");
+  return scheme != std::string_view::npos &&
+         (same_name(target.substr(0, scheme), "http") || same_name(target.substr(0, scheme), "https"));
+}
+
+/// Does a request line that Beast does not take end with a version of HTTP which is only not ours?
+bool has_other_version(std::string_view bytes) noexcept {
+  const auto line = bytes.substr(0, bytes.find("\r\n"));
+  const auto blank = line.rfind(' ');
+  if (blank == std::string_view::npos) return false;
+  const auto version = line.substr(blank + 1);
+  return version.size() == 8 && version.starts_with("HTTP/") && all_digits(version.substr(5, 1)) &&
+         version[6] == '.' && all_digits(version.substr(7)) && version != "HTTP/1.0" && version != "HTTP/1.1";
+}
+
+/// Beast's parser: it splits the bytes; what they mean for this server is decided here. Beast accepts some
+/// that an intermediary may read differently: such requests are refused.
+class parser final : public beast::basic_parser<true> {
+ public:
+  explicit parser(request& into) noexcept : into_(&into) {}
+
+  [[nodiscard]] bool line_done() const noexcept { return line_done_; }
+  [[nodiscard]] bool fields_done() const noexcept { return fields_done_; }
+  [[nodiscard]] bool http11() const noexcept { return http11_; }
+  [[nodiscard]] bool expects_continue() const noexcept { return http11_ && expects_continue_; }
+  [[nodiscard]] std::optional<clock::duration> timeout() const noexcept { return timeout_; }
+  /// What this class found wrong; none if it was Beast.
+  [[nodiscard]] std::optional<status> verdict() const noexcept { return verdict_; }
+
+ private:
+  void refuse(status with, beast_error& ec) noexcept {
+    verdict_ = with;
+    ec = beast::error::bad_field;
+  }
+
+  void on_request_impl(beast::verb /*known*/, string_view method, string_view target, int version,
+                       beast_error& ec) override {
+    request_access::method(*into_).assign(method.data(), method.size());
+    request_access::target(*into_).assign(target.data(), target.size());
+    http11_ = version == 11;
+    line_done_ = true;
+    if (view(method) == "CONNECT") return refuse(status::not_implemented, ec);
+    if (!is_target(view(method), view(target))) refuse(status::bad_request, ec);
+  }
+
+  void on_response_impl(int /*status*/, string_view /*reason*/, int /*version*/,
+                        beast_error& /*ec*/) override {}
+
+  void on_field_impl(beast::field known, string_view name, string_view value, beast_error& ec) override {
+    if (fields_done_) return;  // of a trailer: nobody asks for it, and it must not pass for a header field
+    switch (known) {
+      case beast::field::host:
+        if (++hosts_ > 1 || !is_host(view(value))) return refuse(status::bad_request, ec);
+        break;
+      case beast::field::content_length:
+        if (++lengths_ > 1 || !all_digits(view(value))) return refuse(status::bad_request, ec);
+        break;
+      case beast::field::transfer_encoding:
+        // In HTTP/1.0 there is none; whoever hands it on may have understood the message otherwise.
+        if (++encodings_ > 1 || !http11_) return refuse(status::bad_request, ec);
+        if (!same_name(view(value), "chunked")) {
+          const auto last = view(value).substr(view(value).find_last_of(", \t") + 1);
+          return refuse(same_name(last, "chunked") ? status::not_implemented : status::bad_request, ec);
+        }
+        break;
+      case beast::field::expect:
+        if (!same_name(view(value), "100-continue")) return refuse(status::expectation_failed, ec);
+        expects_continue_ = true;
+        break;
+      case beast::field::unknown:
+        if (same_name(view(name), timeout_field)) {
+          if (timeout_) return refuse(status::bad_request, ec);
+          timeout_ = parse_timeout(view(value));
+          if (!timeout_) return refuse(status::bad_request, ec);
+        }
+        break;
+      default:
+        break;
+    }
+    into_->fields().add(view(name), view(value));
+  }
+
+  void on_header_impl(beast_error& ec) override {
+    fields_done_ = true;
+    if ((http11_ && hosts_ == 0) || (lengths_ > 0 && encodings_ > 0)) refuse(status::bad_request, ec);
+  }
+
+  void on_body_init_impl(const boost::optional<std::uint64_t>& /*length*/, beast_error& /*ec*/) override {}
+
+  std::size_t on_body_impl(string_view body, beast_error& /*ec*/) override {
+    request_access::body(*into_).append(body.data(), body.size());
+    return body.size();
+  }
+
+  void on_chunk_header_impl(std::uint64_t /*size*/, string_view /*extensions*/,
+                            beast_error& /*ec*/) override {}
+
+  std::size_t on_chunk_body_impl(std::uint64_t /*remain*/, string_view body, beast_error& ec) override {
+    return on_body_impl(body, ec);
+  }
+
+  void on_finish_impl(beast_error& /*ec*/) override {}
+
+  request* into_;
+  std::optional<status> verdict_;
+  std::optional<clock::duration> timeout_;
+  unsigned hosts_ = 0;
+  unsigned lengths_ = 0;
+  unsigned encodings_ = 0;
+  bool line_done_ = false;
+  bool fields_done_ = false;
+  bool http11_ = false;
+  bool expects_continue_ = false;
+};
+
+}  // namespace
+
+struct request_parser::impl {
+  impl(request& r, std::size_t header, std::size_t body) : into(&r), max_header(header), max_body(body) {}
+
+  request* into;
+  const std::size_t max_header;
+  const std::size_t max_body;
+  std::optional<parser> current;
+  std::size_t header_taken =
+      0;  // bytes of the header that the parser has consumed: Beast limits only the rest
+  status failure = status::bad_request;
+
+  progress fail(status with) noexcept {
+    failure = with;
+    return progress::failed;
+  }
+  progress fail_by(beast::error why, std::string_view bytes) noexcept {
+    if (current->verdict()) return fail(*current->verdict());
+    switch (why) {
+      case beast::error::header_limit:
+        return fail(current->line_done() ? status::request_header_fields_too_large : status::uri_too_long);
+      case beast::error::body_limit:
+        return fail(status::content_too_large);
+      case beast::error::bad_version:
+        return fail(has_other_version(bytes) ? status::http_version_not_supported : status::bad_request);
+      default:
+        return fail(status::bad_request);
+    }
+  }
+};
+
+request_parser::request_parser(request& into, std::size_t max_header, std::size_t max_body)
+    : impl_(std::make_unique<impl>(into, max_header, max_body)) {
+  reset();
+}
+
+request_parser::~request_parser() = default;
+
+void request_parser::reset() {
+  request_access::clear(*impl_->into);
+  impl_->header_taken = 0;
+  auto& p = impl_->current.emplace(*impl_->into);
+  p.eager(true);
+  p.header_limit(static_cast<std::uint32_t>(std::min<std::size_t>(impl_->max_header, UINT32_MAX)));
+  p.body_limit(impl_->max_body);
+}
+
+request_parser::progress request_parser::feed(std::string_view& bytes) {
+  parser& p = *impl_->current;
+  if (!p.got_some()) {
+    while (bytes.starts_with("\r\n")) bytes.remove_prefix(2);  // RFC 9112, 2.2: after a body, by old clients
+    if (bytes.empty() || bytes == "\r") return progress::need_more;
+  }
+  // A chunked body ends with "0\r\n\r\n"; Beast asserts that it gets all of that in one piece.
+  constexpr std::size_t last_chunk = 5;
+  if (p.fields_done() && p.chunked() && bytes.size() < last_chunk) return progress::need_more;
+  beast_error ec;
+  const std::string_view given = bytes;
+  const bool was_header = !p.fields_done();
+  const std::size_t taken = p.put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec);
+  bytes.remove_prefix(taken);
+  if (ec && ec != beast::error::need_more) {
+    return impl_->fail_by(static_cast<beast::error>(ec.value()), given);
+  }
+  if (was_header && !p.fields_done()) {
+    impl_->header_taken += taken;
+    if (impl_->header_taken + bytes.size() > impl_->max_header)
+      return impl_->fail_by(beast::error::header_limit, given);
+  }
+  if (p.is_done()) return progress::done;
+  // What a chunk's header or a trailer is made of comes in one piece from the parser's point of view.
+  if (p.fields_done() && bytes.size() > impl_->max_header) return impl_->fail(status::bad_request);
+  return progress::need_more;
+}
+
+bool request_parser::started() const noexcept { return impl_->current->got_some(); }
+bool request_parser::header_done() const noexcept { return impl_->current->fields_done(); }
+status request_parser::failure() const noexcept { return impl_->failure; }
+bool request_parser::http11() const noexcept { return impl_->current->http11(); }
+bool request_parser::keep_alive() const noexcept { return impl_->current->keep_alive(); }
+bool request_parser::expects_continue() const noexcept { return impl_->current->expects_continue(); }
+std::optional<clock::duration> request_parser::timeout() const noexcept { return impl_->current->timeout(); }
+
+}  // namespace curfew::http

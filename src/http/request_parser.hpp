@@ -1,0 +1,54 @@
+#pragma once
+
+#include <cstddef>
+#include <curfew/core/clock.hpp>
+#include <curfew/http/message.hpp>
+#include <curfew/http/status.hpp>
+#include <memory>
+#include <optional>
+#include <string_view>
+
+namespace curfew::http {
+
+/// Makes requests of bytes, and refuses what could be understood in two ways.
+class request_parser {
+ public:
+  enum class progress {
+    need_more,
+    done,    ///< The request is complete.
+    failed,  ///< `failure` says with what to answer; the connection is of no use after that.
+  };
+
+  /// \param into  Is filled; must outlive the parser.
+  request_parser(request& into, std::size_t max_header, std::size_t max_body);
+  request_parser(const request_parser&) = delete;
+  request_parser& operator=(const request_parser&) = delete;
+  ~request_parser();
+
+  /// Begins the next request, and clears the one it fills.
+  void reset();
+
+  /// Takes what it understands off the front of `bytes`; the rest must be there again in the next call, with
+  /// more behind.
+  progress feed(std::string_view& bytes);
+
+  /// Has the request begun?
+  [[nodiscard]] bool started() const noexcept;
+  [[nodiscard]] bool header_done() const noexcept;
+  [[nodiscard]] status failure() const noexcept;
+
+  // Once the header is done.
+
+  [[nodiscard]] bool http11() const noexcept;
+  [[nodiscard]] bool keep_alive() const noexcept;
+  /// Does the client wait for 100 Continue before it sends the body?
+  [[nodiscard]] bool expects_continue() const noexcept;
+  /// How long the client will wait, if it says so.
+  [[nodiscard]] std::optional<clock::duration> timeout() const noexcept;
+
+ private:
+  struct impl;
+  std::unique_ptr<impl> impl_;
+};
+
+}  // namespace curfew::http

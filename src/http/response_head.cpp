@@ -1,0 +1,133 @@
+#include "http/response_head.hpp"
+
+#include <array>
+#include <charconv>
+#include <cstddef>
+
+namespace curfew::http {
+
+namespace {
+
+void append_number(std::string& out, std::size_t number) {
+  std::array<char, 20> text{};
+  out.append(text.data(), std::to_chars(text.data(), text.data() + text.size(), number).ptr);
+}
+
+bool is_token(std::string_view text) noexcept {
+  if (text.empty()) return false;
+  for (const char c : text) {
+    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!plain && std::string_view("!#$%&'*+-.^_`|~").find(c) == std::string_view::npos) return false;
+  }
+  return true;
+}
+
+/// Control characters other than a tab would end the field, or the header, for somebody on the way.
+bool is_value(std::string_view text) noexcept {
+  for (const char c : text) {
+    if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f) return false;
+  }
+  return true;
+}
+
+bool has_token(std::string_view list, std::string_view token) noexcept {
+  while (!list.empty()) {
+    const auto comma = list.find(',');
+    auto item = list.substr(0, comma);
+    list.remove_prefix(comma == std::string_view::npos ? list.size() : comma + 1);
+    while (!item.empty() && (item.front() == ' ' || item.front() == '\t')) item.remove_prefix(1);
+    while (!item.empty() && (item.back() == ' ' || item.back() == '\t')) item.remove_suffix(1);
+    if (same_name(item, token)) return true;
+  }
+  return false;
+}
+
+enum class meaning { plain, connection, framing, date };
+
+meaning meaning_of(std::string_view name) noexcept {
+  switch (name.size()) {
+    case 4:
+      return same_name(name, "Date") ? meaning::date : meaning::plain;
+    case 10:
+      return same_name(name, "Connection")   ? meaning::connection
+             : same_name(name, "Keep-Alive") ? meaning::framing
+                                             : meaning::plain;
+    case 14:
+      return same_name(name, "Content-Length") ? meaning::framing : meaning::plain;
+    case 17:
+      return same_name(name, "Transfer-Encoding") ? meaning::framing : meaning::plain;
+    default:
+      return meaning::plain;
+  }
+}
+
+void append_field(std::string& out, std::string_view name, std::string_view value) {
+  out += name;
+  out += ": ";
+  out += value;
+  out += "\r\n";
+}
+
+}  // namespace
+
+std::optional<framing> append_head(std::string& out, const response& what, std::string_view date,
+                                   head_options& options) {
+  const unsigned code = to_number(what.status());
+  if (code < 200 || code > 999) return std::nullopt;  // 1xx is no answer, and no handler switches protocols
+  const std::size_t before = out.size();
+  if (what.status() == status::ok) {
+    out += "HTTP/1.1 200 OK\r\n";
+  } else {
+    out += "HTTP/1.1 ";
+    append_number(out, code);
+    out += ' ';  // stands there even if nothing follows
+    out += reason(what.status());
+    out += "\r\n";
+  }
+  for (const auto& [name, value] : what.fields()) {
+    if (!is_token(name) || !is_value(value)) {
+      out.resize(before);
+      return std::nullopt;
+    }
+    switch (meaning_of(name)) {
+      case meaning::framing:
+        continue;
+      case meaning::connection:
+        if (has_token(value, "close")) options.keep_alive = false;
+        continue;
+      case meaning::date:
+        date = {};
+        break;
+      case meaning::plain:
+        break;
+    }
+    append_field(out, name, value);
+  }
+  out += date;
+
+  framing how = framing::sized;
+  const bool bodiless = code == 204 || code == 304;
+  if (bodiless) {
+    how = framing::none;
+  } else if (!what.source()) {
+    out += "Content-Length: ";
+    append_number(out, what.body().size());
+    out += "\r\n";
+    if (options.is_head) how = framing::none;
+  } else if (options.http11) {
+    out += "Transfer-Encoding: chunked\r\n";
+    how = options.is_head ? framing::none : framing::chunked;
+  } else {
+    how = options.is_head ? framing::none : framing::until_close;
+    options.keep_alive = false;
+  }
+  if (!options.keep_alive) {
+    out += "Connection: close\r\n";
+  } else if (!options.http11) {
+    out += "Connection: keep-alive\r\n";
+  }
+  out += "\r\n";
+  return how;
+}
+
+}  // namespace curfew::http

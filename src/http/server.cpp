@@ -1,0 +1,190 @@
+#include <algorithm>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <cstdio>
+#include <curfew/core/cancel_scope.hpp>
+#include <curfew/core/done.hpp>
+#include <curfew/http/errc.hpp>
+#include <curfew/http/server.hpp>
+#include <curfew/io/completion.hpp>
+#include <mutex>
+#include <optional>
+#include <system_error>
+#include <thread>
+#include <utility>
+
+#include "http/acceptor.hpp"
+#include "http/connection.hpp"
+#include "http/server_state.hpp"
+#include "http/worker.hpp"
+
+namespace curfew::http {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::chrono::seconds time_to_come_home{1};
+
+void write_to_stderr(std::string_view line) {
+  std::fprintf(stderr, "curfew: %.*s\n", static_cast<int>(line.size()), line.data());
+}
+
+error second_time() {
+  return error(std::make_error_code(std::errc::operation_not_permitted), "serving: a server serves once");
+}
+
+}  // namespace
+
+server_settings server_options_access::read(server_options o) {
+  server_settings s;
+  s.address = std::move(o.address_);
+  s.threads = o.threads_ != 0 ? o.threads_ : std::max(1U, std::thread::hardware_concurrency());
+  s.max_request_time = o.max_request_time_;
+  s.grace = o.grace_;
+  s.header_timeout = o.header_timeout_;
+  s.body_timeout = o.body_timeout_;
+  s.idle_timeout = o.idle_timeout_;
+  s.max_header_size = o.max_header_size_;
+  s.max_body_size = o.max_body_size_;
+  s.max_connections = o.max_connections_;
+  s.half_close_is_alive = o.half_close_is_alive_;
+  s.on_error = o.on_error_ ? std::move(o.on_error_) : write_to_stderr;
+  return s;
+}
+
+struct server::impl {
+  impl(router routes, server_options options) : state(std::move(routes), std::move(options)), door(state) {}
+  impl(const impl&) = delete;
+  impl& operator=(const impl&) = delete;
+  ~impl() {
+    {
+      const std::lock_guard guard(mutex);
+      destroyed = true;
+      if (serving) serving->cancel();
+    }
+    {
+      const std::lock_guard guard(state.mutex);
+      hurry = true;
+      state.changed.notify_all();
+    }
+    if (background_serve.joinable()) background_serve.join();
+    std::unique_lock lock(state.mutex);
+    state.changed.wait(lock, [this] { return state.open.load() == 0; });
+    lock.unlock();
+    for (auto& w : workers) w->stop();
+    for (auto& w : workers) w->join();
+  }
+
+  result<> listen() {
+    const std::lock_guard guard(mutex);
+    if (door.port() != 0) return {};
+    return door.open(state.settings.address);
+  }
+
+  result<shutdown_report> serve(const context& ctx);
+
+  /// \param patient  Even if the server is being destroyed.
+  /// \return whether all connections have gone by then.
+  bool wait_until_empty(clock::duration at_most, bool patient) {
+    std::unique_lock lock(state.mutex);
+    state.changed.wait_for(lock, at_most, [&] { return (hurry && !patient) || state.open.load() == 0; });
+    return state.open.load() == 0;
+  }
+
+  std::size_t finished() {
+    std::size_t sum = 0;
+    for (auto& w : workers) sum += w->finished();
+    return sum;
+  }
+
+  server_state state;
+  acceptor door;
+  std::vector<std::unique_ptr<worker>> workers;
+  bool hurry = false;  // the server is being destroyed: no grace. Under state.mutex
+
+  std::mutex mutex;              // for what is below, and for listening
+  std::thread background_serve;  // of async_serve
+  bool served = false;
+  bool destroyed = false;
+  std::optional<canceler> serving;
+};
+
+result<shutdown_report> server::impl::serve(const context& ctx) {
+  if (auto up = listen(); !up) return std::unexpected(up.error());
+  const cancel_scope until = with_cancel(ctx);
+  {
+    const std::lock_guard guard(mutex);
+    if (served || destroyed) {
+      return std::unexpected(second_time());
+    }
+    served = true;
+    serving = until.canceler();
+  }
+  state.base = without_cancel(ctx);
+  try {
+    for (unsigned i = 0; i < state.settings.threads; ++i) workers.push_back(std::make_unique<worker>(state));
+    for (auto& w : workers) w->start();
+  } catch (const std::system_error& e) {
+    return std::unexpected(error(e.code(), "starting the server's threads"));
+  }
+  door.start(workers);
+
+  until.done().wait();
+
+  shutdown_report report;
+  {
+    const std::lock_guard guard(mutex);
+    serving.reset();
+  }
+  state.stopping.store(true);
+  door.stop();
+  for (auto& w : workers) w->begin_shutdown();
+  const bool home = wait_until_empty(state.settings.grace, false);
+  report.finished = finished();
+  if (!home) {
+    state.ending.store(true);
+    const cause why(errc::shutdown);
+    for (auto& w : workers) {
+      for (const auto& request : w->cancelers()) request.cancel(why);
+      w->end_waiting();
+    }
+    wait_until_empty(time_to_come_home, true);
+    for (auto& w : workers) {
+      auto still = w->running();
+      report.stuck.insert(report.stuck.end(), std::make_move_iterator(still.begin()),
+                          std::make_move_iterator(still.end()));
+    }
+    report.ended = finished() - report.finished;
+  }
+  return report;
+}
+
+server::server(router routes, server_options options)
+    : impl_(std::make_unique<impl>(std::move(routes), std::move(options))) {}
+
+server::~server() = default;
+
+result<> server::listen() { return impl_->listen(); }
+
+std::uint16_t server::port() const noexcept { return impl_->door.port(); }
+
+std::string server::url() const { return impl_->door.url(); }
+
+result<shutdown_report> server::serve(const context& ctx) { return impl_->serve(ctx); }
+
+asio::awaitable<result<shutdown_report>> server::async_serve(context ctx) {
+  // A thread that sleeps until the end does the waiting: nothing of a server is more rarely needed.
+  auto served = detail::initiate_erased<result<shutdown_report>>(
+      default_token(), [impl = impl_.get(), ctx = std::move(ctx)](auto complete) mutable {
+        const std::lock_guard guard(impl->mutex);
+        if (impl->background_serve.joinable()) return complete(std::unexpected(second_time()));
+        impl->background_serve =
+            std::thread([impl, ctx = std::move(ctx), complete = std::move(complete)]() mutable {
+              complete(impl->serve(ctx));
+            });
+      });
+  co_return co_await std::move(served);
+}
+
+}  // namespace curfew::http

@@ -1,0 +1,204 @@
+#pragma once
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <atomic>
+#include <cerrno>
+#include <chrono>
+#include <cstdint>
+#include <cstdlib>
+#include <functional>
+#include <future>
+#include <list>
+#include <mutex>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <thread>
+#include <utility>
+
+namespace curfew::http::client_tests {
+
+/// How long a test waits for what has to happen; only a hang is longer.
+inline constexpr std::chrono::seconds patience{30};
+
+/// The peer's end of one TCP connection.
+class conversation {
+ public:
+  conversation(int fd, int number) : fd_(fd), number_(number) {
+    const timeval limit{.tv_sec = patience.count(), .tv_usec = 0};
+    setsockopt(fd_, SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
+    setsockopt(fd_, SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
+  }
+
+  [[nodiscard]] int fd() const { return fd_; }
+  /// 1 for the first connection of the peer.
+  [[nodiscard]] int number() const { return number_; }
+
+  /// The next bytes; none when the other side has closed.
+  std::string read_some() {
+    char bytes[16384];
+    const ssize_t n = recv(fd_, bytes, sizeof bytes, 0);
+    return n > 0 ? std::string(bytes, static_cast<std::size_t>(n)) : std::string();
+  }
+
+  /// Reads up to the end of a header; empty if the other side closed before.
+  std::string read_header() {
+    for (;;) {
+      if (const std::size_t end = unread_.find("\r\n\r\n"); end != std::string::npos) {
+        std::string header = unread_.substr(0, end + 4);
+        unread_.erase(0, end + 4);
+        return header;
+      }
+      const std::string more = read_some();
+      if (more.empty()) return {};
+      unread_ += more;
+    }
+  }
+
+  /// Reads a header and the body that its Content-Length announces.
+  std::string read_request() {
+    std::string request = read_header();
+    std::size_t length = 0;
+    if (const std::size_t at = request.find("Content-Length: "); at != std::string::npos) {
+      length = std::stoul(request.substr(at + 16));
+    }
+    while (unread_.size() < length) {
+      const std::string more = read_some();
+      if (more.empty()) return {};
+      unread_ += more;
+    }
+    request += unread_.substr(0, length);
+    unread_.erase(0, length);
+    return request;
+  }
+
+  /// False if the other side does not take it any more.
+  bool write(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t n = send(fd_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (n <= 0) return false;
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+    }
+    return true;
+  }
+
+  /// Reads on until the other side closes or resets. False: it did not within the test's patience.
+  bool sees_close() {
+    for (;;) {
+      char bytes[16384];
+      const ssize_t n = recv(fd_, bytes, sizeof bytes, 0);
+      if (n == 0) return true;
+      if (n < 0) return errno != EAGAIN && errno != EWOULDBLOCK;
+    }
+  }
+
+  /// Closes with a reset instead of an orderly end.
+  void reset() {
+    const linger now{.l_onoff = 1, .l_linger = 0};
+    setsockopt(fd_, SOL_SOCKET, SO_LINGER, &now, sizeof now);
+  }
+
+ private:
+  int fd_;
+  int number_;
+  std::string unread_;
+};
+
+/// A TCP server on a free port of 127.0.0.1 that plays `script` on every connection, each in a thread of its
+/// own, and closes the connection when the script returns.
+class peer {
+ public:
+  using script = std::function<void(conversation&)>;
+
+  explicit peer(script play) : play_(std::move(play)) {
+    listener_ = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    sockaddr_in address{};
+    address.sin_family = AF_INET;
+    address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    socklen_t size = sizeof address;
+    auto* generic = reinterpret_cast<sockaddr*>(&address);
+    if (listener_ < 0 || bind(listener_, generic, size) != 0 || listen(listener_, 128) != 0 ||
+        getsockname(listener_, generic, &size) != 0) {
+      throw std::runtime_error("no listening socket");
+    }
+    port_ = ntohs(address.sin_port);
+    acceptor_ = std::thread([this] { accept_all(); });
+  }
+  peer(const peer&) = delete;
+  peer& operator=(const peer&) = delete;
+
+  /// Closes what is still open, and waits for the scripts.
+  ~peer() {
+    shutdown(listener_, SHUT_RDWR);
+    acceptor_.join();
+    {
+      const std::lock_guard guard(mutex_);
+      for (const int fd : open_) shutdown(fd, SHUT_RDWR);
+    }
+    for (std::thread& t : threads_) t.join();
+    close(listener_);
+  }
+
+  [[nodiscard]] std::uint16_t port() const { return port_; }
+  [[nodiscard]] std::string url(std::string_view path = "/", std::string_view host = "127.0.0.1") const {
+    return "http://" + std::string(host) + ':' + std::to_string(port_) + std::string(path);
+  }
+  /// Connections so far.
+  [[nodiscard]] int connections() const { return connections_; }
+
+ private:
+  void accept_all() {
+    for (;;) {
+      const int fd = accept4(listener_, nullptr, nullptr, SOCK_CLOEXEC);
+      if (fd < 0) return;
+      const int number = ++connections_;
+      const std::lock_guard guard(mutex_);
+      open_.push_back(fd);
+      threads_.emplace_back([this, fd, number] {
+        conversation c(fd, number);
+        play_(c);
+        const std::lock_guard closing(mutex_);
+        open_.remove(fd);
+        close(fd);
+      });
+    }
+  }
+
+  const script play_;
+  int listener_ = -1;
+  std::uint16_t port_ = 0;
+  std::atomic<int> connections_{0};
+  std::mutex mutex_;
+  std::list<int> open_;             // guarded by mutex_
+  std::list<std::thread> threads_;  // added to by acceptor_
+  std::thread acceptor_;
+};
+
+/// Something that happens once and that others wait for.
+class moment {
+ public:
+  void set() {
+    if (!done_.exchange(true)) promise_.set_value();
+  }
+  /// False if it does not happen within the test's patience.
+  [[nodiscard]] bool wait() const { return future_.wait_for(patience) == std::future_status::ready; }
+
+ private:
+  std::promise<void> promise_;
+  std::shared_future<void> future_{promise_.get_future()};
+  std::atomic<bool> done_{false};
+};
+
+/// A complete response with that body.
+inline std::string ok(std::string_view body, std::string_view more_fields = {}) {
+  return "HTTP/1.1 200 OK\r\n" + std::string(more_fields) + "Content-Length: " + std::to_string(body.size()) +
+         "\r\n\r\n" + std::string(body);
+}
+
+}  // namespace curfew::http::client_tests

@@ -1,0 +1,191 @@
+#pragma once
+
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <cstdint>
+#include <curfew/http/fields.hpp>
+#include <stdexcept>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+namespace curfew::tests {
+
+/// A blocking TCP client that sends what it is told to, byte for byte. Whatever takes longer than `patience`
+/// throws.
+class raw_client {
+ public:
+  static constexpr std::chrono::seconds patience{20};
+
+  struct response {
+    int status = 0;
+    std::string head;  // status line and fields
+    std::string body;
+
+    /// The value of a field, or "" if there is none.
+    [[nodiscard]] std::string field(std::string_view name) const {
+      std::size_t at = head.find("\r\n");
+      while (at != std::string::npos && at + 2 < head.size()) {
+        at += 2;
+        const auto end = head.find("\r\n", at);
+        const auto colon = head.find(':', at);
+        if (colon < end && http::same_name(std::string_view(head).substr(at, colon - at), name)) {
+          return head.substr(colon + 2, end - colon - 2);
+        }
+        at = end;
+      }
+      return {};
+    }
+  };
+
+  /// \param receive_buffer  Bytes that the kernel takes for us; 0: its default.
+  explicit raw_client(std::uint16_t port, int receive_buffer = 0)
+      : socket_(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    if (socket_ < 0) fail("socket");
+    if (receive_buffer > 0)
+      ::setsockopt(socket_, SOL_SOCKET, SO_RCVBUF, &receive_buffer, sizeof receive_buffer);
+    const int yes = 1;
+    ::setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(port);
+    to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    if (::connect(socket_, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) {
+      const int code = errno;
+      ::close(socket_);
+      throw std::system_error(code, std::generic_category(), "connect");
+    }
+  }
+  raw_client(raw_client&& other) noexcept
+      : socket_(std::exchange(other.socket_, -1)),
+        received_(std::move(other.received_)) {}
+  raw_client& operator=(raw_client&& other) noexcept {
+    std::swap(socket_, other.socket_);
+    std::swap(received_, other.received_);
+    return *this;
+  }
+  ~raw_client() { close(); }
+
+  void send(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t n = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (n < 0) fail("send");
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+    }
+  }
+  /// As `send`, but an error, such as the other side having closed, is nothing.
+  void try_send(std::string_view bytes) noexcept {
+    while (!bytes.empty()) {
+      const ssize_t n = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      if (n < 0) return;
+      bytes.remove_prefix(static_cast<std::size_t>(n));
+    }
+  }
+
+  /// Everything up to and with `mark`; throws if the connection ends before.
+  std::string read_until(std::string_view mark) {
+    for (;;) {
+      if (const auto at = received_.find(mark); at != std::string::npos) return take(at + mark.size());
+      if (!receive()) throw std::runtime_error("connection ended after \"" + received_ + '"');
+    }
+  }
+  std::string read_exactly(std::size_t size) {
+    while (received_.size() < size) {
+      if (!receive()) throw std::runtime_error("connection ended after \"" + received_ + '"');
+    }
+    return take(size);
+  }
+  /// Everything until the server closes. A reset throws std::system_error.
+  std::string read_to_end() {
+    while (receive()) {
+    }
+    return take(received_.size());
+  }
+  /// A whole response. \param to_head  It answers a HEAD request: there is no body.
+  response read_response(bool to_head = false) {
+    response r;
+    r.head = read_until("\r\n\r\n");
+    r.head.resize(r.head.size() - 2);
+    r.status = std::stoi(r.head.substr(9, 3));
+    if (to_head || r.status < 200 || r.status == 204 || r.status == 304) return r;
+    if (r.field("Transfer-Encoding") == "chunked") {
+      for (auto chunk = read_chunk(); !chunk.empty(); chunk = read_chunk()) r.body += chunk;
+    } else if (const auto length = r.field("Content-Length"); !length.empty()) {
+      r.body = read_exactly(std::stoul(length));
+    } else {
+      r.body = read_to_end();
+    }
+    return r;
+  }
+  /// The next chunk of a chunked body; "" is the last one.
+  std::string read_chunk() {
+    const auto line = read_until("\r\n");
+    std::size_t size = 0;
+    std::from_chars(line.data(), line.data() + line.size(), size, 16);
+    auto chunk = read_exactly(size + 2);
+    chunk.resize(size);
+    return chunk;
+  }
+  /// Sends a GET and reads the answer.
+  response get(std::string_view target, std::string_view more_fields = {}) {
+    send("GET " + std::string(target) + " HTTP/1.1\r\nHost: test\r\n" + std::string(more_fields) + "\r\n");
+    return read_response();
+  }
+
+  /// Has the server closed, or reset, the connection? Waits for it; what it still sends is dropped.
+  bool is_closed() {
+    try {
+      read_to_end();
+    } catch (const std::system_error& e) {
+      return e.code() == std::errc::connection_reset;
+    }
+    return true;
+  }
+
+  /// Makes a `send` that blocks in another thread return.
+  void stop_sending() { ::shutdown(socket_, SHUT_RDWR); }
+  void half_close() { ::shutdown(socket_, SHUT_WR); }
+  void reset() {
+    const linger at_once{1, 0};
+    ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    close();
+  }
+  void close() {
+    if (socket_ >= 0) ::close(std::exchange(socket_, -1));
+  }
+
+ private:
+  [[noreturn]] static void fail(const char* what) {
+    throw std::system_error(errno, std::generic_category(), what);
+  }
+
+  std::string take(std::size_t size) {
+    auto taken = received_.substr(0, size);
+    received_.erase(0, size);
+    return taken;
+  }
+  bool receive() {
+    pollfd p{socket_, POLLIN, 0};
+    const int ready = ::poll(&p, 1, static_cast<int>(std::chrono::milliseconds(patience).count()));
+    if (ready == 0) throw std::runtime_error("nothing came after \"" + received_ + '"');
+    char bytes[16 * 1024];
+    const ssize_t n = ::recv(socket_, bytes, sizeof bytes, 0);
+    if (n < 0) fail("recv");
+    received_.append(bytes, static_cast<std::size_t>(n));
+    return n > 0;
+  }
+
+  int socket_;
+  std::string received_;
+};
+
+}  // namespace curfew::tests

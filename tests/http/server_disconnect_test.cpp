@@ -1,0 +1,382 @@
+// The context of a request ends when its client goes, however it goes and whatever it left behind.
+#include <curfew/http/server.hpp>
+
+#include <dirent.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <curfew/core.hpp>
+#include <curfew/http/errc.hpp>
+#include <curfew/testing/manual_clock.hpp>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "http/raw_client.hpp"
+#include "http/serving.hpp"
+
+namespace curfew::http {
+namespace {
+
+namespace asio = boost::asio;
+using namespace std::chrono_literals;
+using tests::ends;
+using tests::event;
+using tests::eventually;
+using tests::raw_client;
+using tests::serving;
+
+/// A route that waits for the end of its context, tells it, and answers.
+struct waiting_route {
+  event started;
+  ends ended;
+
+  handler make() {
+    return
+        [this](context ctx, const request& r) -> asio::awaitable<response> { return run(std::move(ctx), r); };
+  }
+
+ private:
+  asio::awaitable<response> run(context ctx, const request& /*r*/) {
+    started.set();
+    co_await async_wait(ctx.done());
+    ended.add(ctx);
+    co_return text(status::ok, "late");
+  }
+};
+
+constexpr std::string_view get_wait = "GET /wait HTTP/1.1\r\nHost: t\r\n\r\n";
+
+/// What a client has sent when it goes.
+struct left_behind {
+  const char* name;
+  std::string after_request;  // behind the request
+};
+
+class ClientGone : public ::testing::TestWithParam<left_behind> {
+ protected:
+  ClientGone() {
+    router routes;
+    routes.get("/wait", route.make()).post("/wait", route.make());
+    server.emplace(routes);
+    client.emplace(server->port());
+    client->send(std::string(get_wait) + GetParam().after_request);
+    EXPECT_TRUE(route.started.wait());
+  }
+
+  void expect_client_gone() {
+    const auto all = route.ended.wait();
+    EXPECT_EQ(all[0].first, curfew::errc::canceled);
+    EXPECT_EQ(all[0].second, errc::client_gone);
+  }
+
+  waiting_route route;
+  std::optional<serving> server;
+  std::optional<raw_client> client;
+};
+
+TEST_P(ClientGone, EndsTheContextAtClose) {
+  client->close();
+  expect_client_gone();
+}
+
+TEST_P(ClientGone, EndsTheContextAtReset) {
+  client->reset();
+  expect_client_gone();
+}
+
+TEST_P(ClientGone, EndsTheContextAtHalfClose) {
+  client->half_close();
+  expect_client_gone();
+  EXPECT_EQ(client->read_response().body, "late") << "the response is sent all the same";
+}
+
+// TCP delivers the end behind the bytes before it. So it is seen as long as what the server reads ahead and
+// what the kernel buffers is not full: the next test has the case beyond.
+std::string many_requests() {
+  std::string all;
+  while (all.size() < 100'000) all += get_wait;
+  return all;
+}
+
+INSTANTIATE_TEST_SUITE_P(
+    , ClientGone,
+    ::testing::Values(left_behind{"NothingElse", ""},
+                      left_behind{"APipelinedRequest", "GET /wait HTTP/1.1\r\nHost: t\r\n\r\n"},
+                      left_behind{"HalfARequest", "GET /wa"}, left_behind{"Garbage", "\x01\x02\x03"},
+                      left_behind{"ThousandsOfRequests", many_requests()}),
+    [](const auto& of) { return of.param.name; });
+
+TEST(ServerDisconnect, AResetIsNoticedBehindMoreThanAllBuffersHold) {
+  waiting_route route;
+  router routes;
+  routes.get("/wait", route.make());
+  serving s(routes);
+  raw_client client(s.port());
+  client.send(get_wait);
+  ASSERT_TRUE(route.started.wait());
+  std::thread floods([&] { client.try_send(std::string(64'000'000, 'x')); });
+  std::this_thread::sleep_for(50ms);  // so that buffers fill; the outcome does not depend on it
+  EXPECT_FALSE(route.ended.wait(0).size());
+  client.stop_sending();
+  floods.join();
+  client.reset();
+  EXPECT_EQ(route.ended.wait()[0].second, errc::client_gone);
+}
+
+TEST(ServerDisconnect, ALivingClientKeepsItsContext) {
+  router routes;
+  routes.get("/", [](context ctx, const request&) -> asio::awaitable<response> {
+    co_await async_sleep_for(ctx, 30ms);
+    co_return text(status::ok, ctx.err() ? "ended" : "alive");
+  });
+  serving s(routes);
+  raw_client client(s.port());
+  EXPECT_EQ(client.get("/").body, "alive");
+  client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n");
+  EXPECT_EQ(client.read_response().body, "alive");
+  EXPECT_EQ(client.read_response().body, "alive");
+}
+
+TEST(ServerDisconnect, AHalfCloseMayBeAllowed) {
+  waiting_route route;
+  event go;
+  router routes;
+  routes.get("/wait", route.make());
+  routes.get("/until", [&](context ctx, const request&) -> asio::awaitable<response> {
+    route.started.set();
+    while (!go.is_set()) co_await async_sleep_for(ctx, 1ms);
+    co_return text(status::ok, ctx.err() ? "ended" : "alive");
+  });
+  serving s(routes, server_options().half_close_is_alive(true));
+  raw_client client(s.port());
+  client.send("GET /until HTTP/1.1\r\nHost: t\r\n\r\nGET /until HTTP/1.1\r\nHost: t\r\n\r\n");
+  client.half_close();
+  ASSERT_TRUE(route.started.wait());
+  std::this_thread::sleep_for(20ms);
+  go.set();
+  EXPECT_EQ(client.read_response().body, "alive");
+  EXPECT_EQ(client.read_response().body, "alive") << "what was sent before the half-close is answered";
+  EXPECT_EQ(client.read_to_end(), "");
+
+  raw_client other(s.port());
+  other.send(get_wait);
+  other.half_close();
+  ASSERT_TRUE(route.started.wait());
+  std::this_thread::sleep_for(20ms);
+  EXPECT_TRUE(route.ended.wait(0).empty());
+  other.reset();
+  EXPECT_EQ(route.ended.wait()[0].second, errc::client_gone) << "a reset ends it";
+}
+
+TEST(ServerDisconnect, ARequestSentTogetherWithAHalfCloseIsAnswered) {
+  router routes;
+  routes.get("/", [](context ctx, const request&) -> asio::awaitable<response> {
+    co_return text(status::ok, ctx.cause() == errc::client_gone ? "gone" : "alive");
+  });
+  serving s(routes);
+  for (int i = 0; i < 50; ++i) {
+    raw_client client(s.port());
+    client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n");
+    client.half_close();
+    EXPECT_EQ(client.read_response().status, 200);
+    EXPECT_EQ(client.read_response().status, 200);
+    EXPECT_EQ(client.read_to_end(), "");
+  }
+}
+
+TEST(ServerDisconnect, EndsWhenTheResponseHasBeenSent) {
+  ends ended;
+  std::mutex mutex;
+  std::vector<std::unique_ptr<on_done<std::function<void()>>>> watches;
+  router routes;
+  routes.get("/", [&](context ctx, const request&) -> asio::awaitable<response> {
+    const std::lock_guard guard(mutex);
+    watches.push_back(
+        std::make_unique<on_done<std::function<void()>>>(ctx, [&ended, ctx] { ended.add(ctx); }));
+    co_return text(status::ok, "x");
+  });
+  {
+    serving s(routes);
+    raw_client client(s.port());
+    EXPECT_EQ(client.get("/").status, 200);
+    const auto all = ended.wait();
+    EXPECT_EQ(all[0].first, curfew::errc::canceled);
+    EXPECT_EQ(all[0].second, errc::handler_done);
+  }
+  watches.clear();
+}
+
+TEST(ServerDisconnect, AHandlerThatIgnoresItGoesOnSafely) {
+  event started;
+  event go;
+  event returned;
+  router routes;
+  routes.get("/stubborn", [&](context, const request& r) -> asio::awaitable<response> {
+    started.set();
+    asio::steady_timer timer(co_await asio::this_coro::executor);
+    while (!go.is_set()) {
+      timer.expires_after(1ms);
+      co_await timer.async_wait(asio::use_awaitable);
+    }
+    EXPECT_EQ(r.target(), "/stubborn") << "the request is still there";
+    returned.set();
+    co_return text(status::ok, "nobody reads this");
+  });
+  serving s(routes);
+  raw_client client(s.port());
+  client.send("GET /stubborn HTTP/1.1\r\nHost: t\r\n\r\nGET /stubborn HTTP/1.1\r\nHost: t\r\n\r\n");
+  ASSERT_TRUE(started.wait());
+  client.reset();
+  raw_client other(s.port());
+  EXPECT_EQ(other.get("/none").status, 404) << "others are served meanwhile";
+  go.set();
+  EXPECT_TRUE(returned.wait());
+}
+
+TEST(ServerDisconnect, EndsAtTheDeadlineOfTheServer) {
+  curfew::testing::manual_clock clock;
+  waiting_route route;
+  router routes;
+  routes.get("/wait", route.make());
+  serving s(routes, server_options().max_request_time(5s), clock.background());
+  raw_client client(s.port());
+  client.send(get_wait);
+  ASSERT_TRUE(route.started.wait());
+  clock.advance(5s - 1ns);
+  EXPECT_TRUE(route.ended.wait(0).empty());
+  clock.advance(1ns);
+  EXPECT_EQ(route.ended.wait()[0].first, curfew::errc::deadline_exceeded);
+  EXPECT_EQ(client.read_response().body, "late");
+}
+
+asio::awaitable<response> tell_remaining(context ctx, const request& /*r*/) {
+  const auto left = ctx.remaining();
+  co_return text(status::ok,
+                 left ? std::to_string(std::chrono::ceil<std::chrono::milliseconds>(*left).count()) : "none");
+}
+
+TEST(ServerDeadline, TakesTheSmallerOfTheClientsAndItsOwn) {
+  curfew::testing::manual_clock clock;
+  router routes;
+  routes.get("/", tell_remaining).get("/endless", tell_remaining, route_options().no_time_limit());
+  serving s(routes, server_options().max_request_time(5s), clock.background());
+  raw_client client(s.port());
+  EXPECT_EQ(client.get("/").body, "5000");
+  EXPECT_EQ(client.get("/", "Request-Timeout-Ms: 250\r\n").body, "250");
+  EXPECT_EQ(client.get("/", "request-timeout-ms: 00000001\r\n").body, "1");
+  EXPECT_EQ(client.get("/", "Request-Timeout-Ms: 99999999\r\n").body, "5000");
+  EXPECT_EQ(client.get("/endless").body, "none");
+  EXPECT_EQ(client.get("/endless", "Request-Timeout-Ms: 250\r\n").body, "250");
+}
+
+TEST(ServerDeadline, MayHaveNoLimit) {
+  router routes;
+  routes.get("/", tell_remaining);
+  serving s(routes, server_options().max_request_time(curfew::clock::duration::max()));
+  EXPECT_EQ(raw_client(s.port()).get("/").body, "none");
+}
+
+TEST(ServerDeadline, RefusesWhatIsTooLateBeforeTheHandler) {
+  bool called = false;
+  router routes;
+  routes.get("/", [&](context, const request&) -> asio::awaitable<response> {
+    called = true;
+    co_return response();
+  });
+  serving s(routes);
+  raw_client client(s.port());
+  EXPECT_EQ(client.get("/", "Request-Timeout-Ms: 0\r\n").status, 504);
+  EXPECT_FALSE(called);
+  EXPECT_EQ(client.get("/", "Request-Timeout-Ms: 5000\r\n").status, 200) << "the connection stays";
+}
+
+TEST(ServerDeadline, RefusesAMalformedTimeout) {
+  router routes;
+  routes.get("/", tell_remaining);
+  serving s(routes);
+  for (const auto* bad : {"", "-1", "1s", "123456789", "1.5", "1, 2"}) {
+    raw_client client(s.port());
+    EXPECT_EQ(client.get("/", "Request-Timeout-Ms: " + std::string(bad) + "\r\n").status, 400) << bad;
+    EXPECT_TRUE(client.is_closed());
+  }
+  raw_client twice(s.port());
+  EXPECT_EQ(twice.get("/", "Request-Timeout-Ms: 1\r\nRequest-Timeout-Ms: 1\r\n").status, 400);
+}
+
+TEST(ServerDeadline, TheTimeThatABodyTakesCounts) {
+  curfew::testing::manual_clock clock;
+  router routes;
+  routes.post("/", tell_remaining);
+  serving s(routes, server_options().max_request_time(5s), clock.background());
+  raw_client client(s.port());
+  const std::string head = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
+  client.send(head);
+  client.read_until("\r\n\r\n");
+  client.send("a");
+  client.send("b");
+  EXPECT_EQ(client.read_response().body, "5000");
+
+  client.send(head);
+  client.read_until("\r\n\r\n");
+  client.send("a");
+  // The server has read the header, or it would not have said 100; it waits for the body or is about to.
+  std::this_thread::sleep_for(50ms);
+  clock.advance(6s);
+  client.send("b");
+  EXPECT_EQ(client.read_response().status, 504);
+}
+
+std::size_t open_descriptors() {
+  std::size_t count = 0;
+  DIR* dir = ::opendir("/proc/self/fd");
+  while (::readdir(dir) != nullptr) ++count;
+  ::closedir(dir);
+  return count;
+}
+
+TEST(ServerDisconnect, AThousandClientsThatVanishLeaveNothing) {
+  constexpr std::size_t count = 1000;
+  const auto before_all = open_descriptors();
+  std::atomic<std::size_t> running{0};
+  std::atomic<std::size_t> ended{0};
+  router routes;
+  routes.get("/wait", [&](context ctx, const request&) -> asio::awaitable<response> {
+    ++running;
+    co_await async_wait(ctx.done());
+    if (ctx.cause() == errc::client_gone) ++ended;
+    --running;
+    co_return text(status::ok, "late");
+  });
+  {
+    serving s(routes, server_options(), background(), 2);
+    raw_client first(s.port());
+    EXPECT_EQ(first.get("/none").status, 404);  // so it serves, with all that it needs for that
+    const auto before = open_descriptors();
+    std::vector<raw_client> clients;
+    for (std::size_t i = 0; i < count; ++i) {
+      clients.emplace_back(s.port());
+      clients.back().send(get_wait);
+    }
+    ASSERT_TRUE(eventually([&] { return running == count; }));
+    EXPECT_GE(open_descriptors(), before + 2 * count);
+    for (auto& c : clients) c.reset();
+    clients.clear();
+    EXPECT_TRUE(eventually([&] { return ended == count && running == 0; }));
+    EXPECT_TRUE(eventually([&] { return open_descriptors() == before; }))
+        << open_descriptors() << " for " << before;
+    EXPECT_EQ(first.get("/none").status, 404);
+  }
+  EXPECT_EQ(open_descriptors(), before_all);
+}
+
+}  // namespace
+}  // namespace curfew::http
