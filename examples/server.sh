@@ -4,12 +4,14 @@
 #   expect <what> <actual> <wanted pattern>
 
 set -euo pipefail
+shopt -s extglob
 servers=()
 work=$(mktemp -d)
 trap 'kill "${servers[@]}" 2>/dev/null || true; wait; rm -rf "$work"' EXIT
 
 start() {
   log=$work/${#servers[@]}
+  : >"$log"
   "$@" >"$log" &
   servers+=($!)
   for ((i = 0; i < 1000; i++)); do

@@ -165,7 +165,12 @@ void download::transfer::make_lines() {
     has_expect = has_expect || same_name(name, "Expect");
     has_type = has_type || same_name(name, "Content-Type");
     // curl takes "name:" for "do not send your own field", and "name;" for an empty value.
-    lines.push_back(trimmed(value).empty() ? name + ';' : name + ": " + value);
+    std::string& line = lines.emplace_back(name);
+    if (trimmed(value).empty()) {
+      line += ';';
+    } else {
+      line.append(": ").append(value);
+    }
   }
   if (!has_expect) lines.emplace_back("Expect:");
   if (!has_type) lines.emplace_back("Content-Type:");

@@ -412,6 +412,7 @@ asio::awaitable<bool> connection::answer() {
 /// \return whether all of it has been sent.
 asio::awaitable<bool> connection::send_response(response reply, const context* ctx) {
   if (gone_) co_return false;
+  if (ctx != nullptr && ctx->err()) ctx = nullptr;  // what is sent is the answer to that end
   head_options options;
   options.is_head = request_.method() == "HEAD";
   options.http11 = !parser_.header_done() || parser_.http11();
@@ -540,7 +541,7 @@ connection::sent connection::try_send() {
 }
 
 /// Waits until the client has taken what is pending.
-/// \param ctx  Ends it, unless it had ended before: then the answer to that is what is being sent.
+/// \param ctx  Ends it; null: the client has as long as it takes some of it.
 asio::awaitable<bool> connection::finish_send(const context* ctx, patience how) {
   struct aborter {
     std::weak_ptr<connection> self;
@@ -559,7 +560,7 @@ asio::awaitable<bool> connection::finish_send(const context* ctx, patience how) 
   const unsigned number = ++write_number_;
   aborted_ = false;
   std::optional<on_done<aborter>> ending;
-  if (ctx != nullptr && !ctx->err()) ending.emplace(*ctx, aborter{weak_from_this(), number, how});
+  if (ctx != nullptr) ending.emplace(*ctx, aborter{weak_from_this(), number, how});
   const auto& settings = worker_.server().settings;
   bool done = false;
   std::size_t before = 0;

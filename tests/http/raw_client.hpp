@@ -95,12 +95,12 @@ class raw_client {
   std::string read_until(std::string_view mark) {
     for (;;) {
       if (const auto at = received_.find(mark); at != std::string::npos) return take(at + mark.size());
-      if (!receive()) throw std::runtime_error("connection ended after \"" + received_ + '"');
+      if (!receive()) throw std::runtime_error("connection ended after " + begin_of_received());
     }
   }
   std::string read_exactly(std::size_t size) {
     while (received_.size() < size) {
-      if (!receive()) throw std::runtime_error("connection ended after \"" + received_ + '"');
+      if (!receive()) throw std::runtime_error("connection ended after " + begin_of_received());
     }
     return take(size);
   }
@@ -173,10 +173,11 @@ class raw_client {
     received_.erase(0, size);
     return taken;
   }
+  [[nodiscard]] std::string begin_of_received() const { return '"' + received_.substr(0, 200) + '"'; }
   bool receive() {
     pollfd p{socket_, POLLIN, 0};
     const int ready = ::poll(&p, 1, static_cast<int>(std::chrono::milliseconds(patience).count()));
-    if (ready == 0) throw std::runtime_error("nothing came after \"" + received_ + '"');
+    if (ready == 0) throw std::runtime_error("nothing came after " + begin_of_received());
     char bytes[16 * 1024];
     const ssize_t n = ::recv(socket_, bytes, sizeof bytes, 0);
     if (n < 0) fail("recv");

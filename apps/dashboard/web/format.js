@@ -28,25 +28,19 @@ export function decimal(value, digits, locale) {
   return number_format(locale, { minimumFractionDigits: digits, maximumFractionDigits: digits }).format(value);
 }
 
-const size_units = ["byte", "kilobyte", "megabyte", "gigabyte", "terabyte", "petabyte"];
+const size_units = ["B", "KiB", "MiB", "GiB", "TiB", "PiB"];
 
-/** 999 byte, 1.2 kB, 34 MB: powers of 1000, two significant digits below ten. */
+/** 999 B, 1.2 KiB, 34 MiB: powers of 1024, two digits below ten. */
 export function size(bytes, locale) {
   if (!known(bytes)) return nothing;
   let value = Math.abs(bytes);
   let unit = 0;
-  while (value >= 999.5 && unit < size_units.length - 1) {
-    value /= 1000;
+  while (value >= (unit === 0 ? 1024 : 1023.5) && unit < size_units.length - 1) {
+    value /= 1024;
     unit += 1;
   }
   const digits = unit > 0 && value < 9.95 ? 1 : 0;
-  return number_format(locale, {
-    style: "unit",
-    unit: size_units[unit],
-    unitDisplay: "short",
-    minimumFractionDigits: digits,
-    maximumFractionDigits: digits,
-  }).format(Math.sign(bytes) * value);
+  return `${decimal(Math.sign(bytes) * value, digits, locale)} ${size_units[unit]}`;
 }
 
 /** 240 µs, 1.4 ms, 12 ms, 1.23 s, 45.6 s, 2 min 05 s, 3 h 20 min */

@@ -19,7 +19,7 @@ class change_hub {
   class subscription {
    public:
     /// \param executor  Of the coroutine that waits.
-    subscription(change_hub& hub, asio::any_io_executor executor) : hub_(hub), wake_(std::move(executor)) {
+    subscription(change_hub& hub, const asio::any_io_executor& executor) : hub_(hub), wake_(executor) {
       const std::lock_guard guard(hub_.mutex_);
       hub_.listeners_.push_back(&wake_);
     }

@@ -19,8 +19,8 @@ namespace curfew_dashboard {
 template <class T>
 asio::awaitable<std::vector<T>> gather(std::vector<asio::awaitable<T>> parts) {
   struct state {
-    explicit state(asio::any_io_executor executor, std::size_t count)
-        : over(std::move(executor)),
+    explicit state(const asio::any_io_executor& executor, std::size_t count)
+        : over(executor),
           results(count),
           left(count) {}
     wakeup over;

@@ -14,7 +14,7 @@ template <class T>
 class mailbox {
  public:
   /// \param executor  Of the coroutine that takes.
-  explicit mailbox(asio::any_io_executor executor) : wake_(std::move(executor)) {}
+  explicit mailbox(const asio::any_io_executor& executor) : wake_(executor) {}
 
   /// Thread safety: any thread.
   void put(T value) {

@@ -17,7 +17,7 @@ namespace asio = boost::asio;
 class wakeup {
  public:
   /// \param executor  Of the coroutine that waits.
-  explicit wakeup(asio::any_io_executor executor) : bell_(std::move(executor), 1) {}
+  explicit wakeup(const asio::any_io_executor& executor) : bell_(executor, 1) {}
 
   /// Thread safety: any thread.
   void notify() { bell_.try_send(boost::system::error_code()); }

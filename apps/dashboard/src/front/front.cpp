@@ -11,8 +11,8 @@
 #include <utility>
 
 #include "base/gather.hpp"
-#include "base/json_body.hpp"
 #include "base/live_events.hpp"
+#include "base/switch_body.hpp"
 #include "base/text.hpp"
 #include "front/page.hpp"
 #include "front/panel_stream.hpp"
@@ -213,14 +213,12 @@ asio::awaitable<json::object> front::ignore_one(curfew::context ctx, std::shared
 }
 
 asio::awaitable<http::response> front::ignore(curfew::context ctx, const http::request& request) {
-  if (auto refused = require_json(request)) co_return error_response(refused->status, refused->message);
-  const auto on = parse_on(request.body());
-  if (!on)
-    co_return error_response(http::status::bad_request,
-                             "The body has to be {\"on\": true} or {\"on\": false}.");
+  const auto on = read_switch(request);
+  if (!on) co_return error_response(on.error().status, on.error().message);
   auto scope = curfew::with_timeout(ctx, time_to_switch);
   const std::string body = *on ? R"({"on": true})" : R"({"on": false})";
   std::vector<asio::awaitable<json::object>> parts;
+  parts.reserve(parts_.services.size());
   for (const auto& service : parts_.services) parts.push_back(ignore_one(scope.ctx(), service, body));
   auto states = co_await gather(std::move(parts));
   bool ignoring = false;

@@ -128,6 +128,7 @@ asio::awaitable<service_view> request_view::ask_one(curfew::context ctx, std::si
 asio::awaitable<json::object> request_view::async_ask(curfew::context ctx) {
   auto scope = curfew::with_timeout(ctx, time_to_answer);
   std::vector<asio::awaitable<service_view>> parts;
+  parts.reserve(what_.services.size());
   for (std::size_t i = 0; i < what_.services.size(); ++i) parts.push_back(ask_one(scope.ctx(), i));
   auto services = co_await gather(std::move(parts));
   json::object front = what_.front->snapshot(recent_in_answers);

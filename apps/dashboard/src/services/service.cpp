@@ -10,8 +10,8 @@
 #include <utility>
 
 #include "base/background_thread.hpp"
-#include "base/json_body.hpp"
 #include "base/mailbox.hpp"
+#include "base/switch_body.hpp"
 #include "base/text.hpp"
 
 namespace curfew_dashboard {
@@ -112,11 +112,8 @@ live_view service::look(std::size_t recent) const {
 
 asio::awaitable<http::response> service::change_switch(curfew::context /*ctx*/,
                                                        const http::request& request) {
-  if (auto refused = require_json(request)) co_return error_response(refused->status, refused->message);
-  const auto on = parse_on(request.body());
-  if (!on)
-    co_return error_response(http::status::bad_request,
-                             "The body has to be {\"on\": true} or {\"on\": false}.");
+  const auto on = read_switch(request);
+  if (!on) co_return error_response(on.error().status, on.error().message);
   ignore_.set(*on);
   ledger_.changes().notify();
   json::object state;
@@ -190,10 +187,11 @@ asio::awaitable<void> service::answer_streamed(curfew::context ctx, http::body_w
     if (heard) heard = (co_await out.async_write(ctx, **std::move(line))).has_value();
   }
   if (!heard || ctx.err()) co_return;
-  std::string last = *got ? result_line(**std::move(got)) : error_line(got->error());
+  const bool fine = got->has_value();
+  std::string last = fine ? result_line(*std::move(*got)) : error_line(got->error());
   auto written = co_await out.async_write(ctx, std::move(last));
   if (!written) co_return;
-  if (*got) {
+  if (fine) {
     entry->answered();
   } else {
     entry->failed();

@@ -188,8 +188,9 @@ class report_maker {
 
   bool list_freeing() {
     std::erase_if(packages_, [](const auto& p) { return !p.freed; });
-    std::stable_sort(packages_.begin(), packages_.end(),
-                     [](const auto& a, const auto& b) { return a.freed->bytes > b.freed->bytes; });
+    std::sort(packages_.begin(), packages_.end(), [](const auto& a, const auto& b) {
+      return a.freed->bytes != b.freed->bytes ? a.freed->bytes > b.freed->bytes : a.id < b.id;
+    });
     return list("freeing");
   }
 

@@ -35,9 +35,9 @@ void sqlite_statement::finalize::operator()(sqlite3_stmt* statement) const noexc
   ::sqlite3_finalize(statement);
 }
 
-sqlite_statement::sqlite_statement(const sqlite_connection& connection, std::string_view sql) {
+sqlite_statement::sqlite_statement(const sqlite_connection& connection, const char* sql) {
   sqlite3_stmt* prepared = nullptr;
-  const int code = ::sqlite3_prepare_v2(connection.get(), sql.data(), checked_size(sql), &prepared, nullptr);
+  const int code = ::sqlite3_prepare_v2(connection.get(), sql, -1, &prepared, nullptr);
   statement_.reset(prepared);
   if (code != SQLITE_OK && code != SQLITE_INTERRUPT) throw sqlite_error(::sqlite3_errmsg(connection.get()));
 }
@@ -58,6 +58,7 @@ void sqlite_statement::bind(int parameter, std::int64_t number) {
 
 void sqlite_statement::bind(int parameter, std::string_view text) {
   if (!statement_) return;
+  // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): its size is the next argument
   check(::sqlite3_bind_text(statement_.get(), parameter, text.data(), checked_size(text), SQLITE_TRANSIENT));
 }
 

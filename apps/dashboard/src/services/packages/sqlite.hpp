@@ -47,7 +47,7 @@ enum class sqlite_step {
 /// A prepared statement. Preparing it can be interrupted as well: then every step says `ended`.
 class sqlite_statement {
  public:
-  sqlite_statement(const sqlite_connection& connection, std::string_view sql);
+  sqlite_statement(const sqlite_connection& connection, const char* sql);
 
   /// Starts anew, with new parameters, numbered from 1.
   void reset();
