@@ -23,9 +23,10 @@ std::string upstream_url;
 asio::awaitable<http::response> fetch_with_control(curfew::context ctx, const http::request& /*request*/) {
   auto scope = curfew::with_timeout(ctx, 3s);
   auto upstream = co_await http::async_get(scope, upstream_url);
-  if (!upstream && scope.err())  // ours or the client's end: not the upstream's fault
+  if (!upstream && scope.err()) {  // ours or the client's end: not the upstream's fault
     co_return http::text(http::status::gateway_timeout,
                          "request canceled or timed out: " + scope.err().message());
+  }
   if (!upstream) co_return http::text(http::status::bad_gateway, "request error");
   co_return http::text(http::status::ok, "Success: " + upstream->status_line());
 }

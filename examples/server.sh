@@ -1,10 +1,10 @@
 # For the tests of examples that need servers: source it.
 #
 #   start <program> [arguments]    starts a server that prints its URL on its first line; sets url; its output is $log
+#   start_silent                   starts a server that takes connections and never answers
 #   expect <what> <actual> <wanted pattern>
 
 set -euo pipefail
-shopt -s extglob
 servers=()
 work=$(mktemp -d)
 trap 'kill "${servers[@]}" 2>/dev/null || true; wait; rm -rf "$work"' EXIT
@@ -12,7 +12,7 @@ trap 'kill "${servers[@]}" 2>/dev/null || true; wait; rm -rf "$work"' EXIT
 start() {
   log=$work/${#servers[@]}
   : >"$log"
-  "$@" >"$log" &
+  "$@" >>"$log" &
   servers+=($!)
   for ((i = 0; i < 1000; i++)); do
     url=$(head -n 1 "$log")
@@ -21,6 +21,13 @@ start() {
   done
   echo "no server: $*" >&2
   exit 1
+}
+
+start_silent() {
+  start python3 -c 'import socket, time
+s = socket.create_server(("127.0.0.1", 0))
+print("http://127.0.0.1:%d" % s.getsockname()[1], flush=True)
+time.sleep(60)'
 }
 
 expect() {

@@ -1,6 +1,7 @@
 #pragma once
 
-/// Contexts in Boost.Asio: any operation obeys one, work goes to threads and comes back, main ends with a signal.
+/// Contexts in Boost.Asio: any operation obeys one, work goes to threads and comes back, main ends with a
+/// signal.
 
 #include <curfew/io/completion.hpp>
 #include <curfew/io/offload.hpp>

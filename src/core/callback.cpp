@@ -79,7 +79,9 @@ void callback_list::run_all(ender_node* n) noexcept {
     // release: f's effects, to the thread whose delist() returns because of it
     if (c->state_.exchange(over, std::memory_order_acq_rel) == awaited) {
       waiting_room& room = waiting_room::get();
-      { const std::lock_guard in(room.mutex); }
+      {
+        const std::lock_guard in(room.mutex);
+      }
       room.changed.notify_all();
     }
   }
@@ -102,7 +104,8 @@ void callback::enlist() noexcept {
 
 bool callback::delist(bool destroying) noexcept {
   ender_node* n = ender_of(ctx_);
-  if (!n->can_end()) return state_.exchange(over, std::memory_order_relaxed) == idle;  // it was never in a list
+  if (!n->can_end())
+    return state_.exchange(over, std::memory_order_relaxed) == idle;  // it was never in a list
   {
     const byte_lock guard(n->lock);
     switch (state_.load(std::memory_order_acquire)) {  // acquire: pairs with the runner's exchange to `over`
@@ -110,8 +113,10 @@ bool callback::delist(bool destroying) noexcept {
         callback_list::unlink(n, this);
         state_.store(over, std::memory_order_relaxed);
         return true;
-      case over: return false;
-      default: break;
+      case over:
+        return false;
+      default:
+        break;
     }
     if (runner_ == std::this_thread::get_id()) {
       if (destroying) *destroyed_ = true;

@@ -17,16 +17,20 @@ class category final : public std::error_category {
 
   [[nodiscard]] std::string message(int code) const override {
     switch (static_cast<errc>(code)) {
-      case errc::canceled: return "canceled";
-      case errc::deadline_exceeded: return "deadline exceeded";
+      case errc::canceled:
+        return "canceled";
+      case errc::deadline_exceeded:
+        return "deadline exceeded";
     }
     return "curfew error " + std::to_string(code);
   }
 
   [[nodiscard]] std::error_condition default_error_condition(int code) const noexcept override {
     switch (static_cast<errc>(code)) {
-      case errc::canceled: return std::errc::operation_canceled;
-      case errc::deadline_exceeded: return std::errc::timed_out;
+      case errc::canceled:
+        return std::errc::operation_canceled;
+      case errc::deadline_exceeded:
+        return std::errc::timed_out;
     }
     return {code, *this};
   }
@@ -47,7 +51,8 @@ void retain(const cause_record* record) noexcept {
 }
 
 void release(const cause_record* record) noexcept {
-  if (record != nullptr && const_cast<cause_record*>(record)->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) {
+  if (record != nullptr &&
+      const_cast<cause_record*>(record)->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) {
     delete record;
   }
 }
@@ -89,16 +94,21 @@ bool operator==(const cause& a, const cause& b) noexcept {
 std::ostream& operator<<(std::ostream& out, const cause& why) { return out << why.message(); }
 
 error::error(std::error_code code, std::string doing, curfew::cause why)
-    : code_(code), doing_(std::move(doing)), cause_(std::move(why)) {}
+    : code_(code),
+      doing_(std::move(doing)),
+      cause_(std::move(why)) {}
 
-error error::ended(const context& ctx, std::string doing) { return error(ctx.err(), std::move(doing), ctx.cause()); }
+error error::ended(const context& ctx, std::string doing) {
+  return error(ctx.err(), std::move(doing), ctx.cause());
+}
 
 bool error::transient() const noexcept {
   for (const std::errc passing :
-       {std::errc::timed_out, std::errc::connection_refused, std::errc::connection_reset, std::errc::connection_aborted,
-        std::errc::broken_pipe, std::errc::host_unreachable, std::errc::network_unreachable, std::errc::network_down,
-        std::errc::resource_unavailable_try_again, std::errc::too_many_files_open,
-        std::errc::too_many_files_open_in_system, std::errc::no_buffer_space}) {
+       {std::errc::timed_out, std::errc::connection_refused, std::errc::connection_reset,
+        std::errc::connection_aborted, std::errc::broken_pipe, std::errc::host_unreachable,
+        std::errc::network_unreachable, std::errc::network_down, std::errc::resource_unavailable_try_again,
+        std::errc::too_many_files_open, std::errc::too_many_files_open_in_system,
+        std::errc::no_buffer_space}) {
     if (code_ == passing) return true;
   }
   return false;

@@ -1,10 +1,10 @@
 #include <pthread.h>
-#include <signal.h>
 #include <sys/prctl.h>
 
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <cstdlib>
 #include <curfew/core/detail/manual_time.hpp>
 #include <mutex>
@@ -69,7 +69,8 @@ class system_source final : public clock_source {
     if (started_.load(std::memory_order_acquire)) return;  // pairs with the store below
     const std::lock_guard guard(timers_.mutex());
     if (started_.load(std::memory_order_relaxed)) return;
-    if (timers_.wheel().next() == timer_wheel::never) timers_.wheel().pop(tick_before(now()));  // brings it to the present
+    if (timers_.wheel().next() == timer_wheel::never)
+      timers_.wheel().pop(tick_before(now()));  // brings it to the present
     thread_ = std::thread([this] { run(); });
     if (!registered_) {
       std::atexit([] { self().stop(); });
@@ -94,7 +95,9 @@ class system_source final : public clock_source {
   // A tick is 2^15 ns, 33 µs: a deadline comes late by half of that on average, and never early.
   static constexpr unsigned tick_bits = 15;
 
-  static std::uint64_t tick_before(nanoseconds t) noexcept { return static_cast<std::uint64_t>(t) >> tick_bits; }
+  static std::uint64_t tick_before(nanoseconds t) noexcept {
+    return static_cast<std::uint64_t>(t) >> tick_bits;
+  }
   static std::uint64_t tick_after(nanoseconds t) noexcept {
     return tick_before(t) + ((static_cast<std::uint64_t>(t) & ((1U << tick_bits) - 1)) != 0);
   }
@@ -143,7 +146,8 @@ class system_source final : public clock_source {
     }
   }
 
-  /// In a forked child, with the lock held since before the fork: makes anew what stands for the thread and its sleep.
+  /// In a forked child, with the lock held since before the fork: makes anew what stands for the thread and
+  /// its sleep.
   void forget_thread() noexcept {
     new (&thread_) std::thread;
     new (&changed_) std::condition_variable;

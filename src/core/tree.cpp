@@ -15,7 +15,8 @@ namespace {
 
 /// Ends `n` as a part of the end of a node at or above which `why` is kept alive. With n->lock held.
 /// \return a cause that `n` owned and no longer needs.
-[[nodiscard]] const cause_record* mark(ender_node* n, std::uint8_t code, const cause_record* why, bool own) noexcept {
+[[nodiscard]] const cause_record* mark(ender_node* n, std::uint8_t code, const cause_record* why,
+                                       bool own) noexcept {
   const cause_record* old = n->owns_why ? n->why : nullptr;
   n->why = why;
   n->owns_why = own;
@@ -200,16 +201,25 @@ void destroy(node* n) noexcept {
   for (;;) {
     node* up = n->parent;
     switch (n->kind) {
-      case node_kind::immortal_root: return;
-      case node_kind::root: delete static_cast<root_node*>(n); return;
-      case node_kind::cancel: delete static_cast<ender_node*>(n); break;
-      case node_kind::deadline: delete static_cast<deadline_node*>(n); break;
+      case node_kind::immortal_root:
+        return;
+      case node_kind::root:
+        delete static_cast<root_node*>(n);
+        return;
+      case node_kind::cancel:
+        delete static_cast<ender_node*>(n);
+        break;
+      case node_kind::deadline:
+        delete static_cast<deadline_node*>(n);
+        break;
       case node_kind::value: {
         auto* v = static_cast<value_node*>(n);
         v->destroy(v);
         break;
       }
-      case node_kind::detached: delete n; break;
+      case node_kind::detached:
+        delete n;
+        break;
     }
     if (up->kind == node_kind::immortal_root || up->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
     n = up;
@@ -217,7 +227,10 @@ void destroy(node* n) noexcept {
 }
 
 value_node::value_node(node* up, const void* k, void (*d)(value_node*) noexcept) noexcept
-    : node(node_kind::value, 1, up, up->ender, this), key(k), destroy(d), outer{} {
+    : node(node_kind::value, 1, up, up->ender, this),
+      key(k),
+      destroy(d),
+      outer{} {
   if (up->values == nullptr) return;
   outer = up->values->outer;
   outer[key_class(up->values->key)] = up->values;
@@ -290,8 +303,8 @@ struct immortal_roots {
   context todo;
 
   immortal_roots() noexcept
-      : background(detail::tree::adopt(new (storage[0]) detail::root_node(detail::system_clock_source()))),
-        todo(detail::tree::adopt(new (storage[1]) detail::root_node(detail::system_clock_source()))) {
+      : background(detail::tree::adopt(new(storage[0]) detail::root_node(detail::system_clock_source()))),
+        todo(detail::tree::adopt(new(storage[1]) detail::root_node(detail::system_clock_source()))) {
     new (&detail::end_codes.code) std::array<std::error_code, 3>{
         std::error_code(), make_error_code(errc::canceled), make_error_code(errc::deadline_exceeded)};
   }
@@ -331,7 +344,9 @@ std::optional<clock::duration> context::remaining() const noexcept {
   return *at > from ? *at - from : clock::duration::zero();  // compared first: the difference may not fit
 }
 
-clock::time_point context::now() const noexcept { return detail::as_time_point(ender_of(*this)->root->clock->now()); }
+clock::time_point context::now() const noexcept {
+  return detail::as_time_point(ender_of(*this)->root->clock->now());
+}
 
 std::stop_token context::stop_token() const {
   ender_node* n = ender_of(*this);

@@ -15,7 +15,8 @@
 //     node that is destroyed is in no list and has no timer.
 //  5. `why` of an ended node points to the record of the place where the end began, which is the node
 //     itself (owns_why) or an ancestor, which its `parent` chain keeps alive.
-//  6. When the callbacks of an end run, every node below the one that ended has its `ended` set, but for parts that
+//  6. When the callbacks of an end run, every node below the one that ended has its `ended` set, but for
+//  parts that
 //     another thread ended first and is still at.
 //
 // Locks. Each node has one (a byte_lock), each clock has one for its timers, each canceler_hub has one.
@@ -79,13 +80,15 @@ struct ender_node : node {
   ender_node* children = nullptr;  // guarded by lock; circular: the first's prev is the last
   ender_node* next = nullptr;      // guarded by the lock of the ender above, or see invariant 3
   ender_node* prev = nullptr;
-  callback* callbacks = nullptr;   // guarded by lock; circular
+  callback* callbacks = nullptr;      // guarded by lock; circular
   const cause_record* why = nullptr;  // null: as the err. Before the end: a deadline's own cause, owned
-  node_extras* extras = nullptr;   // guarded by lock, owned
-  const nanoseconds deadline;      // the nearest of this and all above
+  node_extras* extras = nullptr;      // guarded by lock, owned
+  const nanoseconds deadline;         // the nearest of this and all above
 
   ender_node(node_kind k, std::uint32_t initial_refs, node* up, root_node* r, nanoseconds d) noexcept
-      : node(k, initial_refs, up, nullptr, up ? up->values : nullptr), root(r), deadline(d) {}
+      : node(k, initial_refs, up, nullptr, up ? up->values : nullptr),
+        root(r),
+        deadline(d) {}
   ~ender_node();
 
   [[nodiscard]] bool can_end() const noexcept {
@@ -113,7 +116,8 @@ class clock_source {
   [[nodiscard]] virtual nanoseconds now() const noexcept = 0;
   /// Makes ready for `arm`, which cannot fail. Throws std::system_error.
   virtual void prepare() {}
-  /// Ends `n` at its deadline, unless it has ended by then. If it is armed, the timer takes over one reference.
+  /// Ends `n` at its deadline, unless it has ended by then. If it is armed, the timer takes over one
+  /// reference.
   /// \return whether it was armed; it was not if `n` had ended.
   virtual bool arm(deadline_node* n) noexcept = 0;
   /// \return whether it was armed and no longer is: the timer's reference is the caller's then.
@@ -127,9 +131,12 @@ struct root_node : ender_node {
   const std::unique_ptr<clock_source> owned_clock;
 
   explicit root_node(clock_source& shared) noexcept
-      : ender_node(node_kind::immortal_root, 1, nullptr, this, no_deadline), clock(&shared) {}
+      : ender_node(node_kind::immortal_root, 1, nullptr, this, no_deadline),
+        clock(&shared) {}
   explicit root_node(std::unique_ptr<clock_source> own) noexcept
-      : ender_node(node_kind::root, 1, nullptr, this, no_deadline), clock(own.get()), owned_clock(std::move(own)) {}
+      : ender_node(node_kind::root, 1, nullptr, this, no_deadline),
+        clock(own.get()),
+        owned_clock(std::move(own)) {}
 };
 
 inline ender_node* ender_of(const context& ctx) noexcept {

@@ -21,7 +21,7 @@ class acceptor final : public watched {
   explicit acceptor(server_state& server) noexcept : server_(server) {}
   acceptor(const acceptor&) = delete;
   acceptor& operator=(const acceptor&) = delete;
-  ~acceptor() { close(); }
+  ~acceptor() override { close(); }
 
   /// Takes the address.
   result<> open(const std::string& address);

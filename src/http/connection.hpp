@@ -41,7 +41,7 @@ class connection final : public watched,
                          public std::enable_shared_from_this<connection> {
  public:
   connection(worker& on, int socket, std::string remote);
-  ~connection();
+  ~connection() override;
 
   static void start(std::shared_ptr<connection> self);
 

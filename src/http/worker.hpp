@@ -27,10 +27,8 @@ struct server_state;
 /// Something in a worker's epoll set.
 class watched {
  public:
+  virtual ~watched() = default;
   virtual void on_event(std::uint32_t events) = 0;
-
- protected:
-  ~watched() = default;
 };
 
 /// One thread of a server: an event loop, and the connections that live on it.

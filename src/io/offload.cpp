@@ -16,7 +16,8 @@ namespace {
 
 constexpr std::chrono::seconds idle_time{10};  // after which a thread without work ends
 
-/// A job on its way. Whoever moves `where` to `taken` or `gone`, under the pool's mutex, runs it or gives it up.
+/// A job on its way. Whoever moves `where` to `taken` or `gone`, under the pool's mutex, runs it or gives it
+/// up.
 struct entry {
   enum class place { outside, queued, taken, gone };
 
@@ -48,9 +49,9 @@ struct thread_pool::impl : std::enable_shared_from_this<thread_pool::impl> {
   void work() noexcept;
 
   std::mutex mutex_;
-  std::condition_variable wake_;                  // there is a job, or `closing_`
-  std::condition_variable all_left_;              // threads_ == 0
-  std::list<std::shared_ptr<entry>> queue_;       // guarded by mutex_, as all below
+  std::condition_variable wake_;             // there is a job, or `closing_`
+  std::condition_variable all_left_;         // threads_ == 0
+  std::list<std::shared_ptr<entry>> queue_;  // guarded by mutex_, as all below
   std::size_t idle_ = 0;
   unsigned threads_ = 0;
   bool closing_ = false;

@@ -9,8 +9,10 @@
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/io/run.hpp>
 #include <exception>
+#include <future>
 #include <memory>
 #include <thread>
+#include <utility>
 
 namespace curfew::detail {
 
@@ -18,8 +20,8 @@ namespace asio = boost::asio;
 
 namespace {
 
-/// Ends `root` at the first SIGINT or SIGTERM, and the process at the second. Has a thread of its own, so that it works
-/// while main computes.
+/// Ends `root` at the first SIGINT or SIGTERM, and the process at the second. Has a thread of its own, so
+/// that it works while main computes.
 class signal_watch {
  public:
   explicit signal_watch(canceler root) : root_(std::move(root)), signals_(io_, SIGINT, SIGTERM) {
@@ -30,8 +32,8 @@ class signal_watch {
   signal_watch& operator=(const signal_watch&) = delete;
   ~signal_watch() {
     asio::post(io_, [this] { signals_.cancel(); });
-    thread_.join();  // ends when the loop has nothing to do, so `canceling_` is set by now if it ever is
-    if (canceling_.joinable()) canceling_.join();
+    thread_.join();  // ends when the loop has nothing to do, so `canceled_` is set by now if it ever is
+    if (canceled_.valid()) canceled_.wait();
   }
 
  private:
@@ -42,15 +44,18 @@ class signal_watch {
       seen_ = true;
       listen();
       // In another thread: canceling runs the user's callbacks, and the second signal must not wait for them.
-      canceling_ = std::thread([this, number] { root_.cancel(number == SIGINT ? "SIGINT" : "SIGTERM"); });
+      std::packaged_task<void()> cancel(
+          [this, number] { root_.cancel(number == SIGINT ? "SIGINT" : "SIGTERM"); });
+      canceled_ = cancel.get_future();
+      std::thread(std::move(cancel)).detach();  // the destructor waits for canceled_
     });
   }
 
   canceler root_;
   asio::io_context io_{1};
   asio::signal_set signals_;
-  bool seen_ = false;  // seen_, canceling_: of the loop's thread
-  std::thread canceling_;
+  bool seen_ = false;  // seen_, canceled_: of the loop's thread
+  std::future<void> canceled_;
   std::thread thread_;
 };
 
@@ -80,8 +85,8 @@ int run_coroutine(std::function<asio::awaitable<int>(context)> main) {
     io->run();
     root.cancel("main has returned");
   }
-  // What main left behind has been told to stop. Work on other threads, which holds the loop's executor, must come home
-  // before the loop goes; if it does not, the loop stays, for the process is about to end.
+  // What main left behind has been told to stop. Work on other threads, which holds the loop's executor, must
+  // come home before the loop goes; if it does not, the loop stays, for the process is about to end.
   io->restart();
   io->run_for(std::chrono::seconds(1));
   if (!io->stopped()) static_cast<void>(io.release());

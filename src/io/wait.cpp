@@ -7,8 +7,9 @@ namespace curfew::detail {
 
 namespace {
 
-/// Waits for the end of `watched`, then completes. Owns itself until its callback has run and another thread, the
-/// handler's, has let go of it: the callback cannot destroy the on_done that it runs in, but the posted completion can.
+/// Waits for the end of `watched`, then completes. Owns itself until its callback has run and another thread,
+/// the handler's, has let go of it: the callback cannot destroy the on_done that it runs in, but the posted
+/// completion can.
 template <class T>
 struct waiter {
   struct fire {

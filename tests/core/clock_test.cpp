@@ -116,11 +116,13 @@ TEST(SystemClock, GoesOnInAForkedChild) {
   GTEST_SKIP() << "ThreadSanitizer does not let a forked child start threads";
 #endif
 #endif
-  const auto inherited = with_timeout(background(), 20ms);  // starts the thread, which the child does not have
+  const auto inherited =
+      with_timeout(background(), 20ms);  // starts the thread, which the child does not have
   const pid_t child = ::fork();
   if (child == 0) {
     const auto own = with_timeout(background(), 1ms);
-    const bool both = own.done().wait() == errc::deadline_exceeded && inherited.done().wait() == errc::deadline_exceeded;
+    const bool both =
+        own.done().wait() == errc::deadline_exceeded && inherited.done().wait() == errc::deadline_exceeded;
     std::exit(both ? 42 : 1);  // runs what was registered to run at exit, and does not hang there
   }
   int status = 0;

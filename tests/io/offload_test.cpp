@@ -25,7 +25,7 @@ TEST(Offload, RunsTheWorkInAnotherThreadAndResumesInItsOwn) {
     const auto here = std::this_thread::get_id();
     auto where = [](const curfew::context&) { return std::this_thread::get_id(); };
     const auto there = co_await curfew::offload(ctx, where);
-    co_return there.has_value() && *there != here && std::this_thread::get_id() == here;
+    co_return there.has_value() && *there != here&& std::this_thread::get_id() == here;
   };
   auto outcome = asio::co_spawn(io, work(curfew::background()), asio::use_future);
   io.run();
@@ -133,7 +133,8 @@ TEST(Offload, RunsAtMostAsManyAsThePoolHasThreads) {
     EXPECT_TRUE(done);
   };
   std::vector<std::future<void>> all;
-  for (int i = 0; i < 200; ++i) all.push_back(asio::co_spawn(io, work(curfew::background()), asio::use_future));
+  for (int i = 0; i < 200; ++i)
+    all.push_back(asio::co_spawn(io, work(curfew::background()), asio::use_future));
   io.run();
   for (auto& one : all) one.get();
   EXPECT_LE(most, 3);

@@ -16,7 +16,9 @@ namespace {
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
 
-asio::awaitable<std::error_code> wait_for_end(curfew::context ctx) { co_return co_await curfew::async_wait(ctx.done()); }
+asio::awaitable<std::error_code> wait_for_end(curfew::context ctx) {
+  co_return co_await curfew::async_wait(ctx.done());
+}
 
 asio::awaitable<curfew::result<>> sleep_for(curfew::context ctx, curfew::clock::duration d) {
   co_return co_await curfew::async_sleep_for(ctx, d);

@@ -29,7 +29,9 @@ using namespace std::chrono_literals;
 
 /// Two sockets connected to each other, on one loop.
 struct pair_of_sockets {
-  explicit pair_of_sockets(asio::io_context& io) : ours(io), theirs(io) { asio::local::connect_pair(ours, theirs); }
+  explicit pair_of_sockets(asio::io_context& io) : ours(io), theirs(io) {
+    asio::local::connect_pair(ours, theirs);
+  }
 
   stream_protocol::socket ours;
   stream_protocol::socket theirs;
@@ -156,8 +158,8 @@ TEST(With, TakesAnyCompletionToken) {
   std::array<char, 64> into{};
   auto scope = curfew::with_cancel(curfew::background());
   std::error_code seen;
-  sockets.ours.async_read_some(asio::buffer(into),
-                               curfew::with(scope, [&](boost::system::error_code ec, std::size_t) { seen = ec; }));
+  sockets.ours.async_read_some(
+      asio::buffer(into), curfew::with(scope, [&](boost::system::error_code ec, std::size_t) { seen = ec; }));
   asio::steady_timer timer(io, 1h);
   auto waited = timer.async_wait(curfew::with(scope, asio::use_future));
   scope.cancel();

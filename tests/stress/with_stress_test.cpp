@@ -66,7 +66,8 @@ class ender {
       const curfew::canceler next = std::move(queue_.front());
       queue_.pop_front();
       lock.unlock();
-      // From at once to about the time that an operation takes: before it starts, while it runs, as it completes.
+      // From at once to about the time that an operation takes: before it starts, while it runs, as it
+      // completes.
       for (auto spin = random_() % 4000; spin > 0; --spin) asm volatile("" ::: "memory");
       next.cancel();
       lock.lock();
@@ -183,11 +184,13 @@ asio::awaitable<void> work(ender& end, int rounds, counts& seen) {
   }
 }
 
-// Hunts: the end of a context, in another thread, before an operation starts, while it waits, while it completes and
-// right after; the double completion, the completion that never comes, the access after the end, the lost byte.
+// Hunts: the end of a context, in another thread, before an operation starts, while it waits, while it
+// completes and right after; the double completion, the completion that never comes, the access after the
+// end, the lost byte.
 TEST(WithStress, OneHundredThousandOperationsEndedAtRandomMomentsNeitherLeakNorRaceNorHang) {
   const char* given = std::getenv("CURFEW_SEED");
-  const unsigned seed = given ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : std::random_device()();
+  const unsigned seed =
+      given ? static_cast<unsigned>(std::strtoul(given, nullptr, 10)) : std::random_device()();
   SCOPED_TRACE("CURFEW_SEED=" + std::to_string(seed));
   const std::size_t descriptors = open_descriptors();
   counts seen;

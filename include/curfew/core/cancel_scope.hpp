@@ -57,9 +57,11 @@ class [[nodiscard("a cancel_scope that is not kept cancels its context at once: 
 
   /// The context that this scope owns.
   [[nodiscard]] const context& ctx() const& noexcept { return node_; }
-  const context& ctx() const&& = delete;  // a temporary cancel_scope cancels at the end of the line: name it first
+  const context& ctx() const&& =
+      delete;  // a temporary cancel_scope cancels at the end of the line: name it first
   operator const context&() const& noexcept { return node_; }  // NOLINT(google-explicit-constructor)
-  operator const context&() const&& = delete;  // a temporary cancel_scope cancels at the end of the line: name it first
+  operator const context&() const&& =
+      delete;  // a temporary cancel_scope cancels at the end of the line: name it first
 
   /// Ends the context, and all below it, with `errc::canceled`. The first end stays: further calls do
   /// nothing. On return `err()` is set in all of them, unless another thread was first and is still at
@@ -101,8 +103,9 @@ class [[nodiscard("a cancel_scope that is not kept cancels its context at once: 
 /// \param timeout  From the context's clock. Zero or less: already ended on return. Saturates.
 /// \param why      The cause if it is this deadline that ends the child; default: the err.
 /// \return the scope that owns the child; destroying it cancels the child.
-/// Ends with:      errc::deadline_exceeded at the deadline, errc::canceled on cancel(), else the parent's. The first stays.
-/// Throws:         std::bad_alloc; no timer is left behind. std::system_error if the timer thread,
+/// Ends with:      errc::deadline_exceeded at the deadline, errc::canceled on cancel(), else the parent's.
+/// The first stays. Throws:         std::bad_alloc; no timer is left behind. std::system_error if the timer
+/// thread,
 ///                 which the first deadline of the process starts, cannot be started.
 /// Thread safety:  any thread.     Cost: one allocation, one timer.
 /// Source:         Go 1.27 context.WithTimeout, WithTimeoutCause.

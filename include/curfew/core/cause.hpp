@@ -26,7 +26,7 @@ class cause {
   /// No cause: what a living context reports.
   cause() noexcept = default;
 
-  cause(std::error_code code);                    // NOLINT(google-explicit-constructor)
+  cause(std::error_code code);  // NOLINT(google-explicit-constructor)
   cause(std::error_code code, std::string_view text);
 
   template <class Enum>

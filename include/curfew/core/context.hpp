@@ -25,7 +25,8 @@ class done_signal;
 /// Thread safety: the context is immutable; any number of threads may use the same one.
 class context {
  public:
-  context() = delete;  // a context is not made from nothing: take the caller's ctx, or start from background()
+  context() =
+      delete;  // a context is not made from nothing: take the caller's ctx, or start from background()
 
   context(const context& other) noexcept : node_(other.node_) { detail::retain(node_); }
   context(context&& other) noexcept;

@@ -40,8 +40,8 @@ class callback {
   callback* next_ = nullptr;  // next_, prev_: guarded by the node's lock
   callback* prev_ = nullptr;
   std::atomic<std::uint8_t> state_{0};
-  std::thread::id runner_{};        // written before state_ says "running"
-  bool* destroyed_ = nullptr;       // of the runner's frame: set when the callback destroys itself
+  std::thread::id runner_{};   // written before state_ says "running"
+  bool* destroyed_ = nullptr;  // of the runner's frame: set when the callback destroys itself
 };
 
 }  // namespace detail
@@ -50,7 +50,8 @@ class callback {
 ///
 /// `f` runs in the thread that ends the context (the canceling one, or the timer's), so it has to be
 /// short and must not block; it must not throw (std::terminate). When it runs, every context below the
-/// one that ended has its err set, but for those that another thread is ending by itself at that moment. Callbacks of one context run in the order of their registration.
+/// one that ended has its err set, but for those that another thread is ending by itself at that moment.
+/// Callbacks of one context run in the order of their registration.
 ///
 /// The destructor removes `f`: after it has returned `f` neither runs nor will run. If another thread is
 /// running `f` it waits for that; called from inside `f` it does not wait. So: do not destroy it while
@@ -65,8 +66,7 @@ class [[nodiscard("an on_done that is not kept removes its callback at once: nam
   template <class G>
     requires std::is_constructible_v<F, G>
   on_done(const context& ctx, G&& f) noexcept(std::is_nothrow_constructible_v<F, G>)
-      : callback(ctx,
-                 [](callback* self) noexcept { std::invoke(static_cast<on_done*>(self)->f_); }),
+      : callback(ctx, [](callback* self) noexcept { std::invoke(static_cast<on_done*>(self)->f_); }),
         f_(std::forward<G>(f)) {
     enlist();
   }

@@ -9,11 +9,12 @@
 namespace curfew::http {
 
 /// The field with which a client says how long it will wait: what remains of its deadline, in milliseconds.
-/// Its value is 1 to 8 decimal digits; 0 says that it is already too late. A duration and not a point in time:
-/// clocks differ. The reasons are in docs/design.
+/// Its value is 1 to 8 decimal digits; 0 says that it is already too late. A duration and not a point in
+/// time: clocks differ. The reasons are in docs/design.
 inline constexpr std::string_view timeout_field = "Request-Timeout-Ms";
 
-/// What a client sends for `ctx`: none without a deadline; rounded up to a whole millisecond, at most 99999999.
+/// What a client sends for `ctx`: none without a deadline; rounded up to a whole millisecond, at most
+/// 99999999.
 [[nodiscard]] std::optional<std::string> timeout_to_send(const context& ctx);
 
 /// What a server reads; none if the value does not have the grammar above.

@@ -8,13 +8,14 @@ namespace curfew::http {
 /// `curfew::errc`; these stand beside it as causes, or alone where no context was the reason.
 enum class errc {
   // Causes with which a handler's context ends.
-  client_gone = 1,     ///< The client closed, half-closed or reset its connection.
-  handler_done,        ///< The response has been sent: nobody waits for what is still going on.
-  shutdown,            ///< The server stops and its grace time is over.
+  client_gone = 1,  ///< The client closed, half-closed or reset its connection.
+  handler_done,     ///< The response has been sent: nobody waits for what is still going on.
+  shutdown,         ///< The server stops and its grace time is over.
   // Why a request of the client failed.
   bad_url,             ///< Not a URL, or not http:// or https://.
   name_not_found,      ///< The host's name has no address.
-  connection_refused,  ///< Nobody listens there, or the host cannot be reached. As std::errc::connection_refused.
+  connection_refused,  ///< Nobody listens there, or the host cannot be reached. As
+                       ///< std::errc::connection_refused.
   connection_lost,     ///< Closed or reset before a response began. As std::errc::connection_reset.
   tls_failure,         ///< No trust in the certificate, or the handshake failed.
   truncated_body,      ///< The connection ended before the body did. As std::errc::connection_reset.
@@ -22,7 +23,7 @@ enum class errc {
   too_large,           ///< Header or body are larger than the limit of the client's options.
   too_many_redirects,  ///< More than the client's options allow.
   // Of the server.
-  bad_address,         ///< Not an address to listen on.
+  bad_address,  ///< Not an address to listen on.
 };
 
 /// The category of `http::errc`; its name is "curfew.http".

@@ -80,15 +80,17 @@ class body_writer {
   sink* sink_;
 };
 
-/// Writes the body of a streaming response; the body ends when it returns. Its context is the handler's, which
-/// lives until then. If it throws, the connection is closed: the client sees a truncated body.
+/// Writes the body of a streaming response; the body ends when it returns. Its context is the handler's,
+/// which lives until then. If it throws, the connection is closed: the client sees a truncated body.
 using body_source = std::function<boost::asio::awaitable<void>(context ctx, body_writer out)>;
 
 /// A response, as a handler makes it or as a client gets it.
 class response {
  public:
   explicit response(http::status code = http::status::ok) noexcept : status_(code) {}
-  response(http::status code, std::string_view content_type, std::string body) : status_(code), body_(std::move(body)) {
+  response(http::status code, std::string_view content_type, std::string body)
+      : status_(code),
+        body_(std::move(body)) {
     fields_.set("Content-Type", content_type);
   }
 

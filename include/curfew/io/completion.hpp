@@ -20,8 +20,8 @@ namespace detail {
 template <class T>
 using erased_handler = std::move_only_function<void(T)>;
 
-/// Starts an operation whose implementation is not a template: `start(erased_handler<T>)`. The executor of the
-/// handler has outstanding work until the operation is complete.
+/// Starts an operation whose implementation is not a template: `start(erased_handler<T>)`. The executor of
+/// the handler has outstanding work until the operation is complete.
 template <class T, class Token, class Start>
 auto initiate_erased(Token&& token, Start start) {
   return boost::asio::async_initiate<Token, void(T)>(

@@ -13,9 +13,9 @@
 
 namespace curfew {
 
-/// Threads for blocking or CPU work that must not hold up an event loop. Threads start when there is work for them, up
-/// to the limit; work beyond that waits in a queue. An idle thread ends after some seconds.
-/// Thread safety: any thread.
+/// Threads for blocking or CPU work that must not hold up an event loop. Threads start when there is work for
+/// them, up to the limit; work beyond that waits in a queue. An idle thread ends after some seconds. Thread
+/// safety: any thread.
 class thread_pool {
  public:
   /// \param max_threads  At least 1.
@@ -48,7 +48,8 @@ void enqueue(thread_pool& pool, context ctx, offload_job job);
 template <class F>
 using offload_result = std::remove_cvref_t<std::invoke_result_t<F&, const context&>>;
 
-/// What `run` and `give_up` share, since only one of them is called: the work and the handler that waits for it.
+/// What `run` and `give_up` share, since only one of them is called: the work and the handler that waits for
+/// it.
 template <class F, class Handler, class Executor>
 struct offload_state {
   using value = offload_result<F>;
@@ -59,7 +60,10 @@ struct offload_state {
   Executor executor;
 
   offload_state(context c, F work, Handler h, Executor ex)
-      : ctx(std::move(c)), f(std::move(work)), handler(std::move(h)), executor(std::move(ex)) {}
+      : ctx(std::move(c)),
+        f(std::move(work)),
+        handler(std::move(h)),
+        executor(std::move(ex)) {}
 
   void run() {
     std::exception_ptr thrown;
@@ -113,10 +117,11 @@ class offload_initiation {
 
 /// Runs `f(ctx)` on a thread of the pool: `auto sum = co_await curfew::offload(ctx, work);`
 ///
-/// Completes when:  `f` has returned, with `result<R>`; or ctx ends while `f` is still in the queue: its place is given up.
-/// Errors:          the end of ctx, if `f` was never started. What `f` throws is rethrown to the one who awaits.
-/// Cancellation:    `f` gets ctx and has to look at it; once started it is waited for, and what it returns is delivered.
-/// Lifetime:        `f` is moved; what it refers to must live until completion. Name a lambda on a line of its own: g++ 12
+/// Completes when:  `f` has returned, with `result<R>`; or ctx ends while `f` is still in the queue: its
+/// place is given up. Errors:          the end of ctx, if `f` was never started. What `f` throws is rethrown
+/// to the one who awaits. Cancellation:    `f` gets ctx and has to look at it; once started it is waited for,
+/// and what it returns is delivered. Lifetime:        `f` is moved; what it refers to must live until
+/// completion. Name a lambda on a line of its own: g++ 12
 ///                  destroys one written inside a co_await expression twice.
 /// Thread safety:   any thread; the handler runs on its own executor.
 template <class F, class Token = default_token>

@@ -17,9 +17,9 @@ int run_function(const std::function<int(const context&)>& main);
 ///
 ///     int main() { return curfew::run(serve); }   // asio::awaitable<int> serve(curfew::context ctx)
 ///
-/// `main` is a coroutine, which runs on an event loop in this thread, or a plain function; it returns int or void.
-/// The first signal ends its context with errc::canceled and a cause that names the signal ("SIGTERM"). A second one
-/// exits the process at once with 128 + its number, for the case that the work does not stop.
+/// `main` is a coroutine, which runs on an event loop in this thread, or a plain function; it returns int or
+/// void. The first signal ends its context with errc::canceled and a cause that names the signal ("SIGTERM").
+/// A second one exits the process at once with 128 + its number, for the case that the work does not stop.
 ///
 /// \return what `main` returns, as the exit code; 0 for void.
 /// Throws:   what `main` throws.
@@ -31,10 +31,11 @@ int run(Main main) {
   if constexpr (std::is_same_v<returned, boost::asio::awaitable<int>>) {
     return detail::run_coroutine(std::move(main));
   } else if constexpr (std::is_same_v<returned, boost::asio::awaitable<void>>) {
-    return detail::run_coroutine([main = std::move(main)](context ctx) mutable -> boost::asio::awaitable<int> {
-      co_await main(std::move(ctx));
-      co_return 0;
-    });
+    return detail::run_coroutine(
+        [main = std::move(main)](context ctx) mutable -> boost::asio::awaitable<int> {
+          co_await main(std::move(ctx));
+          co_return 0;
+        });
   } else if constexpr (std::is_void_v<returned>) {
     return detail::run_function([&](const context& ctx) {
       main(ctx);

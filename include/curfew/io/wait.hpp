@@ -25,7 +25,8 @@ void start_sleep(context ctx, clock::duration d, erased_handler<result<>> comple
 template <class Token = default_token>
 auto async_wait(done_signal done, Token&& token = {}) {
   return detail::initiate_erased<std::error_code>(
-      std::forward<Token>(token), [ctx = done.ctx()](detail::erased_handler<std::error_code> complete) mutable {
+      std::forward<Token>(token),
+      [ctx = done.ctx()](detail::erased_handler<std::error_code> complete) mutable {
         detail::start_wait(std::move(ctx), std::move(complete));
       });
 }
@@ -39,7 +40,8 @@ auto async_wait(done_signal done, Token&& token = {}) {
 template <class Token = default_token>
 auto async_sleep_for(context ctx, clock::duration d, Token&& token = {}) {
   return detail::initiate_erased<result<>>(
-      std::forward<Token>(token), [ctx = std::move(ctx), d](detail::erased_handler<result<>> complete) mutable {
+      std::forward<Token>(token),
+      [ctx = std::move(ctx), d](detail::erased_handler<result<>> complete) mutable {
         detail::start_sleep(std::move(ctx), d, std::move(complete));
       });
 }

@@ -52,21 +52,28 @@ class with_result_token {
 ///     auto read = co_await socket.async_read_some(buffer, curfew::with(ctx));   // result<std::size_t>
 ///     if (!read) co_return read.error();
 ///
-/// Completes when:  the operation completes. When `ctx` ends it is canceled, whatever thread ends it; if `ctx` has ended
+/// Completes when:  the operation completes. When `ctx` ends it is canceled, whatever thread ends it; if
+/// `ctx` has ended
 ///                  before, the operation is not started.
-/// Errors:          the operation's; where it was canceled because ctx ended: errc::canceled or deadline_exceeded, with the cause.
-/// Cancellation:    an operation that completes while ctx ends delivers its result: nothing it has done is lost. What a
-///                  canceled one leaves behind is said by its own documentation. One that does not support Asio's
-///                  per-operation cancellation (in Boost 1.81: resolvers) completes when it would have anyway.
+/// Errors:          the operation's; where it was canceled because ctx ended: errc::canceled or
+/// deadline_exceeded, with the cause. Cancellation:    an operation that completes while ctx ends delivers
+/// its result: nothing it has done is lost. What a
+///                  canceled one leaves behind is said by its own documentation. One that does not support
+///                  Asio's per-operation cancellation (in Boost 1.81: resolvers) completes when it would have
+///                  anyway.
 /// Lifetime:        buffers and I/O objects must live until it completes, as without `with`.
-/// Thread safety:   ctx may end in any thread. The executor of the coroutine or handler must not run two things at once:
+/// Thread safety:   ctx may end in any thread. The executor of the coroutine or handler must not run two
+/// things at once:
 ///                  one thread, or a strand.
-[[nodiscard]] inline with_result_token with(context ctx) noexcept { return with_result_token(std::move(ctx)); }
+[[nodiscard]] inline with_result_token with(context ctx) noexcept {
+  return with_result_token(std::move(ctx));
+}
 
-/// The same for any completion token, which gets the operation's own arguments; an error that is due to the end of `ctx`
-/// arrives as the error_code of `curfew::errc`.
+/// The same for any completion token, which gets the operation's own arguments; an error that is due to the
+/// end of `ctx` arrives as the error_code of `curfew::errc`.
 ///
-///     socket.async_read_some(buffer, curfew::with(ctx, [](boost::system::error_code ec, std::size_t n) { … }));
+///     socket.async_read_some(buffer, curfew::with(ctx, [](boost::system::error_code ec, std::size_t n) { …
+///     }));
 template <class Token>
 [[nodiscard]] with_token<std::decay_t<Token>> with(context ctx, Token&& token) {
   return {std::move(ctx), std::forward<Token>(token)};
@@ -82,7 +89,8 @@ struct cancelable_op {
 
     void operator()() const noexcept {
       if (auto self = op.lock()) {
-        // Never inline: the thread that ends the context is not the executor's, or is in the middle of something.
+        // Never inline: the thread that ends the context is not the executor's, or is in the middle of
+        // something.
         boost::asio::post(self->executor, [self] {
           if (!self->completed) self->signal.emit(boost::asio::cancellation_type::all);
         });
@@ -112,7 +120,8 @@ class ending_handler {
   using cancellation_slot_type = boost::asio::cancellation_slot;
 
   ending_handler(std::shared_ptr<cancelable_op<Executor>> op, Handler handler)
-      : op_(std::move(op)), handler_(std::move(handler)) {}
+      : op_(std::move(op)),
+        handler_(std::move(handler)) {}
 
   [[nodiscard]] cancellation_slot_type get_cancellation_slot() const noexcept { return op_->signal.slot(); }
   [[nodiscard]] const Handler& inner() const noexcept { return handler_; }
@@ -134,7 +143,8 @@ class ending_handler {
   void finish() noexcept {
     op_->completed = true;
     op_->ending.reset();
-    if (auto outer = boost::asio::get_associated_cancellation_slot(handler_); outer.is_connected()) outer.clear();
+    if (auto outer = boost::asio::get_associated_cancellation_slot(handler_); outer.is_connected())
+      outer.clear();
   }
 
   std::shared_ptr<cancelable_op<Executor>> op_;
@@ -163,7 +173,7 @@ struct operation<void(boost::system::error_code, Args...)> {
 
   template <class Handler, class Executor>
   static void complete(Handler&& handler, boost::system::error_code ec, const Executor& executor) {
-    std::move(handler)(ec, blank<std::decay_t<Args>>(executor)...);
+    std::forward<Handler>(handler)(ec, blank<std::decay_t<Args>>(executor)...);
   }
 };
 template <class Arg>
@@ -173,7 +183,7 @@ struct operation<void(boost::system::error_code, Arg)> {
 
   template <class Handler, class Executor>
   static void complete(Handler&& handler, boost::system::error_code ec, const Executor& executor) {
-    std::move(handler)(ec, blank<value>(executor));
+    std::forward<Handler>(handler)(ec, blank<value>(executor));
   }
 };
 template <>
@@ -183,7 +193,7 @@ struct operation<void(boost::system::error_code)> {
 
   template <class Handler, class Executor>
   static void complete(Handler&& handler, boost::system::error_code ec, const Executor& /*executor*/) {
-    std::move(handler)(ec);
+    std::forward<Handler>(handler)(ec);
   }
 };
 
@@ -191,7 +201,9 @@ struct operation<void(boost::system::error_code)> {
 template <class Initiation, class Signature>
 class ending_initiation {
  public:
-  ending_initiation(context ctx, Initiation initiation) : ctx_(std::move(ctx)), initiation_(std::move(initiation)) {}
+  ending_initiation(context ctx, Initiation initiation)
+      : ctx_(std::move(ctx)),
+        initiation_(std::move(initiation)) {}
 
   template <class Handler, class... Args>
   void operator()(Handler&& handler, Args&&... args) {
@@ -211,11 +223,13 @@ class ending_initiation {
         if (auto self = op.lock()) self->signal.emit(type);
       });
     }
-    std::move(initiation_)(ending_handler<std::decay_t<Handler>, executor_type>(op, std::forward<Handler>(handler)),
-                           std::forward<Args>(args)...);
+    std::move(initiation_)(
+        ending_handler<std::decay_t<Handler>, executor_type>(op, std::forward<Handler>(handler)),
+        std::forward<Args>(args)...);
     // On the executor, because the operation may be completing there already.
     boost::asio::dispatch(op->executor, [op] {
-      if (!op->completed) op->ending.emplace(op->ctx, typename cancelable_op<executor_type>::request_cancel{op});
+      if (!op->completed)
+        op->ending.emplace(op->ctx, typename cancelable_op<executor_type>::request_cancel{op});
     });
   }
 
@@ -264,7 +278,9 @@ class result_initiation {
  public:
   using value = typename operation<Signature>::value;
 
-  result_initiation(context ctx, Initiation initiation) : ctx_(std::move(ctx)), initiation_(std::move(initiation)) {}
+  result_initiation(context ctx, Initiation initiation)
+      : ctx_(std::move(ctx)),
+        initiation_(std::move(initiation)) {}
 
   template <class Handler, class... Args>
   void operator()(Handler&& handler, Args&&... args) {
@@ -291,8 +307,8 @@ class async_result<curfew::with_token<Token>, Signature> {
   static auto initiate(Initiation&& initiation, RawToken&& token, Args&&... args) {
     Token inner = token.token();
     return async_initiate<Token, Signature>(
-        curfew::detail::ending_initiation<std::decay_t<Initiation>, Signature>(token.ctx(),
-                                                                              std::forward<Initiation>(initiation)),
+        curfew::detail::ending_initiation<std::decay_t<Initiation>, Signature>(
+            token.ctx(), std::forward<Initiation>(initiation)),
         inner, std::forward<Args>(args)...);
   }
 };
@@ -302,13 +318,14 @@ class async_result<curfew::with_result_token, Signature> {
  public:
   template <class Initiation, class RawToken, class... Args>
   static auto initiate(Initiation&& initiation, RawToken&& token, Args&&... args) {
-    static_assert(curfew::detail::operation<Signature>::has_error,
-                  "curfew::with(ctx) needs an operation that reports an error_code; name a token: with(ctx, token)");
+    static_assert(
+        curfew::detail::operation<Signature>::has_error,
+        "curfew::with(ctx) needs an operation that reports an error_code; name a token: with(ctx, token)");
     using value = typename curfew::detail::operation<Signature>::value;
     curfew::default_token inner;
     return async_initiate<curfew::default_token, void(curfew::result<value>)>(
-        curfew::detail::result_initiation<std::decay_t<Initiation>, Signature>(token.ctx(),
-                                                                              std::forward<Initiation>(initiation)),
+        curfew::detail::result_initiation<std::decay_t<Initiation>, Signature>(
+            token.ctx(), std::forward<Initiation>(initiation)),
         inner, std::forward<Args>(args)...);
   }
 };
@@ -327,13 +344,15 @@ struct associator<Associator, curfew::detail::ending_handler<Handler, Executor>,
 template <class Handler, class Executor, class Default>
 struct associated_cancellation_slot<curfew::detail::ending_handler<Handler, Executor>, Default> {
   using type = cancellation_slot;
-  static type get(const curfew::detail::ending_handler<Handler, Executor>& h, const Default& = Default()) noexcept {
+  static type get(const curfew::detail::ending_handler<Handler, Executor>& h,
+                  const Default& = Default()) noexcept {
     return h.get_cancellation_slot();
   }
 };
 
 template <template <class, class> class Associator, class Handler, class Value, class Default>
-struct associator<Associator, curfew::detail::result_handler<Handler, Value>, Default> : Associator<Handler, Default> {
+struct associator<Associator, curfew::detail::result_handler<Handler, Value>, Default>
+    : Associator<Handler, Default> {
   static auto get(const curfew::detail::result_handler<Handler, Value>& h) noexcept {
     return Associator<Handler, Default>::get(h.inner());
   }

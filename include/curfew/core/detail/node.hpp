@@ -21,13 +21,17 @@ struct node {
   std::atomic<std::uint8_t> lock{0};   // a byte_lock; guards what src/core/tree.hpp says it guards
   std::atomic<std::uint8_t> ended{0};  // index into end_codes; only of a node that is its own `ender`
   const node_kind kind;
-  bool owns_why = false;               // see ender_node::why in src/core/tree.hpp
-  node* const parent;                  // counted; null for roots
-  node* const ender;                   // the nearest node, from here up, that can end: where err() looks
-  value_node* const values;            // the nearest value, from here up
+  bool owns_why = false;     // see ender_node::why in src/core/tree.hpp
+  node* const parent;        // counted; null for roots
+  node* const ender;         // the nearest node, from here up, that can end: where err() looks
+  value_node* const values;  // the nearest value, from here up
 
   node(node_kind k, std::uint32_t initial_refs, node* up, node* end, value_node* vals) noexcept
-      : refs(initial_refs), kind(k), parent(up), ender(end ? end : this), values(vals) {}
+      : refs(initial_refs),
+        kind(k),
+        parent(up),
+        ender(end ? end : this),
+        values(vals) {}
   node(const node&) = delete;
   node& operator=(const node&) = delete;
 };
