@@ -707,7 +707,8 @@ TEST(ClientEndsInTheQueue, WhileOthersHaveTheConnections) {
       std::async(std::launch::async, [&] { return sender.send(background(), get_of(server.url("/1"))); });
   ASSERT_TRUE(asked.wait());
   auto scope = with_cancel(background());
-  auto queued = std::async(std::launch::async, [&] { return sender.send(scope, get_of(server.url("/2"))); });
+  std::future<result<response>> queued;
+  sender.async_send(scope.ctx(), get_of(server.url("/2")), into(queued));
   peer other(answering(ok("")));
   ASSERT_TRUE(sender.send(background(), get_of(other.url())));
   EXPECT_EQ(server.connections(), 1);
@@ -739,8 +740,8 @@ TEST(ClientEndsInTheQueue, ACanceledCallMakesRoomForTheNext) {
   auto scope = with_cancel(background());
   auto first = std::async(std::launch::async, [&] { return sender.send(scope, get_of(server.url("/1"))); });
   ASSERT_TRUE(asked.wait());
-  auto queued =
-      std::async(std::launch::async, [&] { return sender.send(background(), get_of(server.url("/2"))); });
+  std::future<result<response>> queued;
+  sender.async_send(background(), get_of(server.url("/2")), into(queued));
   peer other(answering(ok("")));
   ASSERT_TRUE(sender.send(background(), get_of(other.url())));
   scope.cancel();
