@@ -461,7 +461,8 @@ asio::awaitable<bool> connection::send_stream(body_source source, framing how) {
     complain(failure);
     broken_ = true;
   }
-  if (broken_ || gone_) {
+  if (broken_ || gone_ ||
+      scope_->err()) {  // a source that stops because its context has ended may not be done
     // Without a last chunk the client sees that something is missing; where closing is the end, only a reset
     // says so.
     close(!chunked_);

@@ -299,6 +299,22 @@ TEST(ServerStream, ASourceThatThrowsLeavesTheBodyVisiblyIncomplete) {
   EXPECT_THROW(old.read_to_end(), std::system_error) << "where closing means the end, it is a reset";
 }
 
+TEST(ServerStream, ASourceThatStopsBecauseItsContextEndedLeavesTheBodyVisiblyIncomplete) {
+  curfew::testing::manual_clock clock;
+  const auto source = [](context ctx, body_writer out) -> asio::awaitable<void> {
+    const auto sent = co_await out.async_write(ctx, "part");
+    EXPECT_TRUE(sent);
+    co_await async_wait(ctx.done());
+  };
+  serving s(streaming(source), server_options().max_request_time(5s), clock.background());
+  raw_client client(s.port());
+  client.send(get_root);
+  client.read_until("\r\n\r\n");
+  EXPECT_EQ(client.read_chunk(), "part");
+  clock.advance(5s);
+  EXPECT_EQ(client.read_to_end(), "") << "without the last chunk";
+}
+
 TEST(ServerStream, TheContextLivesUntilTheBodyEnds) {
   ends ended;
   std::optional<on_done<std::function<void()>>> watch;

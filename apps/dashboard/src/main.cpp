@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "base/log.hpp"
+#include "base/thread_priority.hpp"
 #include "front_main.hpp"
 #include "lifeline.hpp"
 #include "options.hpp"
@@ -46,6 +47,7 @@ struct run_command {
 int main(int argc, char** argv) {
   // Whoever closes a pipe or a socket is told of by the write, not by a signal.
   std::signal(SIGPIPE, SIG_IGN);
+  become_prompt_thread();
   auto parsed = parse_options(
       std::span<const char* const>(argv, static_cast<std::size_t>(argc)).subspan(argc > 0 ? 1 : 0));
   if (!parsed) {

@@ -57,11 +57,13 @@ class [[nodiscard("a cancel_scope that is not kept cancels its context at once: 
 
   /// The context that this scope owns.
   [[nodiscard]] const context& ctx() const& noexcept { return node_; }
-  const context& ctx() const&& =
-      delete;  // a temporary cancel_scope cancels at the end of the line: name it first
+  // clang-format off: compilers show the whole line, which says what is wrong
+  const context& ctx() const&& = delete;  // a temporary cancel_scope cancels at the end of the line: name it first
+  // clang-format on
   operator const context&() const& noexcept { return node_; }  // NOLINT(google-explicit-constructor)
-  operator const context&() const&& =
-      delete;  // a temporary cancel_scope cancels at the end of the line: name it first
+  // clang-format off
+  operator const context&() const&& = delete;  // a temporary cancel_scope cancels at the end of the line: name it first
+  // clang-format on
 
   /// Ends the context, and all below it, with `errc::canceled`. The first end stays: further calls do
   /// nothing. On return `err()` is set in all of them, unless another thread was first and is still at

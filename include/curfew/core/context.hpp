@@ -25,8 +25,9 @@ class done_signal;
 /// Thread safety: the context is immutable; any number of threads may use the same one.
 class context {
  public:
-  context() =
-      delete;  // a context is not made from nothing: take the caller's ctx, or start from background()
+  // clang-format off: compilers show the whole line, which says what is wrong
+  context() = delete;  // a context is not made from nothing: take the caller's ctx, or start from background()
+  // clang-format on
 
   context(const context& other) noexcept : node_(other.node_) { detail::retain(node_); }
   context(context&& other) noexcept;

@@ -81,7 +81,8 @@ class body_writer {
 };
 
 /// Writes the body of a streaming response; the body ends when it returns. Its context is the handler's,
-/// which lives until then. If it throws, the connection is closed: the client sees a truncated body.
+/// which lives until then. If it throws, or its context has ended by then, the connection is closed: the
+/// client sees a truncated body.
 using body_source = std::function<boost::asio::awaitable<void>(context ctx, body_writer out)>;
 
 /// A response, as a handler makes it or as a client gets it.

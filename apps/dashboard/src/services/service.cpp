@@ -9,10 +9,10 @@
 #include <optional>
 #include <utility>
 
-#include "base/background_thread.hpp"
 #include "base/mailbox.hpp"
 #include "base/switch_body.hpp"
 #include "base/text.hpp"
+#include "base/thread_priority.hpp"
 
 namespace curfew_dashboard {
 
