@@ -1,3 +1,7 @@
+// Long because it is a list: a test for each error, each phase in which a context can end, each option, with
+// the peer that it needs beside it. They share the small peers at the top; what is special to TLS is in
+// client_tls_test.cpp.
+
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
