@@ -19,6 +19,7 @@
 /// Memory order: what a thread did before `cancel()` happens before whatever another thread does after
 /// it has seen `err()` set, inside an `on_done` callback, or after `done().wait()`.
 
+#include <curfew/core/after_func.hpp>
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/cause.hpp>
 #include <curfew/core/clock.hpp>
@@ -27,4 +28,5 @@
 #include <curfew/core/errc.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/core/key.hpp>
+#include <curfew/core/observer.hpp>
 #include <curfew/core/on_done.hpp>

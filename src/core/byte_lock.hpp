@@ -1,44 +1,36 @@
 #pragma once
 
-#include <atomic>
-#include <chrono>
 #include <cstdint>
-#include <thread>
+#include <curfew/core/detail/node.hpp>
+#include <curfew/core/detail/threads.hpp>
 
 namespace curfew::detail {
 
-/// A lock over a byte, for sections of a few instructions in which nothing blocks, allocates or calls
-/// out. A waiter spins, then yields, then sleeps, so a holder of lower priority is not starved.
+/// A lock over bit 0 of a byte, for sections of a few instructions in which nothing blocks, allocates or
+/// calls out. The other bits are data: who holds the lock may change them, and they become visible as it is
+/// given back, in one store.
 class byte_lock {
  public:
-  explicit byte_lock(std::atomic<std::uint8_t>& byte) noexcept : byte_(byte) {
-    std::uint8_t free = 0;
-    // acquire: pairs with the release in the destructor of the previous holder
-    if (!byte_.compare_exchange_weak(free, 1, std::memory_order_acquire, std::memory_order_relaxed)) wait();
+  explicit byte_lock(threads::atomic<std::uint8_t>& byte) noexcept : byte_(byte) {
+    for (unsigned tries = 0;; ++tries) {
+      bits = byte_.load(std::memory_order_relaxed);
+      // acquire: pairs with the release in the destructor of the previous holder
+      if ((bits & state_bits::locked) == 0 &&
+          byte_.compare_exchange_weak(bits, static_cast<std::uint8_t>(bits | state_bits::locked),
+                                      std::memory_order_acquire, std::memory_order_relaxed)) {
+        return;
+      }
+      threads::relax(tries);
+    }
   }
   byte_lock(const byte_lock&) = delete;
   byte_lock& operator=(const byte_lock&) = delete;
-  ~byte_lock() { byte_.store(0, std::memory_order_release); }
+  ~byte_lock() { byte_.store(bits, std::memory_order_release); }
+
+  std::uint8_t bits = 0;  ///< What the byte is to be when the lock is given back.
 
  private:
-  void wait() noexcept {
-    for (unsigned tries = 0;; ++tries) {
-      std::uint8_t free = 0;
-      if (byte_.load(std::memory_order_relaxed) == 0 &&
-          byte_.compare_exchange_weak(free, 1, std::memory_order_acquire, std::memory_order_relaxed)) {
-        return;
-      }
-      if (tries < 64) {
-        __builtin_ia32_pause();
-      } else if (tries < 256) {
-        std::this_thread::yield();
-      } else {
-        std::this_thread::sleep_for(std::chrono::microseconds(50));
-      }
-    }
-  }
-
-  std::atomic<std::uint8_t>& byte_;
+  threads::atomic<std::uint8_t>& byte_;
 };
 
 }  // namespace curfew::detail

@@ -1,8 +1,12 @@
-#include <condition_variable>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/done.hpp>
 #include <curfew/core/on_done.hpp>
-#include <mutex>
+#include <memory>
+#include <system_error>
 
 #include "core/byte_lock.hpp"
 #include "core/tree.hpp"
@@ -29,35 +33,36 @@ enum state : std::uint8_t { idle, listed, running, awaited, over };
 
 // Where threads sleep that destroy a callback while it runs elsewhere. That is rare, so one place does
 // for all; it is never destroyed, because callbacks may outlive static destructors.
-struct waiting_room {
-  std::mutex mutex;
-  std::condition_variable changed;
-
-  static waiting_room& get() {
-    static auto* room = new waiting_room;
-    return *room;
-  }
-};
+threads::waiting_room& room() {
+  static auto* made = new threads::waiting_room;
+  return *made;
+}
 
 }  // namespace
 
 void callback_list::link(ender_node* n, callback* c) noexcept {
   if (callback* first = n->callbacks; first == nullptr) {
-    n->callbacks = c->next_ = c->prev_ = c;
+    c->next_ = c;
+    c->prev_ = c;
+    n->callbacks = c;
   } else {
+    callback* last = first->prev_;
     c->next_ = first;
-    c->prev_ = std::exchange(first->prev_, c);
-    c->prev_->next_ = c;
+    c->prev_ = last;
+    first->prev_ = c;
+    last->next_ = c;
   }
 }
 
 void callback_list::unlink(ender_node* n, callback* c) noexcept {
-  if (c->next_ == c) {
+  callback* next = c->next_;
+  callback* prev = c->prev_;
+  if (next == c) {
     n->callbacks = nullptr;
   } else {
-    if (n->callbacks == c) n->callbacks = c->next_;
-    c->next_->prev_ = c->prev_;
-    c->prev_->next_ = c->next_;
+    if (n->callbacks == c) n->callbacks = next;
+    next->prev_ = prev;
+    prev->next_ = next;
   }
 }
 
@@ -66,11 +71,11 @@ void callback_list::run_all(ender_node* n) noexcept {
     bool destroyed = false;
     callback* c = nullptr;
     {
-      const byte_lock guard(n->lock);
+      const byte_lock guard(n->state);
       c = n->callbacks;
       if (c == nullptr) return;
       unlink(n, c);
-      c->runner_ = std::this_thread::get_id();
+      c->runner_ = threads::this_thread();
       c->destroyed_ = &destroyed;
       c->state_.store(running, std::memory_order_relaxed);  // read under the lock
     }
@@ -78,11 +83,7 @@ void callback_list::run_all(ender_node* n) noexcept {
     if (destroyed) continue;
     // release: f's effects, to the thread whose delist() returns because of it
     if (c->state_.exchange(over, std::memory_order_acq_rel) == awaited) {
-      waiting_room& room = waiting_room::get();
-      {
-        const std::lock_guard in(room.mutex);
-      }
-      room.changed.notify_all();
+      room().tell();
     }
   }
 }
@@ -91,8 +92,8 @@ void callback::enlist() noexcept {
   ender_node* n = ender_of(ctx_);
   if (!n->can_end()) return;
   {
-    const byte_lock guard(n->lock);
-    if (n->ended.load(std::memory_order_relaxed) == live) {
+    const byte_lock guard(n->state);
+    if (code_in(guard.bits) == live) {
       state_.store(listed, std::memory_order_relaxed);
       callback_list::link(n, this);
       return;
@@ -107,7 +108,7 @@ bool callback::delist(bool destroying) noexcept {
   if (!n->can_end())
     return state_.exchange(over, std::memory_order_relaxed) == idle;  // it was never in a list
   {
-    const byte_lock guard(n->lock);
+    const byte_lock guard(n->state);
     switch (state_.load(std::memory_order_acquire)) {  // acquire: pairs with the runner's exchange to `over`
       case listed:
         callback_list::unlink(n, this);
@@ -118,16 +119,14 @@ bool callback::delist(bool destroying) noexcept {
       default:
         break;
     }
-    if (runner_ == std::this_thread::get_id()) {
+    if (runner_ == threads::this_thread()) {
       if (destroying) *destroyed_ = true;
       return false;
     }
   }
   std::uint8_t seen = running;
   if (!state_.compare_exchange_strong(seen, awaited, std::memory_order_acquire) && seen == over) return false;
-  waiting_room& room = waiting_room::get();
-  std::unique_lock in(room.mutex);
-  room.changed.wait(in, [&] { return state_.load(std::memory_order_acquire) == over; });
+  room().wait([&] { return state_.load(std::memory_order_acquire) == over; });
   return false;
 }
 
@@ -135,8 +134,67 @@ bool callback::delist(bool destroying) noexcept {
 
 namespace curfew {
 
+namespace detail {
+
+namespace {
+
+/// Owned until it is taken.
+struct event_fd {
+  int fd;
+
+  event_fd() : fd(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+    if (fd == -1)
+      throw std::system_error(errno, std::generic_category(), "curfew: no descriptor for done().fd()");
+  }
+  event_fd(const event_fd&) = delete;
+  event_fd& operator=(const event_fd&) = delete;
+  ~event_fd() {
+    if (fd != -1) ::close(fd);
+  }
+};
+
+int descriptor_of(ender_node* n) {
+  {
+    const byte_lock guard(n->state);
+    if (const node_extras* made = n->extras; made != nullptr && made->fd != -1) return made->fd;
+  }
+  event_fd spare_fd;
+  auto spare = std::make_unique<node_extras>();
+  int fd = -1;
+  {
+    const byte_lock guard(n->state);
+    if (n->extras == nullptr) n->extras = spare.release();
+    node_extras* extras = n->extras;
+    if (extras->fd == -1) extras->fd = std::exchange(spare_fd.fd, -1);
+    fd = extras->fd;
+    if (code_in(guard.bits) == live) return fd;
+  }
+  make_readable(fd);  // whoever ended it may not have come to that yet, or not have seen the descriptor
+  return fd;
+}
+
+}  // namespace
+
+node_extras::~node_extras() {
+  if (fd != -1) ::close(fd);
+}
+
+void make_readable(int fd) noexcept {
+  const std::uint64_t one = 1;
+  // Fails only if the counter is full: then it is readable.
+  [[maybe_unused]] const auto written = ::write(fd, &one, sizeof one);
+}
+
+}  // namespace detail
+
+int done_signal::fd() const {
+  if (detail::can_end(ctx_)) return detail::descriptor_of(detail::ender_of(ctx_));
+  static const detail::event_fd& never = *new detail::event_fd;  // never closed
+  return never.fd;
+}
+
 std::error_code done_signal::wait() const noexcept {
-  std::atomic<std::uint32_t> ended{0};  // 32 bits: what a futex takes
+  detail::threads::atomic<std::uint32_t> ended{0};  // 32 bits: what a futex takes
   const on_done wake(ctx_, [&]() noexcept {
     ended.store(1, std::memory_order_release);
     ended.notify_one();

@@ -10,15 +10,16 @@ canceler cancel_scope::canceler() const {
   auto* n = static_cast<detail::ender_node*>(detail::tree::of(node_));
   auto extras = std::make_unique<detail::node_extras>();
   auto hub = std::make_unique<detail::canceler_hub>();
-  const detail::byte_lock guard(n->lock);
-  if (!n->can_end() || n->ended.load(std::memory_order_relaxed) != detail::live) return {};
+  const detail::byte_lock guard(n->state);
+  if (!n->can_end() || detail::code_in(guard.bits) != detail::live) return {};
   if (n->extras == nullptr) n->extras = extras.release();
-  if (n->extras->hub == nullptr) {
-    n->extras->hub = hub.release();
-    n->extras->hub->target = n;
+  detail::node_extras* its = n->extras;
+  if (its->hub == nullptr) {
+    its->hub = hub.release();
+    its->hub->target = n;
   }
-  n->extras->hub->refs.fetch_add(1, std::memory_order_relaxed);
-  return curfew::canceler(n->extras->hub);
+  its->hub->refs.fetch_add(1, std::memory_order_relaxed);
+  return curfew::canceler(its->hub);
 }
 
 canceler::canceler(const canceler& other) noexcept : hub_(other.hub_) {

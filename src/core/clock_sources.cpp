@@ -1,6 +1,9 @@
 #include <pthread.h>
+#include <sched.h>
 #include <sys/prctl.h>
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -11,98 +14,78 @@
 #include <new>
 #include <thread>
 #include <tuple>
+#include <utility>
 
 #include "core/timer_wheel.hpp"
 #include "core/tree.hpp"
 
 // Who calls what: any thread arms and disarms; the timer thread (or, for a manual clock, the one who
 // moves it) pops what is due and ends it, outside the lock. A popped timer's reference is the popper's.
-// `arm` looks at `ended` under the clock's lock, and who ends a node sets `ended` before he asks the
-// clock to disarm it; so either arm sees the end, or disarm finds the timer: none stays behind.
 
 namespace curfew::detail {
 
 namespace {
-
-/// The timers of one clock and their lock.
-class timer_set {
- public:
-  /// \param earliest  Called with the lock held if `n` is now the first to be due.
-  template <class Earliest>
-  bool arm(deadline_node* n, std::uint64_t tick, Earliest earliest) noexcept {
-    const std::lock_guard guard(mutex_);
-    if (n->ended.load(std::memory_order_relaxed) != live) return false;
-    n->refs.fetch_add(1, std::memory_order_relaxed);
-    n->tick = tick;
-    wheel_.insert(n);
-    earliest(tick);
-    return true;
-  }
-
-  bool disarm(deadline_node* n) noexcept {
-    const std::lock_guard guard(mutex_);
-    if (n->timer_prev == nullptr) return false;
-    wheel_.remove(n);
-    return true;
-  }
-
-  std::mutex& mutex() noexcept { return mutex_; }
-  timer_wheel& wheel() noexcept { return wheel_; }
-
- private:
-  std::mutex mutex_;
-  timer_wheel wheel_;  // guarded by mutex_
-};
 
 void expire(deadline_node* n) noexcept { release(n, 1 + end(n, deadline_exceeded, nullptr)); }
 
 /// The system's monotonic clock, with one thread that sleeps until the next deadline. The thread starts
 /// with the first deadline of the process and is joined at its exit; deadlines do not come after that.
 /// It does not survive a fork: in the child it starts again with the first deadline that is made there.
+///
+/// Timers are kept in shards, a core has one, so threads meet at one lock only by chance. The thread promises
+/// each shard, in `wake_at`, when it will look next; who arms a timer before that tells it, by `calls_`,
+/// which the thread reads before it looks at the shards and compares before it sleeps.
 class system_source final : public clock_source {
  public:
   [[nodiscard]] nanoseconds now() const noexcept override {
     return std::chrono::nanoseconds(std::chrono::steady_clock::now().time_since_epoch()).count();
   }
 
+  [[nodiscard]] timer_shard& shard() noexcept override {
+    return shards_[static_cast<unsigned>(sched_getcpu()) & (shard_count - 1)];
+  }
+
   void prepare() override {
     if (started_.load(std::memory_order_acquire)) return;  // pairs with the store below
-    const std::lock_guard guard(timers_.mutex());
+    const std::lock_guard guard(mutex_);
     if (started_.load(std::memory_order_relaxed)) return;
-    if (timers_.wheel().next() == timer_wheel::never)
-      timers_.wheel().pop(tick_before(now()));  // brings it to the present
+    for (timer_shard& each : shards_) {  // bring them to the present
+      const byte_lock lock(each.lock);
+      if (each.wheel.next() == timer_wheel::never) each.wheel.pop(each.wheel.tick_before(now()));
+    }
     thread_ = std::thread([this] { run(); });
     if (!registered_) {
       std::atexit([] { self().stop(); });
-      pthread_atfork([] { self().timers_.mutex().lock(); }, [] { self().timers_.mutex().unlock(); },
-                     [] { self().forget_thread(); });
+      pthread_atfork([] { self().lock_all(); }, [] { self().unlock_all(); }, [] { self().forget_thread(); });
       registered_ = true;
     }
     started_.store(true, std::memory_order_release);
   }
 
   bool arm(deadline_node* n) noexcept override {
-    return timers_.arm(n, tick_after(n->deadline), [this](std::uint64_t tick) {
-      if (tick >= wake_at_) return;
-      wake_at_ = tick;
-      changed_.notify_one();
-    });
+    bool earlier = false;
+    const bool armed = detail::arm(n, earlier);
+    if (earlier) {
+      {
+        const std::lock_guard guard(mutex_);
+        ++calls_;
+      }
+      called_.notify_one();
+    }
+    return armed;
   }
-
-  bool disarm(deadline_node* n) noexcept override { return timers_.disarm(n); }
 
  private:
   // A tick is 2^15 ns, 33 µs: a deadline comes late by half of that on average, and never early.
   static constexpr unsigned tick_bits = 15;
+  static constexpr unsigned shard_count = 16;  // a power of two
+  // How many timers one shard may run before another has its turn: a burst in one does not hold up the
+  // others.
+  static constexpr unsigned turn = 64;
 
-  static std::uint64_t tick_before(nanoseconds t) noexcept {
-    return static_cast<std::uint64_t>(t) >> tick_bits;
-  }
-  static std::uint64_t tick_after(nanoseconds t) noexcept {
-    return tick_before(t) + ((static_cast<std::uint64_t>(t) & ((1U << tick_bits) - 1)) != 0);
-  }
   static std::chrono::steady_clock::time_point start_of(std::uint64_t tick) noexcept {
-    if (tick > tick_before(no_deadline)) return std::chrono::steady_clock::time_point::max();
+    if (tick > (static_cast<std::uint64_t>(no_deadline) >> tick_bits))
+      return std::chrono::steady_clock::time_point::max();
     return std::chrono::steady_clock::time_point(std::chrono::nanoseconds(tick << tick_bits));
   }
 
@@ -112,22 +95,38 @@ class system_source final : public clock_source {
     pthread_sigmask(SIG_SETMASK, &all, nullptr);  // signals are for the program's own threads
     prctl(PR_SET_NAME, "curfew timers");
     prctl(PR_SET_TIMERSLACK, 1UL);  // else the kernel may wake us 50 µs late, to save power
-    std::unique_lock lock(timers_.mutex());
-    while (!stopping_) {
-      if (deadline_node* n = timers_.wheel().pop(tick_before(now()))) {
-        wake_at_ = 0;  // awake: nobody needs to notify
-        lock.unlock();
-        expire(n);
-        lock.lock();
-        continue;
+    for (;;) {
+      std::uint64_t heard = 0;
+      {
+        const std::lock_guard guard(mutex_);
+        if (stopping_) return;
+        heard = calls_;
       }
-      wake_at_ = timers_.wheel().next();
-      if (wake_at_ == timer_wheel::never) {
-        changed_.wait(lock);
-      } else {
-        changed_.wait_until(lock, start_of(wake_at_));
+      std::uint64_t next = timer_wheel::never;
+      for (timer_shard& each : shards_) next = std::min(next, run_due(each));
+      std::unique_lock lock(mutex_);
+      const auto told = [&] { return stopping_ || calls_ != heard; };
+      if (next == timer_wheel::never) {
+        called_.wait(lock, told);
+      } else if (next != 0) {
+        called_.wait_until(lock, start_of(next), told);
       }
     }
+  }
+
+  /// \return the tick at which the shard wants to be looked at again: 0 for at once.
+  std::uint64_t run_due(timer_shard& shard) noexcept {
+    for (unsigned i = 0; i != turn; ++i) {
+      deadline_node* n = nullptr;
+      {
+        const byte_lock guard(shard.lock);
+        n = shard.wheel.pop(shard.wheel.tick_before(now()));
+        shard.wake_at = n != nullptr ? 0 : shard.wheel.next();
+        if (n == nullptr) return shard.wake_at;
+      }
+      expire(n);
+    }
+    return 0;
   }
 
   static system_source& self() noexcept { return static_cast<system_source&>(system_clock_source()); }
@@ -135,10 +134,10 @@ class system_source final : public clock_source {
   void stop() noexcept {
     if (!started_.load(std::memory_order_acquire)) return;  // a forked child that has made no deadline
     {
-      const std::lock_guard guard(timers_.mutex());
+      const std::lock_guard guard(mutex_);
       stopping_ = true;
     }
-    changed_.notify_one();
+    called_.notify_one();
     if (thread_.get_id() == std::this_thread::get_id()) {
       thread_.detach();  // a callback called exit
     } else {
@@ -146,22 +145,42 @@ class system_source final : public clock_source {
     }
   }
 
-  /// In a forked child, with the lock held since before the fork: makes anew what stands for the thread and
-  /// its sleep.
-  void forget_thread() noexcept {
-    new (&thread_) std::thread;
-    new (&changed_) std::condition_variable;
-    wake_at_ = 0;
-    started_.store(false, std::memory_order_relaxed);
-    timers_.mutex().unlock();
+  // Around a fork nobody is in the middle of something.
+  void lock_all() noexcept {
+    mutex_.lock();
+    for (timer_shard& each : shards_) {
+      for (unsigned tries = 0; each.lock.exchange(state_bits::locked, std::memory_order_acquire) != 0;
+           ++tries) {
+        threads::relax(tries);
+      }
+    }
+  }
+  void unlock_all() noexcept {
+    for (timer_shard& each : shards_) each.lock.store(0, std::memory_order_release);
+    mutex_.unlock();
   }
 
-  timer_set timers_;
-  std::condition_variable changed_;
-  std::uint64_t wake_at_ = 0;  // guarded by the timers' lock: when the thread will wake by itself
-  bool stopping_ = false;      // guarded by the timers' lock
-  bool registered_ = false;    // guarded by the timers' lock
-  std::thread thread_;         // guarded by the timers' lock until it has started
+  /// In a forked child: makes anew what stands for the thread and its sleep.
+  void forget_thread() noexcept {
+    new (&thread_) std::thread;
+    new (&called_) std::condition_variable;
+    started_.store(false, std::memory_order_relaxed);
+    unlock_all();
+  }
+
+  template <std::size_t... I>
+  static std::array<timer_shard, sizeof...(I)> make_shards(clock_source& of,
+                                                           std::index_sequence<I...> /*n*/) {
+    return {timer_shard((static_cast<void>(I), of), tick_bits)...};
+  }
+
+  std::array<timer_shard, shard_count> shards_ = make_shards(*this, std::make_index_sequence<shard_count>());
+  std::mutex mutex_;  // taken before a shard's lock by prepare and around a fork; nowhere else together
+  std::condition_variable called_;
+  std::uint64_t calls_ = 0;  // guarded by mutex_, as are the next two
+  bool stopping_ = false;
+  bool registered_ = false;
+  std::thread thread_;  // guarded by mutex_ until it has started
   std::atomic<bool> started_{false};
 };
 
@@ -170,14 +189,15 @@ class manual_source final : public clock_source {
  public:
   [[nodiscard]] nanoseconds now() const noexcept override { return now_.load(std::memory_order_acquire); }
 
+  [[nodiscard]] timer_shard& shard() noexcept override { return shard_; }
+
   bool arm(deadline_node* n) noexcept override {
-    const bool armed = timers_.arm(n, static_cast<std::uint64_t>(n->deadline), [](std::uint64_t) {});
+    bool earlier = false;
+    const bool armed = detail::arm(n, earlier);
     // The clock may have passed the deadline since the caller looked at it: then no `advance` pops it.
-    if (armed && n->deadline <= now() && timers_.disarm(n)) expire(n);
+    if (armed && n->deadline <= now() && detail::disarm(n)) expire(n);
     return armed;
   }
-
-  bool disarm(deadline_node* n) noexcept override { return timers_.disarm(n); }
 
   void advance(nanoseconds step) noexcept {
     if (step <= 0) return;
@@ -187,19 +207,34 @@ class manual_source final : public clock_source {
     while (deadline_node* n = pop(target)) expire(n);
   }
 
+  /// \return false if there is no deadline to go to.
+  bool advance_to_next() noexcept {
+    const std::lock_guard one_at_a_time(advancing_);
+    deadline_node* first = pop(no_deadline - 1, false);
+    if (first == nullptr) return false;
+    const nanoseconds reached = first->deadline;
+    expire(first);
+    while (deadline_node* n = pop(reached, false)) expire(n);
+    return true;
+  }
+
  private:
-  deadline_node* pop(nanoseconds target) noexcept {
-    const std::lock_guard guard(timers_.mutex());
-    deadline_node* n = timers_.wheel().pop(static_cast<std::uint64_t>(target));
+  /// \param all_the_way  Go to `target` if nothing is due up to it.
+  deadline_node* pop(nanoseconds target, bool all_the_way = true) noexcept {
+    const byte_lock guard(shard_.lock);
+    timer_wheel& wheel = shard_.wheel;
+    if (!all_the_way && wheel.next() == timer_wheel::never) return nullptr;
+    deadline_node* n = wheel.pop(static_cast<std::uint64_t>(target));
+    if (n == nullptr && !all_the_way) return nullptr;
     // Under the lock, for `arm`; never back: a callback may have moved the clock beyond `target`.
     const nanoseconds reached = n != nullptr ? n->deadline : target;
     if (reached > now()) now_.store(reached, std::memory_order_release);  // pairs: now()
     return n;
   }
 
-  timer_set timers_;
+  timer_shard shard_{*this, 0};
   std::recursive_mutex advancing_;  // a callback may move the clock on
-  std::atomic<nanoseconds> now_{0};
+  threads::atomic<nanoseconds> now_{0};
 };
 
 }  // namespace
@@ -216,7 +251,11 @@ context make_manual_root() {
 }
 
 void advance_manual_root(const context& root, clock::duration step) noexcept {
-  static_cast<manual_source*>(ender_of(root)->root->clock)->advance(std::chrono::nanoseconds(step).count());
+  static_cast<manual_source&>(clock_of(ender_of(root))).advance(std::chrono::nanoseconds(step).count());
+}
+
+bool advance_manual_root_to_next(const context& root) noexcept {
+  return static_cast<manual_source&>(clock_of(ender_of(root))).advance_to_next();
 }
 
 }  // namespace curfew::detail

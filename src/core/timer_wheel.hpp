@@ -3,8 +3,8 @@
 #include <array>
 #include <cstdint>
 #include <limits>
-#include <utility>
 
+#include "core/byte_lock.hpp"
 #include "core/tree.hpp"
 
 namespace curfew::detail {
@@ -17,31 +17,43 @@ namespace curfew::detail {
 /// its tick differs from the present one, in the slot of that digit. Hence all timers of a lower
 /// level are due before all those of a higher one, and within a level the slots are in order.
 ///
-/// Not synchronized: the clock's lock guards it.
+/// Not synchronized: the shard's lock guards it.
 class timer_wheel {
  public:
   static constexpr std::uint64_t never = std::numeric_limits<std::uint64_t>::max();
 
+  /// \param tick_bits  A tick is 2^tick_bits ns.
+  explicit timer_wheel(unsigned tick_bits) noexcept : tick_bits_(tick_bits) {}
+
   [[nodiscard]] std::uint64_t present() const noexcept { return present_; }
 
-  /// Inserts `n`, due at n->tick.
+  [[nodiscard]] std::uint64_t tick_before(nanoseconds t) const noexcept {
+    return static_cast<std::uint64_t>(t) >> tick_bits_;
+  }
+  [[nodiscard]] std::uint64_t tick_after(nanoseconds t) const noexcept {
+    return tick_before(t) + ((static_cast<std::uint64_t>(t) & ((std::uint64_t{1} << tick_bits_) - 1)) != 0);
+  }
+
+  /// Inserts `n`, due at the first tick that is not before its deadline.
   void insert(deadline_node* n) noexcept {
-    if (n->tick <= present_) {
+    const std::uint64_t tick = tick_after(n->deadline);
+    if (tick <= present_) {
       link(due_, n);
       return;
     }
-    const place at = place_of(n->tick);
+    const place at = place_of(tick);
     link(levels_[at.level].slots[at.slot], n);
     levels_[at.level].occupied |= std::uint64_t{1} << at.slot;
   }
 
   /// Removes `n`, which is in the wheel.
   void remove(deadline_node* n) noexcept {
-    deadline_node** head = &due_;
+    list* head = &due_;
     place at{};
-    const bool waits = n->tick > present_;
+    const std::uint64_t tick = tick_after(n->deadline);
+    const bool waits = tick > present_;
     if (waits) {
-      at = place_of(n->tick);
+      at = place_of(tick);
       head = &levels_[at.level].slots[at.slot];
     }
     if (n->timer_next == n) {
@@ -52,7 +64,8 @@ class timer_wheel {
       n->timer_next->timer_prev = n->timer_prev;
       n->timer_prev->timer_next = n->timer_next;
     }
-    n->timer_next = n->timer_prev = nullptr;
+    n->timer_next = nullptr;
+    n->timer_prev = nullptr;
   }
 
   /// The next tick at which there is something to do; `never` if the wheel is empty. Timers of higher levels
@@ -91,9 +104,11 @@ class timer_wheel {
     unsigned slot;
   };
 
+  using list = threads::plain<deadline_node*>;  // circular
+
   struct level {
     std::uint64_t occupied = 0;  // a bit for each slot that is not empty
-    std::array<deadline_node*, 64> slots{};
+    std::array<list, 64> slots{};
   };
 
   static unsigned lowest(std::uint64_t bits) noexcept { return static_cast<unsigned>(__builtin_ctzll(bits)); }
@@ -111,9 +126,11 @@ class timer_wheel {
     return kept | (std::uint64_t{slot} << shift);
   }
 
-  static void link(deadline_node*& head, deadline_node* n) noexcept {
+  static void link(list& head, deadline_node* n) noexcept {
     if (head == nullptr) {
-      head = n->timer_next = n->timer_prev = n;
+      n->timer_next = n;
+      n->timer_prev = n;
+      head = n;
     } else {
       n->timer_next = head;
       n->timer_prev = head->timer_prev;
@@ -127,7 +144,8 @@ class timer_wheel {
     level* l = levels_.data();
     while (l->occupied == 0) ++l;
     const unsigned slot = lowest(l->occupied);
-    deadline_node* n = std::exchange(l->slots[slot], nullptr);
+    deadline_node* n = l->slots[slot];
+    l->slots[slot] = nullptr;
     l->occupied &= l->occupied - 1;
     present_ = at;
     n->timer_prev->timer_next = nullptr;
@@ -138,9 +156,47 @@ class timer_wheel {
     }
   }
 
+  const unsigned tick_bits_;
   std::uint64_t present_ = 0;
-  deadline_node* due_ = nullptr;
+  list due_ = nullptr;
   std::array<level, level_count> levels_{};
 };
+
+/// Some of the timers of one clock, and their lock.
+struct alignas(64) timer_shard {
+  clock_source* const source;
+  alignas(64) threads::atomic<std::uint8_t> lock{0};
+  threads::plain<std::uint64_t> wake_at =
+      timer_wheel::never;  // guarded by lock: the clock looks again by then by itself
+  timer_wheel wheel;       // guarded by lock
+
+  timer_shard(clock_source& of, unsigned tick_bits) noexcept : source(&of), wheel(tick_bits) {}
+};
+
+inline clock_source& clock_of(const ender_node* n) noexcept { return *n->time->shard->source; }
+
+/// Puts `n` into the wheel of its shard, unless it has ended. Who ends a node marks it before he comes here
+/// to disarm it; so either arm sees the end, or disarm finds the timer: none stays behind.
+/// \param earlier  Set if the clock has to look sooner than it would.
+/// \return whether it is armed.
+inline bool arm(deadline_node* n, bool& earlier) noexcept {
+  timer_shard& shard = *n->shard;
+  const byte_lock guard(shard.lock);
+  if (code_of(n) != live) return false;
+  shard.wheel.insert(n);
+  const std::uint64_t tick = shard.wheel.tick_after(n->deadline);
+  earlier = tick < shard.wake_at;
+  if (earlier) shard.wake_at = tick;
+  return true;
+}
+
+/// \return whether it was armed and no longer is: the timer's reference is the caller's then.
+inline bool disarm(deadline_node* n) noexcept {
+  timer_shard& shard = *n->shard;
+  const byte_lock guard(shard.lock);
+  if (n->timer_prev == nullptr) return false;
+  shard.wheel.remove(n);
+  return true;
+}
 
 }  // namespace curfew::detail

@@ -1,11 +1,17 @@
 #include "core/tree.hpp"
 
+#include <array>
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/errc.hpp>
+#include <memory>
 #include <new>
+#include <span>
+#include <stdexcept>
+#include <tuple>
 #include <utility>
 
 #include "core/byte_lock.hpp"
+#include "core/timer_wheel.hpp"
 
 namespace curfew::detail {
 
@@ -13,15 +19,30 @@ constinit end_code_table end_codes;
 
 namespace {
 
-/// Ends `n` as a part of the end of a node at or above which `why` is kept alive. With n->lock held.
+/// Ends `n` as a part of the end of a node at or above which `why` is kept alive. With its lock held.
+/// \param bits  Its state, to be stored as the lock is given back.
 /// \return a cause that `n` owned and no longer needs.
-[[nodiscard]] const cause_record* mark(ender_node* n, std::uint8_t code, const cause_record* why,
-                                       bool own) noexcept {
-  const cause_record* old = n->owns_why ? n->why : nullptr;
+[[nodiscard]] const cause_record* mark(std::uint8_t& bits, ender_node* n, end_code code,
+                                       const cause_record* why, bool own) noexcept {
+  const cause_record* old = (bits & state_bits::owns_why) != 0 ? n->why : nullptr;
   n->why = why;
-  n->owns_why = own;
-  n->ended.store(code, std::memory_order_release);  // pairs: context::err
+  bits = static_cast<std::uint8_t>((code << state_bits::code_shift) | (own ? state_bits::owns_why : 0));
   return old;
+}
+
+/// Adds `n` to the children of `above`, whose lock is held; the list takes over a reference.
+void append(ender_node* above, ender_node* n) noexcept {
+  if (ender_node* first = above->children; first == nullptr) {
+    n->next = n;
+    n->prev = n;
+    above->children = n;
+  } else {
+    ender_node* last = first->prev;
+    n->next = first;
+    n->prev = last;
+    first->prev = n;
+    last->next = n;
+  }
 }
 
 /// Puts `n`, which nobody else knows yet, under `above`, or ends it as `above` has ended.
@@ -29,42 +50,63 @@ void attach(ender_node* n, ender_node* above) noexcept {
   if (!above->can_end()) return;
   const cause_record* unused = nullptr;
   {
-    const byte_lock guard(above->lock);
-    if (const std::uint8_t code = above->ended.load(std::memory_order_relaxed); code != live) {
-      unused = mark(n, code, above->why, false);
+    const byte_lock guard(above->state);
+    if (const end_code code = code_in(guard.bits); code != live) {
+      std::uint8_t bits = n->state.load(std::memory_order_relaxed);
+      unused = mark(bits, n, code, above->why, false);
+      n->state.store(bits, std::memory_order_release);  // pairs: context::err, of whom it is handed to
     } else {
-      n->refs.store(2, std::memory_order_relaxed);  // the list's
-      if (ender_node* first = above->children; first == nullptr) {
-        above->children = n->next = n->prev = n;
-      } else {
-        n->next = first;
-        n->prev = std::exchange(first->prev, n);
-        n->prev->next = n;
-      }
+      n->refs.store(n->refs.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // the list's
+      append(above, n);
     }
   }
   release(unused);
 }
 
+/// Puts the link `l` of a merged_node, which may be ending, under its parent, or ends the merged_node as the
+/// parent has ended. Who ends the merged_node marks `l` before he looks for it in the list; so either we see
+/// the mark here, or he finds `l`.
+void attach(link_node* l) noexcept {
+  ender_node* above = ender_of(l->parent);
+  end_code code = live;
+  const cause_record* why = nullptr;
+  {
+    const byte_lock guard(above->state);
+    if (code_of(l) != live) return;
+    code = code_in(guard.bits);
+    if (code == live) {
+      l->refs.fetch_add(1, std::memory_order_relaxed);
+      append(above, l);
+    } else {
+      why = above->why;
+      retain(why);
+    }
+  }
+  if (code != live) drop(l->target, end(l->target, code, why));
+}
+
 /// Takes `n`, which has ended, out of the list above it.
 /// \return whether it was there; the list's reference is the caller's then.
 bool detach(ender_node* n) noexcept {
-  auto* above = static_cast<ender_node*>(n->parent->ender);
+  ender_node* above = ender_of(n->parent);
   if (!above->can_end()) return false;
-  const byte_lock guard(above->lock);
-  if (above->ended.load(std::memory_order_relaxed) != live) return false;  // invariant 3
-  if (n->next == n) {
+  const byte_lock guard(above->state);
+  if (code_in(guard.bits) != live) return false;  // invariant 3
+  ender_node* next = n->next;
+  if (next == nullptr) return false;  // a link that is not in the list yet
+  ender_node* prev = n->prev;
+  if (next == n) {
     above->children = nullptr;
   } else {
-    if (above->children == n) above->children = n->next;
-    n->next->prev = n->prev;
-    n->prev->next = n->next;
+    if (above->children == n) above->children = next;
+    next->prev = prev;
+    prev->next = next;
   }
   return true;
 }
 
 bool disarm(ender_node* n) noexcept {
-  return n->kind == node_kind::deadline && n->root->clock->disarm(static_cast<deadline_node*>(n));
+  return n->kind == node_kind::deadline && detail::disarm(static_cast<deadline_node*>(n));
 }
 
 /// A list linked by `next`, to which the one who ends a tree adds what it took.
@@ -73,14 +115,19 @@ class node_list {
   [[nodiscard]] bool empty() const noexcept { return first_ == nullptr; }
 
   ender_node* pop() noexcept {
-    ender_node* n = std::exchange(first_, first_->next);
+    ender_node* n = first_;
+    first_ = n->next;
     if (first_ == nullptr) last_ = nullptr;
     return n;
   }
 
   void push_back(ender_node* n) noexcept {
     n->next = nullptr;
-    (last_ ? last_->next : first_) = n;
+    if (last_ != nullptr) {
+      last_->next = n;
+    } else {
+      first_ = n;
+    }
     last_ = n;
   }
 
@@ -100,20 +147,43 @@ class node_list {
 
 /// Runs the callbacks of `n`, which has ended, and everything else that waits for its end.
 void tell(ender_node* n) noexcept {
+  if (observing.load(std::memory_order_relaxed)) [[unlikely]]
+    tell_ended(n);
   callback_list::run_all(n);
   std::stop_source stop(std::nostopstate);
   canceler_hub* hub = nullptr;
+  int fd = -1;
   {
-    const byte_lock guard(n->lock);
-    if (n->extras == nullptr) return;
-    stop = n->extras->stop;
-    hub = n->extras->hub;
+    const byte_lock guard(n->state);
+    node_extras* extras = n->extras;
+    if (extras == nullptr) return;
+    stop = extras->stop;
+    hub = extras->hub;
+    fd = extras->fd;
   }
   if (hub != nullptr) {
     const byte_lock guard(hub->lock);
     hub->target = nullptr;
   }
+  if (fd != -1) make_readable(fd);
   stop.request_stop();
+}
+
+bool is_watched(ender_node* n) noexcept {  // with its lock held
+  return n->callbacks != nullptr || n->extras != nullptr || observing.load(std::memory_order_relaxed);
+}
+
+/// Ends the links of `n`, which has ended: nothing above `n` points to it any more.
+void cut_links(merged_node* n) noexcept {
+  for (link_node* l : n->links) {
+    bool by_us = false;
+    {
+      byte_lock guard(l->state);
+      by_us = code_in(guard.bits) == live;
+      if (by_us) std::ignore = mark(guard.bits, l, canceled, nullptr, false);
+    }
+    if (by_us && detach(l)) release(l);
+  }
 }
 
 }  // namespace
@@ -123,15 +193,16 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
   ender_node* children = nullptr;
   bool watched = false;
   {
-    const byte_lock guard(n->lock);
-    if (n->ended.load(std::memory_order_relaxed) == live) {
-      if (code == deadline_exceeded) {
-        n->ended.store(code, std::memory_order_release);  // with its own cause; pairs: context::err
+    byte_lock guard(n->state);
+    if (code_in(guard.bits) == live) {
+      if (code == deadline_exceeded && why == nullptr) {
+        guard.bits |= static_cast<std::uint8_t>(code << state_bits::code_shift);  // with its own cause
       } else {
-        unused = mark(n, code, why, why != nullptr);
+        unused = mark(guard.bits, n, code, why, why != nullptr);
       }
-      children = std::exchange(n->children, nullptr);
-      watched = n->callbacks != nullptr || n->extras != nullptr;
+      children = n->children;
+      n->children = nullptr;
+      watched = is_watched(n);
       why = n->why;
     } else {
       n = nullptr;
@@ -141,35 +212,72 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
   if (n == nullptr) return 0;
 
   std::uint32_t owed = static_cast<std::uint32_t>(detach(n)) + static_cast<std::uint32_t>(disarm(n));
+  if (n->kind == node_kind::merged) cut_links(static_cast<merged_node*>(n));
   if (watched) {
     retain(n);  // a callback may destroy the scope whose reference the caller relies on
     ++owed;
   }
 
   // First everything below ends, then those who wait are told (invariant 6). Each node in `open` and in
-  // `told` is there with the reference of the list it was taken from.
+  // `told` is there with a reference: that of the list it was taken from, or one that was made for it.
   node_list open;
   node_list told;
   open.prepend(children);
   while (!open.empty()) {
     ender_node* c = open.pop();
-    bool keep = false;
+    enum { leave, give_back, cut, keep } then = give_back;
+    merged_node* merged = nullptr;
     unused = nullptr;
     children = nullptr;
-    bool by_us = false;
     {
-      const byte_lock guard(c->lock);
-      if (c->ended.load(std::memory_order_relaxed) == live) {
-        by_us = true;
-        unused = mark(c, code, why, false);
-        children = std::exchange(c->children, nullptr);
-        keep = c->callbacks != nullptr || c->extras != nullptr;
+      byte_lock guard(c->state);
+      if (code_in(guard.bits) == live) {
+        unused = mark(guard.bits, c, code, why, false);
+        if (c->kind == node_kind::link) {
+          merged = static_cast<link_node*>(c)->target;
+          retain(merged);  // invariant 8
+        } else {
+          children = c->children;
+          c->children = nullptr;
+          if (is_watched(c)) {
+            then = keep;
+          } else if (c->kind == node_kind::cancel) {
+            guard.bits |= state_bits::scope_has_two;  // invariant 7: c is no longer ours
+            then = leave;
+          } else {
+            then = cut;
+          }
+        }
       }
     }
     release(unused);
     open.prepend(children);
-    if (by_us && disarm(c)) release(c);
-    if (keep) {
+    if (merged != nullptr) {
+      release(c);
+      c = merged;
+      children = nullptr;
+      bool by_us = false;
+      unused = nullptr;
+      {
+        byte_lock guard(c->state);
+        by_us = code_in(guard.bits) == live;
+        if (by_us) {
+          unused = mark(guard.bits, c, code, why, false);
+          children = c->children;
+          c->children = nullptr;
+          then = is_watched(c) ? keep : cut;
+        }
+      }
+      release(unused);
+      open.prepend(children);
+      if (by_us && detach(c)) release(c);
+    }
+    if (then == leave) continue;
+    if (then == keep || then == cut) {
+      if (disarm(c)) release(c);
+      if (c->kind == node_kind::merged) cut_links(static_cast<merged_node*>(c));
+    }
+    if (then == keep) {
       told.push_back(c);
     } else {
       release(c);
@@ -186,31 +294,84 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
 }
 
 ender_node::~ender_node() {
-  if (owns_why) release(why);
-  if (extras != nullptr) {
-    release(extras->hub);
-    delete extras;
+  if ((state.load(std::memory_order_relaxed) & state_bits::owns_why) != 0) release(why);
+  node_extras* own = extras;
+  if (own != nullptr) {
+    release(own->hub);
+    delete own;
   }
 }
+
+link_node::link_node(const context& above, merged_node* t) noexcept
+    : ender_node(node_kind::link, 1, tree::of(above), ender_of(above)->time, {}),
+      target(t) {}
 
 void release(canceler_hub* hub) noexcept {
   if (hub != nullptr && hub->refs.fetch_sub(1, std::memory_order_acq_rel) == 1) delete hub;
 }
 
+namespace {
+
+/// Nodes whose last reference is gone, linked by what a dying node no longer needs.
+class graveyard {
+ public:
+  void push(node* n) noexcept {
+    if (n->kind >= node_kind::value) {
+      static_cast<passive_node*>(n)->ender = first_;
+    } else {
+      static_cast<ender_node*>(n)->next = static_cast<ender_node*>(first_);
+    }
+    first_ = n;
+  }
+
+  node* pop() noexcept {
+    node* n = first_;
+    if (n == nullptr) return nullptr;
+    if (n->kind >= node_kind::value) {
+      first_ = static_cast<passive_node*>(n)->ender;
+    } else {
+      first_ = static_cast<ender_node*>(n)->next;
+    }
+    return n;
+  }
+
+  void drop(node* n) noexcept {
+    if (drop_refs(n, 1)) push(n);
+  }
+
+ private:
+  node* first_ = nullptr;
+};
+
+}  // namespace
+
 void destroy(node* n) noexcept {
-  for (;;) {
+  graveyard dying;
+  for (; n != nullptr; n = dying.pop()) {
     node* up = n->parent;
+    if (observing.load(std::memory_order_relaxed)) [[unlikely]]
+      tell_destroyed(n);
     switch (n->kind) {
       case node_kind::immortal_root:
-        return;
+        break;
       case node_kind::root:
         delete static_cast<root_node*>(n);
-        return;
+        break;
       case node_kind::cancel:
         delete static_cast<ender_node*>(n);
         break;
       case node_kind::deadline:
         delete static_cast<deadline_node*>(n);
+        break;
+      case node_kind::merged: {
+        auto* m = static_cast<merged_node*>(n);
+        for (link_node* l : m->links) dying.drop(l);
+        for (context& other : m->others) dying.drop(tree::give_up(other));
+        delete m;
+        break;
+      }
+      case node_kind::link:
+        delete static_cast<link_node*>(n);
         break;
       case node_kind::value: {
         auto* v = static_cast<value_node*>(n);
@@ -218,19 +379,19 @@ void destroy(node* n) noexcept {
         break;
       }
       case node_kind::detached:
-        delete n;
+        delete static_cast<passive_node*>(n);
         break;
     }
-    if (up->kind == node_kind::immortal_root || up->refs.fetch_sub(1, std::memory_order_acq_rel) != 1) return;
-    n = up;
+    if (up != nullptr) dying.drop(up);
   }
 }
 
-value_node::value_node(node* up, const void* k, void (*d)(value_node*) noexcept) noexcept
-    : node(node_kind::value, 1, up, up->ender, this),
+value_node::value_node(node* up, const key_base* k, const void* o, void (*d)(value_node*) noexcept,
+                       std::source_location made_at) noexcept
+    : passive_node(node_kind::value, up, ender_at(up), this, made_at),
       key(k),
-      destroy(d),
-      outer{} {
+      object(o),
+      destroy(d) {
   if (up->values == nullptr) return;
   outer = up->values->outer;
   outer[key_class(up->values->key)] = up->values;
@@ -256,36 +417,82 @@ nanoseconds saturated_sum(nanoseconds now, nanoseconds step) noexcept {
   return step > 0 ? no_deadline : std::numeric_limits<nanoseconds>::min();
 }
 
-cancel_scope derive(const context& parent) {
-  node* up = tree::of(parent);
-  auto* above = static_cast<ender_node*>(up->ender);
-  auto* n = new ender_node(node_kind::cancel, 1, up, above->root, above->deadline);
-  retain(up);
-  attach(n, above);
-  return scope_access::adopt(n);
+cancel_scope finish(node* n) noexcept {
+  cancel_scope scope = scope_access::adopt(n);
+  observe_derived(scope);
+  return scope;
 }
 
-cancel_scope derive(const context& parent, nanoseconds deadline, nanoseconds now, curfew::cause why) {
+cancel_scope derive(const context& parent, std::source_location where, rough_duration asked = {}) {
   node* up = tree::of(parent);
-  auto* above = static_cast<ender_node*>(up->ender);
-  if (deadline >= above->deadline) return derive(parent);  // the parent's comes first
-  clock_source& clock = *above->root->clock;
+  ender_node* above = ender_of(up);
+  auto* n = new ender_node(node_kind::cancel, 1, up, above->time, where, asked);
+  retain(up);
+  attach(n, above);
+  return finish(n);
+}
+
+cancel_scope derive(const context& parent, nanoseconds deadline, nanoseconds now, curfew::cause why,
+                    std::source_location where, rough_duration asked) {
+  node* up = tree::of(parent);
+  ender_node* above = ender_of(up);
+  if (deadline >= above->time->deadline) return derive(parent, where, asked);  // the parent's comes first
+  clock_source& clock = clock_of(above);
   clock.prepare();
-  auto* n = new deadline_node(node_kind::deadline, 1, up, above->root, deadline);
-  n->why = tree::take(why);
-  n->owns_why = n->why != nullptr;
+  auto* n = new deadline_node(2, up, {&clock.shard(), deadline}, where, asked);  // 2: the timer's, too
+  if (const cause_record* own = tree::take(why); own != nullptr) {
+    n->why = own;
+    n->state.store(state_bits::owns_why, std::memory_order_relaxed);  // nobody else has it yet
+  }
   retain(up);
   attach(n, above);
   cancel_scope scope = scope_access::adopt(n);
   if (deadline > now) {
-    clock.arm(n);
+    if (!clock.arm(n)) release(n);
   } else {
-    drop(n, end(n, deadline_exceeded, nullptr));
+    release(n, 1 + end(n, deadline_exceeded, nullptr));
   }
+  observe_derived(scope);
   return scope;
 }
 
+/// A value of another chain, as one of this one.
+struct borrowed_value final : value_node {
+  borrowed_value(node* up, const value_node* from)
+      : value_node(
+            up, from->key, from->object,
+            [](value_node* n) noexcept { delete static_cast<borrowed_value*>(n); }, from->where) {}
+};
+
+const value_node* find_value(const node* n, const key_base* key) noexcept {
+  const std::size_t which = key_class(key);
+  const value_node* v = n->values;
+  while (v != nullptr && v->key != key) v = v->outer[which];
+  return v;
+}
+
+/// \return a context below `first` that has the values of `other` too, as far as `first` has none for the
+/// key.
+context with_values_of(context first, const context& other) {
+  const value_node* v = tree::of(other)->values;
+  if (v == nullptr || v == tree::of(first)->values) return first;
+  std::array<const value_node*, key_classes> chains = v->outer;
+  chains[key_class(v->key)] = v;
+  for (std::size_t which = 0; which != key_classes; ++which) {
+    for (v = chains[which]; v != nullptr; v = v->outer[which]) {
+      if (find_value(tree::of(first), v->key) != nullptr) continue;
+      node* up = tree::of(first);
+      auto* made = new borrowed_value(up, v);
+      retain(up);
+      first = tree::adopt(made);
+    }
+  }
+  return first;
+}
+
 }  // namespace
+
+bool can_end(const context& ctx) noexcept { return ender_of(ctx)->can_end(); }
 
 }  // namespace curfew::detail
 
@@ -320,21 +527,25 @@ struct immortal_roots {
 
 const context& background() noexcept { return immortal_roots::get().background; }
 
-const context& todo() noexcept { return immortal_roots::get().todo; }
+const context& todo(std::source_location where) noexcept {
+  detail::remember_todo(where);
+  return immortal_roots::get().todo;
+}
 
 cause context::cause() const noexcept {
   const ender_node* n = ender_of(*this);
-  const std::uint8_t code = n->ended.load(std::memory_order_acquire);  // pairs: mark
+  const detail::end_code code = detail::code_of(n);
   if (code == detail::live) return {};
-  const detail::cause_record* why = n->why ? n->why : detail::cause_of_end(code);
+  const detail::cause_record* why = n->why;
+  if (why == nullptr) why = detail::cause_of_end(code);
   detail::retain(why);
   return detail::tree::adopt(why);
 }
 
 std::optional<clock::time_point> context::deadline() const noexcept {
-  const ender_node* n = ender_of(*this);
-  if (n->deadline == detail::no_deadline) return std::nullopt;
-  return detail::as_time_point(n->deadline);
+  const detail::nanoseconds at = ender_of(*this)->time->deadline;
+  if (at == detail::no_deadline) return std::nullopt;
+  return detail::as_time_point(at);
 }
 
 std::optional<clock::duration> context::remaining() const noexcept {
@@ -345,7 +556,7 @@ std::optional<clock::duration> context::remaining() const noexcept {
 }
 
 clock::time_point context::now() const noexcept {
-  return detail::as_time_point(ender_of(*this)->root->clock->now());
+  return detail::as_time_point(detail::clock_of(ender_of(*this)).now());
 }
 
 std::stop_token context::stop_token() const {
@@ -354,43 +565,109 @@ std::stop_token context::stop_token() const {
   std::stop_source source;
   auto spare = std::make_unique<detail::node_extras>();
   {
-    const detail::byte_lock guard(n->lock);
+    const detail::byte_lock guard(n->state);
     if (n->extras == nullptr) n->extras = spare.release();
-    if (n->extras->stop.stop_possible()) {
-      source = n->extras->stop;
+    detail::node_extras* extras = n->extras;
+    if (extras->stop.stop_possible()) {
+      source = extras->stop;
     } else {
-      n->extras->stop = source;
+      extras->stop = source;
     }
-    if (n->ended.load(std::memory_order_relaxed) == detail::live) return source.get_token();
+    if (detail::code_in(guard.bits) == detail::live) return source.get_token();
   }
   source.request_stop();  // whoever ended it may not have come to that yet, or not have seen the source
   return source.get_token();
 }
 
-context without_cancel(const context& ctx) {
+context without_cancel(const context& ctx, std::source_location where) {
   detail::node* up = detail::tree::of(ctx);
-  auto* n = new detail::node(detail::node_kind::detached, 1, up, ender_of(ctx)->root, up->values);
+  // Its ender never ends: the root that its clock belongs to.
+  auto* n = new detail::passive_node(detail::node_kind::detached, up, detail::clock_of(ender_of(up)).root,
+                                     up->values, where);
   detail::retain(up);
-  return detail::tree::adopt(n);
+  context made = detail::tree::adopt(n);
+  detail::observe_derived(made);
+  return made;
 }
 
-cancel_scope with_cancel(const context& parent) { return detail::derive(parent); }
+cancel_scope with_cancel(const context& parent, std::source_location where) {
+  return detail::derive(parent, where);
+}
 
-cancel_scope with_timeout(const context& parent, clock::duration timeout, cause why) {
-  const detail::nanoseconds now = ender_of(parent)->root->clock->now();
+cancel_scope with_timeout(const context& parent, clock::duration timeout, cause why,
+                          std::source_location where) {
+  const detail::nanoseconds now = detail::clock_of(ender_of(parent)).now();
   const detail::nanoseconds step = std::chrono::nanoseconds(timeout).count();
-  return detail::derive(parent, detail::saturated_sum(now, step), now, std::move(why));
+  return detail::derive(parent, detail::saturated_sum(now, step), now, std::move(why), where,
+                        detail::rough(step, false));
 }
 
-cancel_scope with_deadline(const context& parent, clock::time_point deadline, cause why) {
-  const detail::nanoseconds now = ender_of(parent)->root->clock->now();
-  return detail::derive(parent, detail::in_nanoseconds(deadline), now, std::move(why));
+cancel_scope with_deadline(const context& parent, clock::time_point deadline, cause why,
+                           std::source_location where) {
+  const detail::nanoseconds now = detail::clock_of(ender_of(parent)).now();
+  const detail::nanoseconds at = detail::in_nanoseconds(deadline);
+  detail::nanoseconds step = 0;
+  if (__builtin_sub_overflow(at, now, &step)) step = detail::no_deadline;
+  return detail::derive(parent, at, now, std::move(why), where, detail::rough(step, true));
 }
 
-cancel_scope::~cancel_scope() {
-  auto* n = static_cast<ender_node*>(detail::tree::of(node_));
-  if (n->can_end()) detail::drop(n, detail::end(n, detail::canceled, nullptr));
+cancel_scope merge(std::span<const context> all, std::source_location where) {
+  if (all.empty())
+    throw std::invalid_argument("curfew::merge: nothing to merge; give it at least one context");
+  context above = all.front();
+  const detail::timeline* time = ender_of(above)->time;
+  for (const context& other : all.subspan(1)) {
+    above = detail::with_values_of(std::move(above), other);
+    const detail::timeline* its = ender_of(other)->time;
+    if (its->deadline < time->deadline &&
+        &detail::clock_of(ender_of(other)) == &detail::clock_of(ender_of(above)))
+      time = its;
+  }
+  detail::node* up = detail::tree::of(above);
+  auto n = std::make_unique<detail::merged_node>(up, time, where);
+  n->others.assign(all.begin() + 1, all.end());
+  n->links.reserve(n->others.size());
+  std::vector<std::unique_ptr<detail::link_node>> links;
+  for (const context& other : n->others) {
+    if (detail::can_end(other)) links.push_back(std::make_unique<detail::link_node>(other, n.get()));
+  }
+  // Nothing can throw from here on.
+  for (auto& each : links) {
+    detail::retain(each->parent);
+    n->links.push_back(each.release());
+  }
+  detail::retain(up);
+  detail::merged_node* made = n.release();
+  detail::attach(made, ender_of(up));
+  cancel_scope scope = detail::scope_access::adopt(made);
+  for (detail::link_node* each : made->links) {
+    if (detail::code_of(made) != detail::live) break;
+    detail::attach(each);
+  }
+  detail::observe_derived(scope);
+  return scope;
 }
+
+namespace {
+
+/// Ends what `scope_node` owned; gives back the scope's reference and those that it has taken over.
+void leave(detail::node* scope_node) noexcept {
+  auto* n = static_cast<ender_node*>(scope_node);
+  if (!n->can_end()) return;  // a moved-from scope
+  std::uint32_t count = 1;
+  // acquire: who ended it is done with it, if it left its reference to the scope (invariant 7)
+  std::uint8_t state = n->state.load(std::memory_order_acquire);
+  if (detail::code_in(state) == detail::live || (state & detail::state_bits::locked) != 0) {
+    count += detail::end(n, detail::canceled, nullptr);
+    state = n->state.load(std::memory_order_acquire);
+  }
+  if ((state & detail::state_bits::scope_has_two) != 0) ++count;
+  detail::release(n, count);
+}
+
+}  // namespace
+
+cancel_scope::~cancel_scope() { leave(detail::tree::give_up(node_)); }
 
 void cancel_scope::cancel() noexcept { cancel(curfew::cause()); }
 

@@ -3,29 +3,36 @@
 // The tree of contexts: what its nodes hold, and the rules that keep it right.
 //
 // Invariants
-//  1. `ended` of an ender_node goes once from 0 to its end_code, under the node's lock, and stays.
-//     `why` and `owns_why` are written before that, under the lock, and not after.
+//  1. The end code of an ender_node goes once from `live` to another one, under the node's lock, and stays.
+//     `why` and owns_why are written in the same locked section, and not after.
 //  2. A node lives as long as its `refs`: one for each context or scope that points to it, one for each
 //     node whose `parent` it is, one while it is in its parent's `children`, one while its timer is armed,
-//     and one for the call that runs its callbacks: these may destroy everything else.
+//     and one for the call that runs its callbacks: these may destroy everything else. A link has one of
+//     its merged_node instead of a scope's.
 //  3. A live ender_node whose ender above can end is in that ender's `children`. When an ender ends, its
 //     whole list is taken by the one who ends it, together with the list's references; so who finds the
 //     ender above ended leaves `next` and `prev` alone: they belong to the one who took the list.
-//  4. Every ender_node but a root is ended before its last reference goes: its scope sees to that. So a
-//     node that is destroyed is in no list and has no timer.
+//  4. Every ender_node but a root is ended before its last reference goes: its scope sees to that (a link's
+//     merged_node does). So a node that is destroyed is in no list and has no timer.
 //  5. `why` of an ended node points to the record of the place where the end began, which is the node
-//     itself (owns_why) or an ancestor, which its `parent` chain keeps alive.
-//  6. When the callbacks of an end run, every node below the one that ended has its `ended` set, but for
-//  parts that
+//     itself (owns_why), an ancestor, which its `parent` chain keeps alive, or what a merged_node keeps
+//     alive.
+//  6. When the callbacks of an end run, every node below the one that ended has ended, but for parts that
 //     another thread ended first and is still at.
+//  7. A child that nothing but its scope waits for is not touched any more by the one who ends it from above
+//  once its
+//     lock is given back: the list's reference becomes the scope's (scope_has_two). Its scope looks at it
+//     after it has seen the end code, with the lock free, and gives both back at once.
+//  8. A link is live as long as its merged_node is: who ends either ends the other. So who finds a link live
+//  under its
+//     lock may take a reference of the merged_node, whose scope still holds one.
 //
-// Locks. Each node has one (a byte_lock), each clock has one for its timers, each canceler_hub has one.
+// Locks. Each node has one (a byte_lock), each shard of a clock's timers has one, each canceler_hub has one.
 // No thread holds two of them, and none holds one while it calls a destructor
 // or a callback. So there is no order to keep and no deadlock to fear.
 //
 // No function here recurses over the tree: a chain of a million contexts is one loop.
 
-#include <atomic>
 #include <cstdint>
 #include <curfew/core/cause.hpp>
 #include <curfew/core/clock.hpp>
@@ -34,9 +41,12 @@
 #include <curfew/core/on_done.hpp>
 #include <limits>
 #include <memory>
+#include <source_location>
 #include <stop_token>
 #include <string>
 #include <system_error>
+#include <utility>
+#include <vector>
 
 namespace curfew::detail {
 
@@ -48,7 +58,7 @@ inline constexpr nanoseconds no_deadline = std::numeric_limits<nanoseconds>::max
 struct canceler_hub;
 
 struct cause_record {
-  std::atomic<std::uint32_t> refs{1};
+  threads::atomic<std::uint32_t> refs{1};
   const std::error_code code;
   const std::string text;
 
@@ -62,33 +72,46 @@ void release(const cause_record* record) noexcept;  // null is allowed
 struct node_extras {
   std::stop_source stop{std::nostopstate};
   canceler_hub* hub = nullptr;  // counted
+  int fd = -1;                  // an eventfd, owned
+
+  node_extras() = default;
+  node_extras(const node_extras&) = delete;
+  node_extras& operator=(const node_extras&) = delete;
+  ~node_extras();
 };
 
 struct canceler_hub {
-  std::atomic<std::uint32_t> refs{1};
-  std::atomic<std::uint8_t> lock{0};
-  struct ender_node* target = nullptr;  // guarded by lock; null once the node has ended
+  threads::atomic<std::uint32_t> refs{1};
+  threads::atomic<std::uint8_t> lock{0};
+  threads::plain<struct ender_node*> target = nullptr;  // guarded by lock; null once the node has ended
 };
 
 void release(canceler_hub* hub) noexcept;  // null is allowed
 
-struct root_node;
+struct timer_shard;
 
-/// A node that can end by itself.
+/// A point in the time of a clock, and where its timers are.
+struct timeline {
+  timer_shard* const shard;
+  const nanoseconds deadline;
+};
+
+/// A node that can end by itself, or a root.
 struct ender_node : node {
-  root_node* const root;
-  ender_node* children = nullptr;  // guarded by lock; circular: the first's prev is the last
-  ender_node* next = nullptr;      // guarded by the lock of the ender above, or see invariant 3
-  ender_node* prev = nullptr;
-  callback* callbacks = nullptr;      // guarded by lock; circular
-  const cause_record* why = nullptr;  // null: as the err. Before the end: a deadline's own cause, owned
-  node_extras* extras = nullptr;      // guarded by lock, owned
-  const nanoseconds deadline;         // the nearest of this and all above
+  const timeline* const time;  // the nearest from here up
+  threads::plain<ender_node*> children =
+      nullptr;                                 // guarded by the lock; circular: the first's prev is the last
+  threads::plain<ender_node*> next = nullptr;  // guarded by the lock of the ender above, or see invariant 3
+  threads::plain<ender_node*> prev = nullptr;
+  threads::plain<callback*> callbacks = nullptr;  // guarded by the lock; circular
+  threads::plain<const cause_record*> why =
+      nullptr;                                    // null: as the err. Before the end: a deadline's own, owned
+  threads::plain<node_extras*> extras = nullptr;  // guarded by the lock, owned
 
-  ender_node(node_kind k, std::uint32_t initial_refs, node* up, root_node* r, nanoseconds d) noexcept
-      : node(k, initial_refs, up, nullptr, up ? up->values : nullptr),
-        root(r),
-        deadline(d) {}
+  ender_node(node_kind k, std::uint32_t initial_refs, node* up, const timeline* t,
+             std::source_location made_at, rough_duration d = {}) noexcept
+      : node(k, initial_refs, up, up ? up->values : nullptr, made_at, d),
+        time(t) {}
   ~ender_node();
 
   [[nodiscard]] bool can_end() const noexcept {
@@ -96,16 +119,38 @@ struct ender_node : node {
   }
 };
 
-/// A node with a timer. `timer_*` and `tick` are guarded by the lock of its clock.
-struct deadline_node : ender_node {
-  deadline_node* timer_next = nullptr;
-  deadline_node* timer_prev = nullptr;  // null: not armed
-  std::uint64_t tick = 0;
+/// A node with a timer. The links are guarded by the lock of its shard.
+struct deadline_node : ender_node, timeline {
+  threads::plain<deadline_node*> timer_next = nullptr;
+  threads::plain<deadline_node*> timer_prev = nullptr;  // null: not armed
 
-  using ender_node::ender_node;
+  deadline_node(std::uint32_t initial_refs, node* up, timeline t, std::source_location made_at,
+                rough_duration d) noexcept
+      : ender_node(node_kind::deadline, initial_refs, up, this, made_at, d),
+        timeline(t) {}
+};
+
+struct merged_node;
+
+/// Stands for a merged_node among the children of one of those it is merged from.
+struct link_node : ender_node {
+  merged_node* const target;
+
+  link_node(const context& above, merged_node* t) noexcept;
+};
+
+/// A child of several: of the first as every node is, of each other by a link, which is in `links`.
+struct merged_node : ender_node {
+  std::vector<context> others;    // what the links and the values belong to
+  std::vector<link_node*> links;  // counted; one for each of the others that can end
+
+  merged_node(node* up, const timeline* t, std::source_location made_at) noexcept
+      : ender_node(node_kind::merged, 1, up, t, made_at) {}
 };
 
 /// A clock and the timers that run by it.
+struct root_node;
+
 class clock_source {
  public:
   clock_source() = default;
@@ -114,34 +159,44 @@ class clock_source {
   virtual ~clock_source() = default;
 
   [[nodiscard]] virtual nanoseconds now() const noexcept = 0;
+  /// Where timers that this thread makes are kept.
+  [[nodiscard]] virtual timer_shard& shard() noexcept = 0;
+  /// A root whose contexts live on this clock.
+  root_node* root = nullptr;
+
   /// Makes ready for `arm`, which cannot fail. Throws std::system_error.
   virtual void prepare() {}
-  /// Ends `n` at its deadline, unless it has ended by then. If it is armed, the timer takes over one
-  /// reference.
+  /// Ends `n`, which is of a shard of this clock, at its deadline, unless it has ended by then. If it is
+  /// armed, the timer takes over one reference.
   /// \return whether it was armed; it was not if `n` had ended.
   virtual bool arm(deadline_node* n) noexcept = 0;
-  /// \return whether it was armed and no longer is: the timer's reference is the caller's then.
-  virtual bool disarm(deadline_node* n) noexcept = 0;
 };
 
 clock_source& system_clock_source() noexcept;
 
-struct root_node : ender_node {
-  clock_source* clock;
+struct root_node : ender_node, timeline {
   const std::unique_ptr<clock_source> owned_clock;
 
   explicit root_node(clock_source& shared) noexcept
-      : ender_node(node_kind::immortal_root, 1, nullptr, this, no_deadline),
-        clock(&shared) {}
+      : ender_node(node_kind::immortal_root, 1, nullptr, this, {}),
+        timeline{&shared.shard(), no_deadline} {
+    shared.root = this;
+  }
   explicit root_node(std::unique_ptr<clock_source> own) noexcept
-      : ender_node(node_kind::root, 1, nullptr, this, no_deadline),
-        clock(own.get()),
-        owned_clock(std::move(own)) {}
+      : ender_node(node_kind::root, 1, nullptr, this, {}),
+        timeline{&own->shard(), no_deadline},
+        owned_clock(std::move(own)) {
+    owned_clock->root = this;
+  }
 };
 
-inline ender_node* ender_of(const context& ctx) noexcept {
-  return static_cast<ender_node*>(tree::of(ctx)->ender);
+inline ender_node* ender_of(node* n) noexcept { return static_cast<ender_node*>(ender_at(n)); }
+inline ender_node* ender_of(const context& ctx) noexcept { return ender_of(tree::of(ctx)); }
+
+inline end_code code_in(std::uint8_t state) noexcept {
+  return static_cast<end_code>((state & state_bits::code) >> state_bits::code_shift);
 }
+inline end_code code_of(const ender_node* n) noexcept { return static_cast<end_code>(end_code_at(n)); }
 
 /// Ends `n`, of which the caller holds a reference, and all below it; runs the callbacks.
 /// \param why  Adopted; null: as the err, or, for a deadline, the cause that was given with it.
@@ -159,6 +214,18 @@ struct callback_list {
   static void link(ender_node* n, callback* c) noexcept;    // with n->lock held
   static void unlink(ender_node* n, callback* c) noexcept;  // with n->lock held
 };
+
+// Tell the observer; only if `observing`.
+void tell_ended(ender_node* n) noexcept;
+void tell_destroyed(const node* n) noexcept;
+
+void remember_todo(std::source_location where) noexcept;
+
+/// Makes an eventfd readable for good.
+void make_readable(int fd) noexcept;
+
+/// \param by_deadline  Asked for as a point in time.
+[[nodiscard]] rough_duration rough(nanoseconds d, bool by_deadline) noexcept;
 
 /// The record of a cause that nobody gave: the err itself. Never goes.
 const cause_record* cause_of_end(std::uint8_t code) noexcept;

@@ -9,4 +9,6 @@ manual_clock::~manual_clock() = default;
 
 void manual_clock::advance(clock::duration step) noexcept { detail::advance_manual_root(root_, step); }
 
+bool manual_clock::advance_to_next() noexcept { return detail::advance_manual_root_to_next(root_); }
+
 }  // namespace curfew::testing

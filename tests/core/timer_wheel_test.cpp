@@ -18,13 +18,12 @@ namespace {
 using testing::announce_seed;
 
 struct timer : deadline_node {
-  explicit timer(std::uint64_t due) : deadline_node(node_kind::deadline, 1, nullptr, nullptr, 0) {
-    tick = due;
-  }
+  explicit timer(std::uint64_t due)
+      : deadline_node(1, nullptr, {nullptr, static_cast<nanoseconds>(due)}, {}, {}) {}
 };
 
 TEST(TimerWheel, IsEmptyAtFirst) {
-  timer_wheel wheel;
+  timer_wheel wheel(0);
   EXPECT_EQ(wheel.next(), timer_wheel::never);
   EXPECT_EQ(wheel.pop(1000), nullptr);
   EXPECT_EQ(wheel.present(), 1000U);
@@ -34,7 +33,7 @@ TEST(TimerWheel, GivesATimerAtItsTickAndNotBefore) {
   for (const std::uint64_t due :
        {std::uint64_t{1}, std::uint64_t{63}, std::uint64_t{64}, std::uint64_t{65}, std::uint64_t{4095},
         std::uint64_t{4096}, std::uint64_t{1} << 36, (std::uint64_t{1} << 60) + 17, timer_wheel::never - 1}) {
-    timer_wheel wheel;
+    timer_wheel wheel(0);
     timer one(due);
     wheel.insert(&one);
     EXPECT_LE(wheel.next(), due);
@@ -48,7 +47,7 @@ TEST(TimerWheel, GivesATimerAtItsTickAndNotBefore) {
 }
 
 TEST(TimerWheel, GivesATimerOfThePastAtOnce) {
-  timer_wheel wheel;
+  timer_wheel wheel(0);
   wheel.pop(100);
   timer one(7);
   wheel.insert(&one);
@@ -57,7 +56,7 @@ TEST(TimerWheel, GivesATimerOfThePastAtOnce) {
 }
 
 TEST(TimerWheel, GivesTimersOfOneTickInTheOrderOfTheirInsertion) {
-  timer_wheel wheel;
+  timer_wheel wheel(0);
   timer first(5000);
   timer second(5000);
   timer third(5000);
@@ -72,9 +71,9 @@ TEST(TimerWheel, GivesTimersOfOneTickInTheOrderOfTheirInsertion) {
 }
 
 TEST(TimerWheel, KeepsTheLastTickAheadForEver) {
-  timer_wheel wheel;
+  timer_wheel wheel(0);
   EXPECT_EQ(wheel.pop(timer_wheel::never), nullptr);
-  timer_wheel other;
+  timer_wheel other(0);
   timer last(timer_wheel::never);
   other.insert(&last);
   EXPECT_EQ(other.pop(timer_wheel::never - 1), nullptr);
@@ -121,7 +120,7 @@ class wheel_and_model {
   [[nodiscard]] std::uint64_t first() const { return model_.begin()->first; }
 
  private:
-  timer_wheel wheel_;
+  timer_wheel wheel_{0};
   std::multimap<std::uint64_t, deadline_node*> model_;
   std::vector<std::unique_ptr<timer>> timers_;
 };

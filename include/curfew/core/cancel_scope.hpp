@@ -4,6 +4,9 @@
 #include <curfew/core/clock.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/done.hpp>
+#include <initializer_list>
+#include <source_location>
+#include <span>
 #include <utility>
 
 namespace curfew {
@@ -97,7 +100,8 @@ class [[nodiscard("a cancel_scope that is not kept cancels its context at once: 
 /// Throws:         std::bad_alloc.
 /// Thread safety:  any thread.     Cost: one allocation.
 /// Source:         Go 1.27 context.WithCancel, WithCancelCause.
-[[nodiscard]] cancel_scope with_cancel(const context& parent);
+[[nodiscard]] cancel_scope with_cancel(const context& parent,
+                                       std::source_location where = std::source_location::current());
 
 /// Derives a child of `parent` that ends `timeout` from now at the latest.
 ///
@@ -106,15 +110,43 @@ class [[nodiscard("a cancel_scope that is not kept cancels its context at once: 
 /// \param why      The cause if it is this deadline that ends the child; default: the err.
 /// \return the scope that owns the child; destroying it cancels the child.
 /// Ends with:      errc::deadline_exceeded at the deadline, errc::canceled on cancel(), else the parent's.
-/// The first stays. Throws:         std::bad_alloc; no timer is left behind. std::system_error if the timer
-/// thread,
-///                 which the first deadline of the process starts, cannot be started.
+///                 The first stays.
+/// Throws:         std::bad_alloc; no timer is left behind. std::system_error if the timer thread, which
+///                 the first deadline of the process starts, cannot be started.
 /// Thread safety:  any thread.     Cost: one allocation, one timer.
 /// Source:         Go 1.27 context.WithTimeout, WithTimeoutCause.
-[[nodiscard]] cancel_scope with_timeout(const context& parent, clock::duration timeout, cause why = {});
+[[nodiscard]] cancel_scope with_timeout(const context& parent, clock::duration timeout, cause why = {},
+                                        std::source_location where = std::source_location::current());
 
 /// As `with_timeout`, with a point in time of the context's clock.
 /// Source: Go 1.27 context.WithDeadline, WithDeadlineCause.
-[[nodiscard]] cancel_scope with_deadline(const context& parent, clock::time_point deadline, cause why = {});
+[[nodiscard]] cancel_scope with_deadline(const context& parent, clock::time_point deadline, cause why = {},
+                                         std::source_location where = std::source_location::current());
+
+/// Derives a context that ends when the first of several ends, with its err and its cause.
+///
+///     auto either = curfew::merge(request, shutdown);
+///
+/// It is a child of each of them: it has the values of the first that has them, and the nearest deadline
+/// (of those on the clock of the first). In `path` it stands under the first.
+/// \param all      Copied; at least one, else std::invalid_argument.
+/// Ends with:      what the first of them to end ended with; errc::canceled on cancel(). The first stays.
+/// Throws:         std::bad_alloc, std::invalid_argument.
+/// Thread safety:  any thread.     Cost: an allocation, one for each further context that can end, and one
+///                 for each value that the first does not have.
+[[nodiscard]] cancel_scope merge(std::span<const context> all,
+                                 std::source_location where = std::source_location::current());
+[[nodiscard]] inline cancel_scope merge(std::initializer_list<context> all,
+                                        std::source_location where = std::source_location::current()) {
+  return merge(std::span<const context>(all.begin(), all.size()), where);
+}
+[[nodiscard]] inline cancel_scope merge(const context& a, const context& b,
+                                        std::source_location where = std::source_location::current()) {
+  return merge({a, b}, where);
+}
+[[nodiscard]] inline cancel_scope merge(const context& a, const context& b, const context& c,
+                                        std::source_location where = std::source_location::current()) {
+  return merge({a, b, c}, where);
+}
 
 }  // namespace curfew

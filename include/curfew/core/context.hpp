@@ -5,10 +5,13 @@
 #include <curfew/core/detail/node.hpp>
 #include <curfew/core/key.hpp>
 #include <optional>
+#include <source_location>
 #include <stop_token>
+#include <string>
 #include <system_error>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace curfew {
 
@@ -46,7 +49,7 @@ class context {
   /// None while the context lives; then `errc::canceled` or `errc::deadline_exceeded`, for good.
   /// Cost: one atomic load at any depth.
   [[nodiscard]] std::error_code err() const noexcept {
-    return detail::end_codes.code[node_->ender->ended.load(std::memory_order_acquire)];  // pairs: tree::mark
+    return detail::end_codes.code[detail::end_code_at(detail::ender_at(node_))];
   }
 
   /// Why it ended; none while it lives; the err where nobody gave a cause.
@@ -74,6 +77,14 @@ class context {
   template <class T>
   [[nodiscard]] const T* value(const key<T>& key) const noexcept;
 
+  /// How it came to be, for logs: `background.with_timeout(3s).with_value(trace id)`. A value is printed
+  /// only if its key allows it. Durations are rounded to three digits; a long path is cut in its middle.
+  /// Throws: std::bad_alloc, and what printing a value throws.
+  [[nodiscard]] std::string path() const;
+
+  /// The line that derived it; empty for roots.
+  [[nodiscard]] std::source_location origin() const noexcept { return node_->where; }
+
   /// Are they the same place in the tree?
   friend bool operator==(const context& a, const context& b) noexcept { return a.node_ == b.node_; }
 
@@ -88,14 +99,20 @@ class context {
 /// work starts that nobody asked for.
 [[nodiscard]] const context& background() noexcept;
 
-/// As `background()`, for code that has no context to hand on yet: it marks the place.
-[[nodiscard]] const context& todo() noexcept;
+/// As `background()`, for code that has no context to hand on yet: it marks the place, and `todo_places`
+/// lists it.
+[[nodiscard]] const context& todo(std::source_location where = std::source_location::current()) noexcept;
+
+/// The lines at which `todo()` has been called so far, each once, in the order of the first calls.
+/// Throws: std::bad_alloc.
+[[nodiscard]] std::vector<std::source_location> todo_places();
 
 /// Derives a context with the values of `ctx` that does not end with it and has no deadline: for the
 /// clean-up that must outlive the request. It stays on the same clock.
 /// Throws: std::bad_alloc.
 /// Source: Go 1.27 context.WithoutCancel.
-[[nodiscard]] context without_cancel(const context& ctx);
+[[nodiscard]] context without_cancel(const context& ctx,
+                                     std::source_location where = std::source_location::current());
 
 /// Derives a context in which `key` has `value`. It ends with `ctx`.
 ///
@@ -104,22 +121,41 @@ class context {
 /// Throws: std::bad_alloc, and what constructing the value throws.
 /// Source: Go 1.27 context.WithValue.
 template <class T>
-[[nodiscard]] context with_value(const context& ctx, const key<T>& key, std::type_identity_t<T> value);
+[[nodiscard]] context with_value(const context& ctx, const key<T>& key, std::type_identity_t<T> value,
+                                 std::source_location where = std::source_location::current());
 
 namespace detail {
+
+extern threads::atomic<bool> observing;  // see observer.hpp
+void tell_derived(const context& made) noexcept;
 
 template <class T>
 struct typed_value final : value_node {
   T value;
 
-  typed_value(node* up, const void* k, T&& v)
-      : value_node(up, k, [](value_node* n) noexcept { delete static_cast<typed_value*>(n); }),
+  typed_value(node* up, const key_base* k, T&& v, std::source_location made_at)
+      : value_node(
+            up, k, &value, [](value_node* n) noexcept { delete static_cast<typed_value*>(n); }, made_at),
         value(std::move(v)) {}
 };
+
+/// Tells the observer, if there is one.
+inline void observe_derived(const context& made) noexcept {
+  if (observing.load(std::memory_order_relaxed)) [[unlikely]]
+    tell_derived(made);
+}
 
 /// The door between contexts and nodes.
 struct tree {
   static node* of(const context& ctx) noexcept { return ctx.node_; }
+  /// What `ctx` pointed to, with its reference; `ctx` may only be destroyed then.
+  static node* give_up(context& ctx) noexcept { return std::exchange(ctx.node_, &nowhere); }
+  /// As give_up; `ctx` is background() then.
+  static node* take(context& ctx) noexcept { return std::exchange(ctx.node_, of(background())); }
+  template <class T>
+  static const key_base* of(const curfew::key<T>& key) noexcept {
+    return &key;
+  }
   static context adopt(node* n) noexcept { return context(n); }
   static const cause_record* of(const curfew::cause& why) noexcept { return why.record_; }
   static const cause_record* take(curfew::cause& why) noexcept { return std::exchange(why.record_, nullptr); }
@@ -128,24 +164,27 @@ struct tree {
 
 }  // namespace detail
 
-inline context::context(context&& other) noexcept
-    : node_(std::exchange(other.node_, detail::tree::of(background()))) {}
+inline context::context(context&& other) noexcept : node_(detail::tree::take(other)) {}
 
 template <class T>
 const T* context::value(const key<T>& key) const noexcept {
-  const std::size_t which = detail::key_class(&key);
+  const detail::key_base* sought = detail::tree::of(key);
+  const std::size_t which = detail::key_class(sought);
   for (const detail::value_node* v = node_->values; v != nullptr; v = v->outer[which]) {
-    if (v->key == &key) return &static_cast<const detail::typed_value<T>*>(v)->value;
+    if (v->key == sought) return static_cast<const T*>(v->object);
   }
   return nullptr;
 }
 
 template <class T>
-context with_value(const context& ctx, const key<T>& key, std::type_identity_t<T> value) {
+context with_value(const context& ctx, const key<T>& key, std::type_identity_t<T> value,
+                   std::source_location where) {
   detail::node* up = detail::tree::of(ctx);
-  auto* made = new detail::typed_value<T>(up, &key, std::move(value));
+  auto* made = new detail::typed_value<T>(up, detail::tree::of(key), std::move(value), where);
   detail::retain(up);  // for `made`, now that nothing can throw any more
-  return detail::tree::adopt(made);
+  context derived = detail::tree::adopt(made);
+  detail::observe_derived(derived);
+  return derived;
 }
 
 }  // namespace curfew

@@ -22,6 +22,13 @@ class done_signal {
   /// As `wait_for`, until a point in time of the context's clock.
   std::error_code wait_until(clock::time_point deadline) const;
 
+  /// A file descriptor that becomes readable when the context ends and stays so: for poll, epoll and select
+  /// together with others. It belongs to the context: do not read or close it; valid while any copy of
+  /// the context, or one derived from it, lives. Of a context that cannot end: one that never becomes
+  /// readable. Throws: std::system_error if the process has no descriptor left, std::bad_alloc. Cost: an
+  /// eventfd, at the first call on each context.
+  [[nodiscard]] int fd() const;
+
   /// The context whose end this is.
   [[nodiscard]] const context& ctx() const noexcept { return ctx_; }
 

@@ -1,16 +1,17 @@
 #pragma once
 
-#include <atomic>
 #include <cstdint>
 #include <curfew/core/context.hpp>
 #include <functional>
-#include <thread>
 #include <type_traits>
 #include <utility>
 
 namespace curfew {
 
 namespace detail {
+
+/// False of background(), of other roots and of what without_cancel makes.
+[[nodiscard]] bool can_end(const context& ctx) noexcept;
 
 /// A callback in the list of the node whose end it waits for. The states and who moves them between
 /// which are drawn in src/core/callback.cpp.
@@ -32,16 +33,19 @@ class callback {
   /// \return whether it was this call that prevented the run.
   bool delist(bool destroying) noexcept;
 
+ public:
+  [[nodiscard]] const context& ctx() const noexcept { return ctx_; }
+
  private:
   friend struct callback_list;
 
   context ctx_;
   invoke_fn invoke_;
-  callback* next_ = nullptr;  // next_, prev_: guarded by the node's lock
-  callback* prev_ = nullptr;
-  std::atomic<std::uint8_t> state_{0};
-  std::thread::id runner_{};   // written before state_ says "running"
-  bool* destroyed_ = nullptr;  // of the runner's frame: set when the callback destroys itself
+  threads::plain<callback*> next_ = nullptr;  // next_, prev_: guarded by the node's lock
+  threads::plain<callback*> prev_ = nullptr;
+  threads::atomic<std::uint8_t> state_{0};
+  threads::plain<threads::id> runner_{};       // written before state_ says "running"
+  threads::plain<bool*> destroyed_ = nullptr;  // of the runner's frame: set when the callback destroys itself
 };
 
 }  // namespace detail

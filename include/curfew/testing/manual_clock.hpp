@@ -30,6 +30,10 @@ class manual_clock {
   /// falls due; each sees the time of its own deadline. A negative step does nothing.
   void advance(clock::duration step) noexcept;
 
+  /// Moves the time on to the next deadline that is pending, and ends what falls due then.
+  /// \return false if there is none; the time stays then.
+  bool advance_to_next() noexcept;
+
  private:
   context root_;
 };

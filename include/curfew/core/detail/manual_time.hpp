@@ -13,4 +13,8 @@ namespace curfew::detail {
 /// Moves the clock of a root made above; runs what falls due.
 void advance_manual_root(const context& root, clock::duration step) noexcept;
 
+/// Moves it to the next deadline and runs what falls due then.
+/// \return false if there is none.
+bool advance_manual_root_to_next(const context& root) noexcept;
+
 }  // namespace curfew::detail

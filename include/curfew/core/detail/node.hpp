@@ -4,40 +4,78 @@
 // changes a tree is in src/core.
 
 #include <array>
-#include <atomic>
 #include <cstddef>
 #include <cstdint>
+#include <curfew/core/detail/threads.hpp>
+#include <curfew/core/key.hpp>
+#include <source_location>
 #include <system_error>
 
 namespace curfew::detail {
 
 struct value_node;
 
-enum class node_kind : std::uint8_t { root, immortal_root, cancel, deadline, value, detached };
+/// From `value` on: nodes that cannot end by themselves and are no roots.
+enum class node_kind : std::uint8_t { root, immortal_root, cancel, deadline, merged, link, value, detached };
+
+/// The bits of node::state. Only who holds the lock changes them.
+///
+///   bit    4             3           2..1               0
+///        owns_why   scope_has_two   end_code   locked
+namespace state_bits {
+inline constexpr std::uint8_t locked = 1;
+inline constexpr unsigned code_shift = 1;
+inline constexpr std::uint8_t code = 3U << code_shift;
+inline constexpr std::uint8_t scope_has_two = 8;  // the scope gives back the reference of the list, too
+inline constexpr std::uint8_t owns_why = 16;      // see ender_node::why in src/core/tree.hpp
+}  // namespace state_bits
+
+/// A duration in 16 bits, to three digits: enough for a path in a log.
+struct rough_duration {
+  std::uint16_t bits = 0;
+};
 
 /// One place in the tree. A context is a counted pointer to one.
 struct node {
-  std::atomic<std::uint32_t> refs;
-  std::atomic<std::uint8_t> lock{0};   // a byte_lock; guards what src/core/tree.hpp says it guards
-  std::atomic<std::uint8_t> ended{0};  // index into end_codes; only of a node that is its own `ender`
+  threads::atomic<std::uint32_t> refs;
+  threads::atomic<std::uint8_t> state{0};
   const node_kind kind;
-  bool owns_why = false;     // see ender_node::why in src/core/tree.hpp
-  node* const parent;        // counted; null for roots
-  node* const ender;         // the nearest node, from here up, that can end: where err() looks
-  value_node* const values;  // the nearest value, from here up
+  const rough_duration asked{};  // by with_timeout and with_deadline
+  node* const parent;            // counted; null for roots
+  value_node* const values;      // the nearest value, from here up
+  const std::source_location where;
 
-  node(node_kind k, std::uint32_t initial_refs, node* up, node* end, value_node* vals) noexcept
+  constexpr node(node_kind k, std::uint32_t initial_refs, node* up, value_node* vals,
+                 std::source_location made_at, rough_duration d = {}) noexcept
       : refs(initial_refs),
         kind(k),
+        asked(d),
         parent(up),
-        ender(end ? end : this),
-        values(vals) {}
+        values(vals),
+        where(made_at) {}
   node(const node&) = delete;
   node& operator=(const node&) = delete;
 };
 
-/// err() of a node whose `ended` is 0, 1 or 2. Filled when the first root is made, be it in a static
-/// initializer that runs before this library's own: hence a union, which has no initializer to run.
+/// What a context points to that has given up its reference.
+inline constinit node nowhere{node_kind::immortal_root, 1, nullptr, nullptr, std::source_location()};
+
+/// A node that ends with another one: a value, or what without_cancel makes.
+struct passive_node : node {
+  node* ender;  // the nearest node above that can end, or a root; of a dying node: the next one to go
+
+  passive_node(node_kind k, node* up, node* end, value_node* vals, std::source_location made_at) noexcept
+      : node(k, 1, up, vals, made_at),
+        ender(end) {}
+};
+
+/// The nearest node, from `n` up, that can end, or the root: where err() looks.
+inline node* ender_at(node* n) noexcept {
+  return n->kind >= node_kind::value ? static_cast<passive_node*>(n)->ender : n;
+}
+
+/// err() by end code. Filled when the first root is made, be it in a static initializer that runs before
+/// this library's own: hence a union, which has no initializer to run.
 union end_code_table {
   char empty;
   std::array<std::error_code, 3> code;
@@ -45,6 +83,12 @@ union end_code_table {
   constexpr end_code_table() noexcept : empty(0) {}
 };
 extern end_code_table end_codes;
+
+inline std::uint8_t end_code_at(const node* ender) noexcept {
+  // acquire: pairs with the unlock of who ended it
+  return static_cast<std::uint8_t>((ender->state.load(std::memory_order_acquire) & state_bits::code) >>
+                                   state_bits::code_shift);
+}
 
 /// Keys fall into classes by address; a value links to the next outer value of each class, so that a
 /// lookup passes only every fourth value on average, and a miss passes no more of them than a hit.
@@ -54,13 +98,15 @@ inline std::size_t key_class(const void* key) noexcept {
   return (reinterpret_cast<std::uintptr_t>(key) * 0x9E3779B97F4A7C15ULL) >> 62;
 }
 
-struct value_node : node {
-  const void* const key;
+struct value_node : passive_node {
+  const key_base* const key;
+  const void* const object;
   void (*const destroy)(value_node*) noexcept;
-  std::array<const value_node*, key_classes> outer;  // uncounted: `parent` keeps them alive
+  std::array<const value_node*, key_classes> outer{};  // uncounted: `parent` keeps them alive
 
   /// The caller retains `up` once the whole object is made.
-  value_node(node* up, const void* k, void (*d)(value_node*) noexcept) noexcept;
+  value_node(node* up, const key_base* k, const void* o, void (*d)(value_node*) noexcept,
+             std::source_location made_at) noexcept;
 };
 
 /// Destroys a node whose last reference is gone, and what it kept alive. Not recursive.
@@ -71,14 +117,17 @@ inline void retain(node* n) noexcept {
 }
 
 /// Gives back `count` references.
-inline void release(node* n, std::uint32_t count = 1) noexcept {
-  if (n->kind == node_kind::immortal_root) return;
+/// \return whether they were the last.
+inline bool drop_refs(node* n, std::uint32_t count) noexcept {
+  if (n->kind == node_kind::immortal_root) return false;
   // Who holds all the references is alone with the node: no need to count down. Pairs with the
   // fetch_sub of those who were there before.
-  if (n->refs.load(std::memory_order_acquire) == count ||
-      n->refs.fetch_sub(count, std::memory_order_acq_rel) == count) {
-    destroy(n);
-  }
+  return n->refs.load(std::memory_order_acquire) == count ||
+         n->refs.fetch_sub(count, std::memory_order_acq_rel) == count;
+}
+
+inline void release(node* n, std::uint32_t count = 1) noexcept {
+  if (drop_refs(n, count)) destroy(n);
 }
 
 }  // namespace curfew::detail

@@ -1,0 +1,72 @@
+#pragma once
+
+// What the tree needs of threads, in one place, so that the same sources can be compiled against another
+// one: the model checker of tests/model puts its own scheduler under them by naming its header in
+// CURFEW_THREADS_HEADER.
+
+#ifdef CURFEW_THREADS_HEADER
+#include CURFEW_THREADS_HEADER
+#else
+
+#include <atomic>
+#include <chrono>
+#include <condition_variable>
+#include <cstdint>
+#include <mutex>
+#include <thread>
+
+namespace curfew::detail::threads {
+
+template <class T>
+using atomic = std::atomic<T>;
+
+/// Data that a lock or a happens-before relation guards: the model checker looks for races on it.
+template <class T>
+using plain = T;
+
+using id = std::thread::id;
+
+inline id this_thread() noexcept { return std::this_thread::get_id(); }
+
+/// Lets time pass for a thread that waits for another one to leave a short section. Spins, then yields,
+/// then sleeps, so that a holder of lower priority is not starved.
+/// \param tries  How often the caller has looked already.
+inline void relax(unsigned tries) noexcept {
+  if (tries < 64) {
+#if defined(__x86_64__) || defined(__i386__)
+    __builtin_ia32_pause();
+#elif defined(__aarch64__)
+    asm volatile("isb");
+#endif
+  } else if (tries < 256) {
+    std::this_thread::yield();
+  } else {
+    std::this_thread::sleep_for(std::chrono::microseconds(50));
+  }
+}
+
+/// Where threads sleep until something has changed that another thread then tells.
+class waiting_room {
+ public:
+  template <class Changed>
+  void wait(Changed changed) {
+    std::unique_lock in(mutex_);
+    told_.wait(in, changed);
+  }
+
+  /// After the change.
+  void tell() noexcept {
+    {
+      const std::lock_guard in(mutex_);
+    }
+    told_.notify_all();
+  }
+
+ private:
+  std::mutex mutex_;
+  std::condition_variable told_;
+};
+
+}  // namespace curfew::detail::threads
+
+#endif
