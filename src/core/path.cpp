@@ -16,18 +16,23 @@ namespace detail {
 // without its leading one. An exponent of 0 stands for the numbers below 511, plus one: all bits 0 say that
 // nothing was asked for.
 rough_duration rough(nanoseconds d, bool by_deadline) noexcept {
-  constexpr std::uint64_t leading = 1U << 9;
+  constexpr std::uint64_t leading = 1U << 9U;
   auto left = static_cast<std::uint64_t>(d > 0 ? d : 0);
   unsigned exponent = 0;
   if (left < leading - 1) {
     ++left;
   } else {
-    if (left < leading) left = leading;
     exponent = 1;
-    while (left >= 2 * leading) {
-      // rounded, so that three digits come out as they went in
-      left = (left >> 1U) + (left < 4 * leading ? left & 1U : 0U);
-      ++exponent;
+    if (left < leading) left = leading;
+    if (const unsigned width = 64U - static_cast<unsigned>(__builtin_clzll(left)); width > 10) {
+      const unsigned shift = width - 10;
+      left = (left + (std::uint64_t{1} << (shift - 1))) >>
+             shift;  // rounded: three digits come out as they went in
+      exponent += shift;
+      if (left == 2 * leading) {
+        left = leading;
+        ++exponent;
+      }
     }
     left -= leading;
   }

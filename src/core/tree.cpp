@@ -446,13 +446,12 @@ cancel_scope derive(const context& parent, nanoseconds deadline, nanoseconds now
   }
   retain(up);
   attach(n, above);
-  cancel_scope scope = scope_access::adopt(n);
+  cancel_scope scope = finish(n);
   if (deadline > now) {
     if (!clock.arm(n)) release(n);
   } else {
     release(n, 1 + end(n, deadline_exceeded, nullptr));
   }
-  observe_derived(scope);
   return scope;
 }
 
@@ -669,12 +668,14 @@ void leave(detail::node* scope_node) noexcept {
 
 cancel_scope::~cancel_scope() { leave(detail::tree::give_up(node_)); }
 
-void cancel_scope::cancel() noexcept { cancel(curfew::cause()); }
+void cancel_scope::cancel() noexcept {
+  auto* n = static_cast<ender_node*>(detail::tree::of(node_));
+  if (n->can_end()) detail::drop(n, detail::end(n, detail::canceled, nullptr));  // else a moved-from scope
+}
 
 void cancel_scope::cancel(curfew::cause why) noexcept {
   auto* n = static_cast<ender_node*>(detail::tree::of(node_));
-  if (!n->can_end()) return;  // a moved-from scope
-  detail::drop(n, detail::end(n, detail::canceled, detail::tree::take(why)));
+  if (n->can_end()) detail::drop(n, detail::end(n, detail::canceled, detail::tree::take(why)));
 }
 
 }  // namespace curfew

@@ -1,5 +1,6 @@
 #include <curfew/core.hpp>
 
+#include <atomic>
 #include <functional>
 #include <gtest/gtest.h>
 #include <memory>

@@ -2,6 +2,9 @@
 
 #include "race.hpp"
 
+#include <fcntl.h>
+#include <poll.h>
+
 #include <atomic>
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/errc.hpp>
@@ -111,6 +114,73 @@ struct wait_against_cancel {
 
 TEST(DoneSignal, IsNotLostBetweenLookAndSleep) {
   testing::hunt<wait_against_cancel>("wait() goes to sleep while cancel() wakes");
+}
+
+bool is_readable(int fd, int timeout_ms = 0) {
+  pollfd p{fd, POLLIN, 0};
+  return poll(&p, 1, timeout_ms) == 1 && (p.revents & POLLIN) != 0;
+}
+
+TEST(DoneDescriptor, IsReadableFromTheEndOn) {
+  auto scope = with_cancel(background());
+  const int fd = scope.done().fd();
+  EXPECT_EQ(scope.done().fd(), fd);
+  EXPECT_FALSE(is_readable(fd));
+  scope.cancel();
+  EXPECT_TRUE(is_readable(fd));
+  EXPECT_TRUE(is_readable(fd));
+}
+
+TEST(DoneDescriptor, OfAnEndedContextIsReadable) {
+  auto scope = with_cancel(background());
+  scope.cancel();
+  EXPECT_TRUE(is_readable(scope.done().fd()));
+}
+
+TEST(DoneDescriptor, IsReadableWhenAnAncestorEnds) {
+  auto parent = with_cancel(background());
+  const auto child = with_cancel(parent);
+  const int fd = child.done().fd();
+  parent.cancel();
+  EXPECT_TRUE(is_readable(fd));
+}
+
+TEST(DoneDescriptor, OfAContextThatCannotEndIsNeverReadable) {
+  EXPECT_GE(background().done().fd(), 0);
+  EXPECT_FALSE(is_readable(background().done().fd()));
+}
+
+TEST(DoneDescriptor, WakesAPollInAnotherThread) {
+  auto scope = with_cancel(background());
+  const int fd = scope.done().fd();
+  bool readable = false;
+  std::thread waiter([&] { readable = is_readable(fd, 30'000); });
+  scope.cancel();
+  waiter.join();
+  EXPECT_TRUE(readable);
+}
+
+TEST(DoneDescriptor, IsClosedWithItsContext) {
+  int fd = -1;
+  {
+    const auto scope = with_cancel(background());
+    fd = scope.done().fd();
+  }
+  EXPECT_EQ(fcntl(fd, F_GETFD), -1);
+}
+
+TEST(DoneDescriptor, IsOneForAllWhoAskAtOnce) {
+  for (int i = 0; i != 200; ++i) {
+    auto scope = with_cancel(background());
+    int other = -1;
+    std::thread asks([&] { other = scope.done().fd(); });
+    std::thread ends([&] { scope.cancel(); });
+    const int mine = scope.done().fd();
+    asks.join();
+    ends.join();
+    EXPECT_EQ(mine, other);
+    EXPECT_TRUE(is_readable(mine));
+  }
 }
 
 }  // namespace

@@ -1,15 +1,16 @@
-#include <curfew/core.hpp>
-#include <curfew/testing/manual_clock.hpp>
-
 #include "small_stack.hpp"
 
 #include <chrono>
+#include <cstddef>
+#include <curfew/core.hpp>
+#include <curfew/testing/manual_clock.hpp>
 #include <gtest/gtest.h>
 #include <optional>
 #include <span>
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -153,7 +154,8 @@ TEST(Merge, OfNothingIsRefused) {
 }
 
 TEST(Merge, OfWhatCannotEndEndsByItsScope) {
-  auto all = merge(background(), without_cancel(with_cancel(background()).ctx()));
+  const auto scope = with_cancel(background());
+  auto all = merge(background(), without_cancel(scope));
   EXPECT_FALSE(all.err());
   all.cancel();
   EXPECT_EQ(all.err(), errc::canceled);
@@ -192,7 +194,7 @@ TEST(Merge, LeavesNothingAtAParentThatLives) {
 }
 
 TEST(Merge, ChainsOfAMillionNeedNoStack) {
-  testing::run_on_small_stack([] {
+  testing::run_on_a_small_stack([] {
     auto end = with_cancel(background());
     const auto spare = with_cancel(background());
     std::vector<cancel_scope> chain;

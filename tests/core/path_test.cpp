@@ -38,7 +38,6 @@ TEST(Path, TellsATimeoutThatTheParentsDeadlineCutsShort) {
 
 TEST(Path, RoundsDurationsToThreeDigits) {
   testing::manual_clock clock;
-  const auto path = [&](clock::duration d) { return with_timeout(clock.background(), d).ctx().path(); };
   const auto in = [](std::string_view d) { return "background.with_timeout(" + std::string(d) + ")"; };
   struct pair {
     std::chrono::nanoseconds asked;

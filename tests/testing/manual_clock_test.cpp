@@ -165,5 +165,32 @@ TEST(ManualClock, MissesNoDeadlineThatIsSetWhileItMoves) {
       "with_timeout() reads the time, advance() passes the deadline, the timer is set");
 }
 
+TEST(ManualClock, AdvancesToTheNextDeadline) {
+  manual_clock clock;
+  EXPECT_FALSE(clock.advance_to_next());
+  const auto late = with_timeout(clock.background(), 5h);
+  const auto early = with_timeout(clock.background(), 3s);
+  const auto at_once = with_timeout(clock.background(), 3s);
+  EXPECT_TRUE(clock.advance_to_next());
+  EXPECT_EQ(clock.now(), curfew::clock::time_point(3s));
+  EXPECT_TRUE(early.err());
+  EXPECT_TRUE(at_once.err());
+  EXPECT_FALSE(late.err());
+  EXPECT_TRUE(clock.advance_to_next());
+  EXPECT_EQ(clock.now(), curfew::clock::time_point(5h));
+  EXPECT_TRUE(late.err());
+  EXPECT_FALSE(clock.advance_to_next());
+  EXPECT_EQ(clock.now(), curfew::clock::time_point(5h));
+}
+
+TEST(ManualClock, PassesOverDeadlinesThatWereCanceled) {
+  manual_clock clock;
+  auto early = with_timeout(clock.background(), 1s);
+  const auto late = with_timeout(clock.background(), 1h);
+  early.cancel();
+  EXPECT_TRUE(clock.advance_to_next());
+  EXPECT_EQ(late.err(), errc::deadline_exceeded);
+}
+
 }  // namespace
 }  // namespace curfew::testing
