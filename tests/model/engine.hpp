@@ -1,15 +1,17 @@
 #pragma once
 
-// A small model checker: it runs the threads of a test case as fibers of one thread of the system, decides before
-// every atomic operation who goes on, and repeats the case until every decision has been made in every way, within
-// bounds. Code under test takes `model::atomic` and `model::plain` in the place of std::atomic and of guarded data.
+// A small model checker: it runs the threads of a test case as fibers of one thread of the system, decides
+// before every atomic operation who goes on, and repeats the case until every decision has been made in every
+// way, within bounds. Code under test takes `model::atomic` and `model::plain` in the place of std::atomic
+// and of guarded data.
 //
-// Memory is as weak as C++ allows, but for two things: the stores to one location are in the order in which they are
-// executed, and a seq_cst load sees the last of them. So a load may return an old value unless that is hidden from
-// its thread, and two threads know of each other's plain data what acquire and release tell them, and no more.
+// Memory is as weak as C++ allows, but for two things: the stores to one location are in the order in which
+// they are executed, and a seq_cst load sees the last of them. So a load may return an old value unless that
+// is hidden from its thread, and two threads know of each other's plain data what acquire and release tell
+// them, and no more.
 //
-// Found are: a failed check, an exception or a signal, a data race, the use of what was destroyed or freed, a double
-// delete, a leak, a deadlock (which is what a lost wake-up becomes), a loop without an end.
+// Found are: a failed check, an exception or a signal, a data race, the use of what was destroyed or freed, a
+// double delete, a leak, a deadlock (which is what a lost wake-up becomes), a loop without an end.
 //
 // Not modelled: fences, failures of allocation, thread_local.
 
@@ -18,6 +20,7 @@
 #include <cstdint>
 #include <cstring>
 #include <functional>
+#include <initializer_list>
 #include <limits>
 #include <optional>
 #include <source_location>
@@ -30,12 +33,14 @@ namespace curfew::model {
 inline constexpr unsigned unbounded = std::numeric_limits<unsigned>::max();
 
 struct options {
-  unsigned preemptions = 2;           ///< How often a thread that could go on is interrupted, in one execution.
-  unsigned stale_reads = 1;           ///< How often a load returns another value than the last, in one execution.
-  bool spurious_failures = false;     ///< Whether compare_exchange_weak fails without a reason: counts as a stale read.
-  unsigned steps = 20'000;            ///< Operations after which an execution counts as endless.
+  unsigned preemptions = 2;  ///< How often a thread that could go on is interrupted, in one execution.
+  unsigned stale_reads = 1;  ///< How often a load returns another value than the last, in one execution.
+  bool spurious_failures =
+      false;                ///< Whether compare_exchange_weak fails without a reason: counts as a stale read.
+  unsigned steps = 20'000;  ///< Operations after which an execution counts as endless.
   std::uint64_t executions = 5'000'000;  ///< Where to stop.
-  std::optional<std::uint64_t> seed;  ///< Decide at random, `executions` times, instead of in every way.
+  std::optional<std::uint64_t> seed =
+      std::nullopt;  ///< Decide at random, `executions` times, instead of in every way.
 };
 
 struct outcome {
@@ -46,9 +51,9 @@ struct outcome {
   std::string trace;       ///< What led to the failure.
 };
 
-/// Runs `body` again and again, until it fails or there is nothing new. It has to do the same in each execution, but
-/// for what `parallel` decides. What it makes for good (static variables) it has to make in its first run, which does
-/// not count.
+/// Runs `body` again and again, until it fails or there is nothing new. It has to do the same in each
+/// execution, but for what `parallel` decides. What it makes for good (static variables) it has to make in
+/// its first run, which does not count.
 outcome explore(const options& bounds, const std::function<void()>& body);
 
 /// Runs 1 to 4 functions as threads, inside `explore`; returns when all have.
@@ -63,22 +68,25 @@ void note(const char* text, std::source_location where = std::source_location::c
 /// Which thread this is: 0 for the body of `explore` and outside, 1 and up for those of `parallel`.
 [[nodiscard]] unsigned this_thread() noexcept;
 
-/// This thread cannot go on before another one has written to an atomic.
+/// This thread cannot go on before another one has changed an atomic.
 void relax(std::source_location where = std::source_location::current());
 
-/// Memory that is not looked at for leaks and use after free.
+/// How many blocks this execution has allocated and not given back.
+[[nodiscard]] std::size_t blocks_alive() noexcept;
+
+/// Memory for what is made once for the process, by whichever thread comes first. Never given back.
 [[nodiscard]] void* permanent(std::size_t size);
 
 namespace detail {
 
-inline constexpr unsigned max_threads = 5;  // with the body of `explore`
+inline constexpr unsigned max_threads = 5;             // with the body of `explore`
 using times = std::array<std::uint32_t, max_threads>;  // a vector clock; no event has time 0
 
 enum class life : std::uint32_t { alive = 0xA11CE, over = 0xDEAD };
 
 /// What an atomic is to the engine. Outside an exploration a plain value.
 struct atomic_cell {
-  std::uint64_t value;          // the last one
+  std::uint64_t value;  // the last one
   life being = life::alive;
   std::uint32_t execution = 0;  // for which `index` holds
   std::uint32_t index = 0;      // of the location
@@ -91,10 +99,12 @@ void end(atomic_cell& c) noexcept;
 std::uint64_t load(atomic_cell& c, std::memory_order order, std::source_location where) noexcept;
 void store(atomic_cell& c, std::uint64_t v, std::memory_order order, std::source_location where) noexcept;
 /// The first half of a read-modify-write, up to the value that it reads; `write_back` is the other half.
-std::uint64_t read_last(atomic_cell& c, std::memory_order order, const char* what, std::source_location where) noexcept;
+std::uint64_t read_last(atomic_cell& c, std::memory_order order, const char* what,
+                        std::source_location where) noexcept;
 void write_back(atomic_cell& c, std::uint64_t v, std::memory_order order) noexcept;
-bool compare_exchange(atomic_cell& c, std::uint64_t& expected, std::uint64_t desired, std::memory_order success,
-                      std::memory_order failure, bool weak, std::source_location where) noexcept;
+bool compare_exchange(atomic_cell& c, std::uint64_t& expected, std::uint64_t desired,
+                      std::memory_order success, std::memory_order failure, bool weak,
+                      std::source_location where) noexcept;
 void wait(atomic_cell& c, std::uint64_t old, std::memory_order order, std::source_location where) noexcept;
 void notify(atomic_cell& c, bool all, std::source_location where) noexcept;
 
@@ -131,7 +141,8 @@ class atomic {
   using value_type = T;
 
   constexpr atomic() noexcept : atomic(T()) {}
-  constexpr atomic(T value) noexcept : cell_(initial(value)) {  // NOLINT(google-explicit-constructor): as std::atomic
+  constexpr atomic(T value) noexcept
+      : cell_(initial(value)) {  // NOLINT(google-explicit-constructor): as std::atomic
     if consteval {
     } else {
       cell_.value = raw(value);
@@ -160,14 +171,16 @@ class atomic {
                                place where = place::current()) noexcept {
     return compare_exchange(expected, desired, success, failure, false, where);
   }
-  bool compare_exchange_strong(T& expected, T desired, order o = seq_cst, place where = place::current()) noexcept {
+  bool compare_exchange_strong(T& expected, T desired, order o = seq_cst,
+                               place where = place::current()) noexcept {
     return compare_exchange(expected, desired, o, detail::for_failure(o), false, where);
   }
   bool compare_exchange_weak(T& expected, T desired, order success, order failure,
                              place where = place::current()) noexcept {
     return compare_exchange(expected, desired, success, failure, true, where);
   }
-  bool compare_exchange_weak(T& expected, T desired, order o = seq_cst, place where = place::current()) noexcept {
+  bool compare_exchange_weak(T& expected, T desired, order o = seq_cst,
+                             place where = place::current()) noexcept {
     return compare_exchange(expected, desired, o, detail::for_failure(o), true, where);
   }
   T fetch_add(T by, order o = seq_cst, place where = place::current()) noexcept {
@@ -198,6 +211,8 @@ class atomic {
   static constexpr std::uint64_t initial(T value) noexcept {
     if constexpr (std::is_pointer_v<T>) {
       return 0;  // the only pointer that a constant initializer gives
+    } else if constexpr (std::is_integral_v<T> && !std::is_same_v<T, bool>) {
+      return static_cast<std::make_unsigned_t<T>>(value);
     } else {
       return static_cast<std::uint64_t>(value);
     }
@@ -220,7 +235,8 @@ class atomic {
     return old;
   }
 
-  bool compare_exchange(T& expected, T desired, order success, order failure, bool weak, place where) noexcept {
+  bool compare_exchange(T& expected, T desired, order success, order failure, bool weak,
+                        place where) noexcept {
     std::uint64_t seen = raw(expected);
     const bool done = detail::compare_exchange(cell_, seen, raw(desired), success, failure, weak, where);
     if (!done) expected = cooked(seen);

@@ -1,6 +1,7 @@
 #pragma once
 
-// What curfew/core/detail/threads.hpp gives to the tree, from the model checker. Named in CURFEW_THREADS_HEADER.
+// What curfew/core/detail/threads.hpp gives to the tree, from the model checker. Named in
+// CURFEW_THREADS_HEADER.
 
 #include <cstddef>
 #include <cstdint>

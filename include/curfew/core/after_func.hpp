@@ -28,9 +28,10 @@ class posting : public callback {
     if (refs_.fetch_sub(1, std::memory_order_acq_rel) == 1) delete this;
   }
 
+  virtual ~posting() { delist(true); }
+
  protected:
   posting(context ctx, invoke_fn invoke) noexcept : callback(std::move(ctx), invoke) {}
-  virtual ~posting() { delist(true); }
 
  private:
   friend class curfew::after_func_handle;

@@ -1,0 +1,578 @@
+// The tree of src/core, compiled against the model checker: each case is a race of 2 or 3 threads through the
+// public interface, run in every schedule within its bounds.
+//
+//   curfew_model_tree [--case <part of a name>] [--preemptions <n>] [--stale-reads <n>] [--executions <n>]
+//   [--seed <n>]
+//                     [--expect-failure] [--trace]
+//
+// With --seed, decisions are made at random. With --expect-failure, for sources with a planted bug, it
+// succeeds if a case fails. The trace of a failure is then printed with --trace alone.
+
+#include <charconv>
+#include <chrono>
+#include <cstdio>
+#include <cstdlib>
+#include <curfew/core.hpp>
+#include <curfew/core/detail/manual_time.hpp>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <tuple>
+#include <vector>
+
+#include "model/engine.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using curfew::cancel_scope;
+using curfew::cause;
+using curfew::context;
+using curfew::errc;
+using curfew::on_done;
+using curfew::model::check;
+using curfew::model::parallel;
+using curfew::model::plain;
+
+const std::error_code canceled = errc::canceled;
+const std::error_code late = errc::deadline_exceeded;
+
+void check_end(const context& ctx, std::error_code err, std::string_view why) {
+  check(ctx.err() == err, "the err");
+  check(ctx.cause().message() == why, "the cause");
+}
+
+/// Counts runs. That it ran is seen by who knows that it did, which the checker holds it to.
+struct counter {
+  plain<int> runs = 0;
+
+  void operator()() noexcept { runs = runs + 1; }
+};
+
+// ---- deriving ----
+
+void cancel_against_derive() {
+  auto parent = curfew::with_cancel(curfew::background());
+  std::optional<cancel_scope> child;
+  std::optional<cancel_scope> grandchild;
+  parallel({[&] { parent.cancel("stop"); },
+            [&] {
+              child = curfew::with_cancel(parent);
+              grandchild = curfew::with_cancel(*child);
+            }});
+  check_end(*child, canceled, "stop");
+  check_end(*grandchild, canceled, "stop");
+}
+
+void cancel_against_derive_and_drop() {
+  auto parent = curfew::with_cancel(curfew::background());
+  auto sibling = curfew::with_cancel(parent);
+  parallel({[&] { parent.cancel(); },
+            [&] {
+              const auto child = curfew::with_cancel(parent);
+              const auto grandchild = curfew::with_cancel(child);
+            }});
+  check_end(sibling, canceled, "canceled");
+}
+
+void cancel_against_drop() {
+  auto parent = curfew::with_cancel(curfew::background());
+  std::optional<cancel_scope> first(curfew::with_cancel(parent));
+  std::optional<cancel_scope> second(curfew::with_cancel(parent));
+  std::optional<cancel_scope> below(curfew::with_cancel(*second));
+  parallel({[&] { parent.cancel(); },
+            [&] {
+              first.reset();
+              second.reset();
+            },
+            [&] { below.reset(); }});
+}
+
+void drop_of_parent_against_drop_of_child() {
+  std::optional<cancel_scope> parent(curfew::with_cancel(curfew::background()));
+  std::optional<cancel_scope> child(curfew::with_cancel(*parent, {}));
+  parallel({[&] { parent.reset(); }, [&] { child.reset(); }});
+}
+
+// ---- two ends ----
+
+void two_cancels() {
+  auto scope = curfew::with_cancel(curfew::background());
+  auto child = curfew::with_cancel(scope);
+  parallel({[&] { scope.cancel("one"); }, [&] { scope.cancel("two"); },
+            [&] {
+              if (!child.err()) return;
+              const cause seen = child.cause();
+              check(seen == scope.cause(), "parent and child have one cause");
+              check(child.err() == canceled, "the err stays");
+            }});
+  const std::string why = scope.cause().message();
+  check(why == "one" || why == "two", "a cause that was given");
+  check_end(scope, canceled, why);
+  check_end(child, canceled, why);
+}
+
+void cancel_of_parent_against_cancel_of_child() {
+  auto parent = curfew::with_cancel(curfew::background());
+  auto child = curfew::with_cancel(parent);
+  auto grandchild = curfew::with_cancel(child);
+  counter count;
+  const on_done callback(grandchild, std::ref(count));
+  parallel({[&] { parent.cancel("from above"); }, [&] { child.cancel("from below"); }});
+  check_end(parent, canceled, "from above");
+  const std::string why = child.cause().message();
+  check(why == "from above" || why == "from below", "a cause that was given");
+  check_end(grandchild, canceled, why);
+  check(count.runs == 1, "the callback runs once");
+}
+
+void cause_outlives_its_scope() {
+  std::optional<cancel_scope> parent(curfew::with_cancel(curfew::background()));
+  std::optional<cancel_scope> child(curfew::with_cancel(*parent));
+  const context kept = child->ctx();
+  parallel({[&] {
+              parent->cancel("stop");
+              parent.reset();
+            },
+            [&] { child.reset(); }, [&] { std::ignore = kept.cause().message(); }});
+  const std::string why = kept.cause().message();
+  check(why == "stop" || why == "canceled", "one of the two causes");
+}
+
+// ---- callbacks ----
+
+void cancel_against_deregistration() {
+  auto scope = curfew::with_cancel(curfew::background());
+  counter count;
+  std::optional<on_done<std::reference_wrapper<counter>>> callback(std::in_place, scope, std::ref(count));
+  int seen = 0;
+  parallel({[&] { scope.cancel(); },
+            [&] {
+              callback.reset();
+              seen = count.runs;  // a race, if it could still run
+              check(seen <= 1, "at most once");
+            }});
+  check(count.runs == seen, "not after the destructor");
+}
+
+void cancel_against_registration() {
+  auto scope = curfew::with_cancel(curfew::background());
+  counter count;
+  counter other;
+  parallel({[&] { scope.cancel(); },
+            [&] {
+              on_done callback(scope, std::ref(count));
+              const on_done second(scope, std::ref(other));
+              if (callback.stop()) check(count.runs == 0, "prevented");
+            }});
+  check(count.runs <= 1 && other.runs <= 1, "at most once");
+}
+
+void registration_that_stays() {
+  auto scope = curfew::with_cancel(curfew::background());
+  counter count;
+  std::optional<on_done<std::reference_wrapper<counter>>> callback;
+  parallel({[&] { scope.cancel(); }, [&] { callback.emplace(scope, std::ref(count)); }});
+  check(count.runs == 1, "once, whoever runs it");
+}
+
+void deregistration_from_inside() {
+  auto scope = curfew::with_cancel(curfew::background());
+  struct destroys_itself {
+    std::optional<on_done<std::reference_wrapper<destroys_itself>>>& callback;
+    void operator()() noexcept { callback.reset(); }
+  };
+  std::optional<on_done<std::reference_wrapper<destroys_itself>>> callback;
+  destroys_itself f{callback};
+  counter count;
+  const on_done other(scope, std::ref(count));
+  callback.emplace(scope, std::ref(f));
+  parallel({[&] { scope.cancel("one"); }, [&] { scope.cancel("two"); }});
+  check(!callback, "it ran");
+  check(count.runs == 1, "the other one, too");
+}
+
+void cancel_against_stop_of_after_func() {
+  struct inline_executor {
+    void execute(const std::function<void()>& f) const { f(); }
+  };
+  auto scope = curfew::with_cancel(curfew::background());
+  plain<int> runs = 0;
+  bool prevented = false;
+  {
+    auto handle =
+        curfew::after_func(scope, inline_executor(), std::function<void()>([&] { runs = runs + 1; }));
+    parallel({[&] { scope.cancel(); }, [&] { prevented = handle.stop(); }});
+  }
+  check(runs == (prevented ? 0 : 1), "it is prevented, or it runs");
+}
+
+// ---- last references ----
+
+void last_release_against_callback() {
+  std::optional<cancel_scope> scope(curfew::with_cancel(curfew::background()));
+  std::optional<context> copy(scope->ctx());
+  std::optional<context> value(std::in_place, curfew::without_cancel(*scope));
+  counter count;
+  std::optional<on_done<std::reference_wrapper<counter>>> callback(std::in_place, *scope, std::ref(count));
+  parallel({[&] { scope.reset(); },
+            [&] {
+              copy.reset();
+              callback.reset();
+              value.reset();
+            }});
+  check(count.runs <= 1, "at most once");
+}
+
+/// Destroys a scope, and itself in it.
+struct destroys_all {
+  std::optional<cancel_scope>* scope;
+  std::optional<on_done<destroys_all>>* callback;
+
+  void operator()() const noexcept {
+    const destroys_all kept = *this;
+    kept.scope->reset();
+    kept.callback->reset();
+  }
+};
+
+void callback_that_destroys_the_scope() {
+  std::optional<cancel_scope> scope(curfew::with_cancel(curfew::background()));
+  std::optional<context> copy(scope->ctx());
+  std::optional<on_done<destroys_all>> callback;
+  callback.emplace(*scope, destroys_all{&scope, &callback});
+  parallel({[&] { scope->cancel("done"); }, [&] { copy.reset(); }});
+  check(!scope, "it ran");
+}
+
+void callback_that_destroys_the_scope_of_a_canceler() {
+  std::optional<cancel_scope> scope(curfew::with_cancel(curfew::background()));
+  std::optional<context> copy(scope->ctx());
+  const curfew::canceler handle = scope->canceler();
+  std::optional<on_done<destroys_all>> callback;
+  callback.emplace(*scope, destroys_all{&scope, &callback});
+  parallel({[&] { handle.cancel("one"); }, [&] { handle.cancel("two"); }, [&] { copy.reset(); }});
+  check(!scope, "it ran");
+}
+
+void two_copies_of_a_cause() {
+  std::optional<cause> one("text");
+  std::optional<cause> two(one);
+  parallel({[&] { one.reset(); }, [&] { two.reset(); }});
+}
+
+// ---- time ----
+
+struct manual_clock {
+  context root = curfew::detail::make_manual_root();
+  void advance(curfew::clock::duration step) const { curfew::detail::advance_manual_root(root, step); }
+};
+
+void timer_against_cancel() {
+  const manual_clock clock;
+  auto scope = curfew::with_timeout(clock.root, 5s, "late");
+  counter count;
+  const on_done callback(scope, std::ref(count));
+  parallel({[&] { clock.advance(5s); }, [&] { scope.cancel("stop"); }});
+  if (scope.err() == late) {
+    check_end(scope, late, "late");
+  } else {
+    check_end(scope, canceled, "stop");
+  }
+  check(count.runs == 1, "the callback runs once");
+}
+
+void timer_against_drop() {
+  const manual_clock clock;
+  std::optional<cancel_scope> scope(curfew::with_timeout(clock.root, 5s, "late"));
+  std::optional<cancel_scope> child(curfew::with_cancel(*scope));
+  parallel({[&] { clock.advance(5s); }, [&] { scope.reset(); }, [&] { child.reset(); }});
+}
+
+void timer_against_derive() {
+  const manual_clock clock;
+  std::optional<cancel_scope> scope;
+  parallel({[&] { clock.advance(5s); }, [&] { scope = curfew::with_timeout(clock.root, 3s); }});
+  check(scope->err() == late || scope->remaining() > 0s, "ended, if the deadline has passed");
+  clock.advance(3s);
+  check_end(*scope, late, "deadline exceeded");
+}
+
+void timer_against_cancel_of_parent() {
+  const manual_clock clock;
+  auto parent = curfew::with_cancel(clock.root);
+  auto scope = curfew::with_timeout(parent, 5s, "late");
+  auto child = curfew::with_cancel(scope);
+  parallel({[&] { clock.advance(5s); }, [&] { parent.cancel("stop"); }});
+  if (scope.err() == late) {
+    check_end(child, late, "late");
+  } else {
+    check_end(child, canceled, "stop");
+  }
+  check_end(parent, canceled, "stop");
+}
+
+void derive_with_timer_against_cancel() {
+  const manual_clock clock;
+  auto parent = curfew::with_cancel(clock.root);
+  parallel({[&] { parent.cancel("stop"); },
+            [&] {
+              const auto scope = curfew::with_timeout(parent, 5s, "late");
+              std::ignore = scope.err();
+            }});
+}
+
+// ---- merging ----
+
+void merge_of_two_ends() {
+  auto a = curfew::with_cancel(curfew::background());
+  auto b = curfew::with_cancel(curfew::background());
+  auto merged = curfew::merge(a, b);
+  auto child = curfew::with_cancel(merged);
+  counter count;
+  const on_done callback(child, std::ref(count));
+  parallel({[&] { a.cancel("a"); }, [&] { b.cancel("b"); }});
+  const std::string why = merged.cause().message();
+  check(why == "a" || why == "b", "one of the two");
+  check_end(merged, canceled, why);
+  check_end(child, canceled, why);
+  check(count.runs == 1, "the callback runs once");
+}
+
+void merge_against_its_destruction() {
+  auto a = curfew::with_cancel(curfew::background());
+  auto b = curfew::with_cancel(curfew::background());
+  std::optional<cancel_scope> merged(curfew::merge(a, b));
+  parallel({[&] { a.cancel("a"); }, [&] { b.cancel("b"); }, [&] { merged.reset(); }});
+}
+
+void merge_against_drop_of_all() {
+  std::optional<cancel_scope> a(curfew::with_cancel(curfew::background()));
+  std::optional<cancel_scope> b(curfew::with_cancel(curfew::background()));
+  std::optional<cancel_scope> merged(curfew::merge(*a, *b));
+  const context kept = *merged;
+  parallel({[&] { a.reset(); },
+            [&] {
+              b->cancel("b");
+              b.reset();
+            },
+            [&] { merged.reset(); }});
+  check(kept.err() == canceled, "the err");
+  const std::string why = kept.cause().message();
+  check(why == "b" || why == "canceled", "one of the causes");
+}
+
+void merge_while_one_ends() {
+  auto a = curfew::with_cancel(curfew::background());
+  auto b = curfew::with_cancel(curfew::background());
+  std::optional<cancel_scope> merged;
+  parallel({[&] { b.cancel("b"); }, [&] { merged = curfew::merge(a, b); }});
+  check_end(*merged, canceled, "b");
+  check(!a.err(), "the other one lives");
+}
+
+void merge_while_the_first_ends() {
+  auto a = curfew::with_cancel(curfew::background());
+  auto b = curfew::with_cancel(curfew::background());
+  const std::size_t before = curfew::model::blocks_alive();
+  std::optional<cancel_scope> merged;
+  parallel({[&] { a.cancel(); }, [&] { merged = curfew::merge(a, b); }});
+  check_end(*merged, canceled, "canceled");
+  merged.reset();
+  check(curfew::model::blocks_alive() == before, "nothing stays below the one that lives");
+}
+
+void merge_of_one_twice() {
+  auto a = curfew::with_cancel(curfew::background());
+  std::optional<cancel_scope> merged(curfew::merge(a, a));
+  parallel({[&] { a.cancel("a"); }, [&] { merged->cancel("own"); }});
+  const std::string why = merged->cause().message();
+  check(why == "a" || why == "own", "one of the causes");
+}
+
+// ---- handles and waiting ----
+
+void canceler_against_destruction() {
+  std::optional<cancel_scope> scope(curfew::with_cancel(curfew::background()));
+  const context kept = *scope;
+  std::optional<curfew::canceler> handle(scope->canceler());
+  parallel({[&] {
+              handle->cancel("remote");
+              handle.reset();
+            },
+            [&] { scope.reset(); }});
+  const std::string why = kept.cause().message();
+  check(why == "remote" || why == "canceled", "one of the causes");
+  check_end(kept, canceled, why);
+}
+
+void canceler_of_a_child_against_parent() {
+  auto parent = curfew::with_cancel(curfew::background());
+  std::optional<cancel_scope> scope(curfew::with_cancel(parent));
+  curfew::canceler handle = scope->canceler();
+  parallel({[&] { parent.cancel("parent"); }, [&] { handle.cancel("remote"); }, [&] { scope.reset(); }});
+}
+
+void canceler_made_against_cancel() {
+  auto scope = curfew::with_cancel(curfew::background());
+  parallel({[&] { scope.cancel("own"); },
+            [&] {
+              const curfew::canceler handle = scope.canceler();
+              handle.cancel("remote");
+            }});
+  check(scope.err() == canceled, "the err");
+}
+
+void wait_against_cancel() {
+  auto scope = curfew::with_cancel(curfew::background());
+  parallel({[&] { check(scope.done().wait() == canceled, "what wait returns"); }, [&] { scope.cancel(); }});
+}
+
+void stop_token_against_cancel() {
+  auto scope = curfew::with_cancel(curfew::background());
+  std::stop_token token;
+  parallel({[&] { scope.cancel(); }, [&] { token = scope.stop_token(); }});
+  check(token.stop_requested(), "the token is stopped");
+}
+
+struct model_case {
+  std::string_view name;
+  void (*body)();
+  unsigned preemptions;
+  unsigned stale_reads;
+};
+
+#define CASE(name, preemptions, stale_reads) {#name, name, preemptions, stale_reads}
+constexpr model_case cases[] = {
+    CASE(cancel_against_derive, 3, 1),
+    CASE(cancel_against_derive_and_drop, 3, 1),
+    CASE(cancel_against_drop, 2, 1),
+    CASE(drop_of_parent_against_drop_of_child, 3, 1),
+    CASE(two_cancels, 2, 1),
+    CASE(cancel_of_parent_against_cancel_of_child, 3, 1),
+    CASE(cause_outlives_its_scope, 2, 1),
+    CASE(cancel_against_deregistration, 3, 1),
+    CASE(cancel_against_registration, 3, 1),
+    CASE(registration_that_stays, 3, 1),
+    CASE(deregistration_from_inside, 3, 1),
+    CASE(cancel_against_stop_of_after_func, 3, 1),
+    CASE(last_release_against_callback, 2, 1),
+    CASE(callback_that_destroys_the_scope, 3, 1),
+    CASE(callback_that_destroys_the_scope_of_a_canceler, 2, 1),
+    CASE(two_copies_of_a_cause, 3, 1),
+    CASE(timer_against_cancel, 2, 1),
+    CASE(timer_against_drop, 2, 1),
+    CASE(timer_against_derive, 3, 1),
+    CASE(timer_against_cancel_of_parent, 2, 1),
+    CASE(derive_with_timer_against_cancel, 2, 1),
+    CASE(merge_of_two_ends, 2, 1),
+    CASE(merge_against_its_destruction, 2, 1),
+    CASE(merge_against_drop_of_all, 2, 1),
+    CASE(merge_while_one_ends, 2, 1),
+    CASE(merge_while_the_first_ends, 2, 1),
+    CASE(merge_of_one_twice, 2, 1),
+    CASE(canceler_against_destruction, 3, 1),
+    CASE(canceler_of_a_child_against_parent, 2, 1),
+    CASE(canceler_made_against_cancel, 3, 1),
+    CASE(wait_against_cancel, 3, 1),
+    CASE(stop_token_against_cancel, 3, 1),
+};
+#undef CASE
+
+/// What the library makes once for the process.
+void make_singletons() {
+  const manual_clock clock;
+  auto scope = curfew::with_timeout(clock.root, 0s);
+  std::ignore = scope.cause();
+  auto other = curfew::with_cancel(curfew::background());
+  other.cancel();
+  std::ignore = other.cause();
+}
+
+struct request {
+  std::string_view part_of_name;
+  std::optional<unsigned> preemptions;
+  std::optional<unsigned> stale_reads;
+  std::optional<std::uint64_t> executions;
+  std::optional<std::uint64_t> seed;
+  bool expect_failure = false;
+  bool trace = false;
+};
+
+[[noreturn]] void complain(std::string_view about) {
+  std::fprintf(stderr, "curfew_model_tree: %.*s?\n", static_cast<int>(about.size()), about.data());
+  std::exit(2);
+}
+
+template <class T>
+T number_in(std::string_view text) {
+  T number{};
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
+  if (read.ec != std::errc() || read.ptr != text.data() + text.size()) complain(text);
+  return number;
+}
+
+request read_arguments(int argc, char** argv) {
+  request asked;
+  for (int i = 1; i != argc; ++i) {
+    const std::string_view option = argv[i];
+    if (option == "--expect-failure") {
+      asked.expect_failure = true;
+    } else if (option == "--trace") {
+      asked.trace = true;
+    } else if (i + 1 == argc) {
+      complain(option);
+    } else if (option == "--case") {
+      asked.part_of_name = argv[++i];
+    } else if (option == "--preemptions") {
+      asked.preemptions = number_in<unsigned>(argv[++i]);
+    } else if (option == "--stale-reads") {
+      asked.stale_reads = number_in<unsigned>(argv[++i]);
+    } else if (option == "--executions") {
+      asked.executions = number_in<std::uint64_t>(argv[++i]);
+    } else if (option == "--seed") {
+      asked.seed = number_in<std::uint64_t>(argv[++i]);
+    } else {
+      complain(option);
+    }
+  }
+  return asked;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const request asked = read_arguments(argc, argv);
+  make_singletons();
+  std::printf("%-45s %11s %6s %11s %6s  %s\n", "case", "preemptions", "stale", "executions", "s", "outcome");
+  bool any = false;
+  bool failed = false;
+  for (const model_case& each : cases) {
+    if (each.name.find(asked.part_of_name) == std::string_view::npos) continue;
+    any = true;
+    curfew::model::options bounds;
+    bounds.preemptions = asked.preemptions.value_or(each.preemptions);
+    bounds.stale_reads = asked.stale_reads.value_or(each.stale_reads);
+    bounds.executions = asked.executions.value_or(bounds.executions);
+    bounds.seed = asked.seed;
+    const auto start = std::chrono::steady_clock::now();
+    const curfew::model::outcome found = curfew::model::explore(bounds, each.body);
+    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
+    const char* result = found.exhausted ? "exhausted" : "not exhausted";
+    std::printf("%-45s %11u %6u %11llu %6.2f  %s\n", each.name.data(), bounds.preemptions, bounds.stale_reads,
+                static_cast<unsigned long long>(found.executions), took.count(),
+                found.failure.empty() ? result : found.failure.c_str());
+    if (!found.failure.empty() && (asked.trace || !asked.expect_failure))
+      std::fputs(found.trace.c_str(), stdout);
+    std::fflush(stdout);
+    failed = failed || !found.failure.empty();
+    if (failed && asked.expect_failure) break;
+  }
+  if (!any) complain(asked.part_of_name);
+  if (asked.expect_failure) {
+    std::puts(failed ? "the planted bug was found" : "the planted bug was NOT found");
+    return failed ? 0 : 1;
+  }
+  return failed ? 1 : 0;
+}
