@@ -253,24 +253,31 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
     release(unused);
     open.prepend(children);
     if (merged != nullptr) {
-      release(c);
-      c = merged;
-      children = nullptr;
       bool by_us = false;
       unused = nullptr;
       {
-        byte_lock guard(c->state);
+        byte_lock guard(merged->state);
         by_us = code_in(guard.bits) == live;
         if (by_us) {
-          unused = mark(guard.bits, c, code, why, false);
-          children = c->children;
-          c->children = nullptr;
-          then = is_watched(c) ? keep : cut;
+          unused = mark(guard.bits, merged, code, why, false);
+          children = merged->children;
+          merged->children = nullptr;
+          if (is_watched(merged)) then = keep;
         }
       }
       release(unused);
-      open.prepend(children);
-      if (by_us && detach(c)) release(c);
+      if (by_us) {
+        open.prepend(children);
+        if (detach(merged)) release(merged);
+        cut_links(merged);
+      }
+      if (then == keep) {
+        told.push_back(c);  // the link in its place: who ends its first parent may have merged->next in use
+      } else {
+        release(merged);
+        release(c);
+      }
+      continue;
     }
     if (then == leave) continue;
     if (then == keep || then == cut) {
@@ -287,7 +294,13 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
   if (watched) tell(n);
   while (!told.empty()) {
     ender_node* c = told.pop();
-    tell(c);
+    if (c->kind == node_kind::link) {
+      ender_node* merged = static_cast<link_node*>(c)->target;
+      tell(merged);
+      release(merged);
+    } else {
+      tell(c);
+    }
     release(c);
   }
   return owed;

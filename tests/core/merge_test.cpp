@@ -193,6 +193,24 @@ TEST(Merge, LeavesNothingAtAParentThatLives) {
   server.cancel();  // walks its children: under ASan a link left behind shows
 }
 
+// Hunts: both ends have the merged context at hand at once, the one in the list of its children, the other by
+// its link; neither may lose the siblings that stand behind it.
+TEST(Merge, EndingFromBothSidesLosesNoSibling) {
+  for (int i = 0; i != 2000; ++i) {
+    auto a = with_cancel(background());
+    auto b = with_cancel(background());
+    const auto merged = merge(a, b);
+    int runs = 0;
+    const on_done count(merged, [&runs] { ++runs; });
+    const auto sibling = with_cancel(a);
+    std::thread one([&] { a.cancel("a"); });
+    b.cancel("b");
+    one.join();
+    EXPECT_EQ(runs, 1);
+    EXPECT_EQ(sibling.cause().message(), "a");
+  }
+}
+
 TEST(Merge, ChainsOfAMillionNeedNoStack) {
   testing::run_on_a_small_stack([] {
     auto end = with_cancel(background());

@@ -8,6 +8,8 @@
 // With --seed, decisions are made at random. With --expect-failure, for sources with a planted bug, it
 // succeeds if a case fails. The trace of a failure is then printed with --trace alone.
 
+#include <poll.h>
+
 #include <charconv>
 #include <chrono>
 #include <cstdio>
@@ -208,7 +210,81 @@ void cancel_against_stop_of_after_func() {
   check(runs == (prevented ? 0 : 1), "it is prevented, or it runs");
 }
 
+void cancel_against_dropped_handle_of_after_func() {
+  struct inline_executor {
+    void execute(const std::function<void()>& f) const { f(); }
+  };
+  auto scope = curfew::with_cancel(curfew::background());
+  plain<int> runs = 0;
+  std::optional<curfew::after_func_handle> handle(
+      curfew::after_func(scope, inline_executor(), std::function<void()>([&] { runs = runs + 1; })));
+  parallel({[&] { scope.cancel(); }, [&] { handle.reset(); }});
+  check(runs == 1, "it runs although the handle is gone");
+}
+
+void callbacks_down_a_chain() {
+  auto top = curfew::with_cancel(curfew::background());
+  std::optional<cancel_scope> middle(curfew::with_cancel(top));
+  auto bottom = curfew::with_cancel(*middle);
+  const context below = bottom;
+  counter counts[2];
+  const auto after_all_below = [&]() noexcept {
+    counts[0]();
+    check(below.err() == canceled, "all below has ended, or is ending");
+  };
+  const on_done of_top(top, after_all_below);
+  std::optional<on_done<std::reference_wrapper<counter>>> of_bottom(std::in_place, bottom,
+                                                                    std::ref(counts[1]));
+  parallel({[&] { top.cancel(); }, [&] { of_bottom.reset(); }});
+  check(counts[0].runs == 1 && counts[1].runs <= 1, "once each");
+}
+
+void chain_cut_in_the_middle() {
+  auto top = curfew::with_cancel(curfew::background());
+  std::optional<cancel_scope> middle(curfew::with_cancel(top));
+  auto bottom = curfew::with_cancel(*middle);
+  counter count;
+  const on_done callback(bottom, std::ref(count));
+  parallel({[&] { top.cancel("top"); }, [&] { middle.reset(); }});
+  check(count.runs == 1, "the callback runs once");
+  const std::string why = bottom.cause().message();
+  check(why == "top" || why == "canceled", "one of the causes");
+}
+
+void two_deregistrations_against_cancel() {
+  auto scope = curfew::with_cancel(curfew::background());
+  using kept = std::optional<on_done<std::reference_wrapper<counter>>>;
+  counter counts[3];
+  kept first(std::in_place, scope, std::ref(counts[0]));
+  kept second(std::in_place, scope, std::ref(counts[1]));
+  kept third(std::in_place, scope, std::ref(counts[2]));
+  const auto remove = [](kept& callback, counter& count) {
+    callback.reset();
+    check(count.runs <= 1, "at most once");
+  };
+  parallel({[&] { scope.cancel(); }, [&] { remove(first, counts[0]); }, [&] { remove(second, counts[1]); }});
+  check(counts[2].runs == 1, "the one that stays runs once");
+}
+
 // ---- last references ----
+
+void drops_of_values() {
+  static constexpr curfew::key<int> number("number");
+  std::optional<cancel_scope> scope(curfew::with_cancel(curfew::background()));
+  std::optional<context> one(curfew::with_value(*scope, number, 1));
+  std::optional<context> two(curfew::with_value(*one, number, 2));
+  std::optional<context> copy(two);
+  parallel({[&] { scope.reset(); },
+            [&] {
+              check(*two->value(number) == 2, "the value");
+              two.reset();
+            },
+            [&] {
+              one.reset();
+              check(*copy->value(number) == 2, "the value");
+              copy.reset();
+            }});
+}
 
 void last_release_against_callback() {
   std::optional<cancel_scope> scope(curfew::with_cancel(curfew::background()));
@@ -323,6 +399,28 @@ void derive_with_timer_against_cancel() {
             }});
 }
 
+void timer_whose_callback_destroys_the_scope() {
+  const manual_clock clock;
+  std::optional<cancel_scope> scope(curfew::with_timeout(clock.root, 5s));
+  std::optional<context> copy(scope->ctx());
+  std::optional<on_done<destroys_all>> callback;
+  callback.emplace(*scope, destroys_all{&scope, &callback});
+  parallel({[&] { clock.advance(5s); }, [&] { copy.reset(); }});
+  check(!scope, "it ran");
+}
+
+void past_deadline_against_cancel() {
+  const manual_clock clock;
+  auto parent = curfew::with_cancel(clock.root);
+  std::optional<cancel_scope> scope;
+  parallel({[&] { parent.cancel("stop"); }, [&] { scope = curfew::with_timeout(parent, 0s, "late"); }});
+  if (scope->err() == late) {
+    check_end(*scope, late, "late");
+  } else {
+    check_end(*scope, canceled, "stop");
+  }
+}
+
 // ---- merging ----
 
 void merge_of_two_ends() {
@@ -338,6 +436,20 @@ void merge_of_two_ends() {
   check_end(merged, canceled, why);
   check_end(child, canceled, why);
   check(count.runs == 1, "the callback runs once");
+}
+
+void merge_that_is_waited_for() {
+  auto a = curfew::with_cancel(curfew::background());
+  auto b = curfew::with_cancel(curfew::background());
+  auto merged = curfew::merge(a, b);
+  auto sibling = curfew::with_cancel(a);
+  counter count;
+  const on_done callback(merged, std::ref(count));
+  parallel({[&] { a.cancel("a"); }, [&] { b.cancel("b"); }});
+  const std::string why = merged.cause().message();
+  check(why == "a" || why == "b", "one of the two");
+  check(count.runs == 1, "the callback runs once");
+  check_end(sibling, canceled, "a");
 }
 
 void merge_against_its_destruction() {
@@ -391,6 +503,46 @@ void merge_of_one_twice() {
   check(why == "a" || why == "own", "one of the causes");
 }
 
+void merge_of_a_merge() {
+  auto a = curfew::with_cancel(curfew::background());
+  auto b = curfew::with_cancel(curfew::background());
+  auto c = curfew::with_cancel(curfew::background());
+  std::optional<cancel_scope> inner(curfew::merge(a, b));
+  std::optional<cancel_scope> outer(curfew::merge(c, *inner));
+  counter count;
+  const on_done callback(*outer, std::ref(count));
+  parallel({[&] { b.cancel("b"); },
+            [&] {
+              c.cancel("c");
+              inner.reset();
+            }});
+  const std::string why = outer->cause().message();
+  check(why == "b" || why == "c", "one of the causes");
+  check(count.runs == 1, "the callback runs once");
+}
+
+void merge_within_one_family() {
+  auto parent = curfew::with_cancel(curfew::background());
+  auto child = curfew::with_cancel(parent);
+  std::optional<cancel_scope> merged(curfew::merge(child, parent));
+  const context kept = *merged;
+  parallel({[&] { parent.cancel("parent"); }, [&] { child.cancel("child"); }, [&] { merged.reset(); }});
+  check(kept.err() == canceled, "the err");
+}
+
+void merge_with_a_timer() {
+  const manual_clock clock;
+  auto a = curfew::with_timeout(clock.root, 5s, "late");
+  auto b = curfew::with_cancel(clock.root);
+  auto merged = curfew::merge(b, a);
+  parallel({[&] { clock.advance(5s); }, [&] { b.cancel("b"); }});
+  if (merged.err() == late) {
+    check_end(merged, late, "late");
+  } else {
+    check_end(merged, canceled, "b");
+  }
+}
+
 // ---- handles and waiting ----
 
 void canceler_against_destruction() {
@@ -429,6 +581,50 @@ void wait_against_cancel() {
   parallel({[&] { check(scope.done().wait() == canceled, "what wait returns"); }, [&] { scope.cancel(); }});
 }
 
+void descriptor_against_cancel() {
+  auto scope = curfew::with_cancel(curfew::background());
+  pollfd waiting{.fd = -1, .events = POLLIN, .revents = 0};
+  parallel({[&] { scope.cancel(); }, [&] { waiting.fd = scope.done().fd(); }});
+  check(poll(&waiting, 1, 0) == 1, "the descriptor is readable");
+}
+
+void observer_sees_each_once() {
+  struct counting final : curfew::observer {
+    curfew::model::atomic<int> made{0};
+    curfew::model::atomic<int> made_ended{0};
+    curfew::model::atomic<int> over{0};
+    curfew::model::atomic<int> gone{0};
+
+    void derived(const context& which) noexcept override {
+      made.fetch_add(1);
+      if (which.err()) made_ended.fetch_add(1);
+    }
+    void ended(const context& which) noexcept override {
+      check(which.err() == canceled, "its err is set");
+      over.fetch_add(1);
+    }
+    void destroyed(const void* /*id*/) noexcept override { gone.fetch_add(1); }
+  };
+  counting seen;
+  curfew::set_observer(&seen);
+  {
+    auto parent = curfew::with_cancel(curfew::background());
+    parallel({[&] { parent.cancel(); }, [&] { const auto child = curfew::with_cancel(parent); }});
+  }
+  curfew::set_observer(nullptr);
+  check(seen.made.load() == 2 && seen.gone.load() == 2, "two came and went");
+  check(seen.over.load() <= 2 && seen.over.load() + seen.made_ended.load() >= 2,
+        "and it was told of their end");
+}
+
+void timed_wait_against_both_ends() {
+  const manual_clock clock;
+  auto scope = curfew::with_cancel(clock.root);
+  parallel({[&] { std::ignore = scope.done().wait_until(curfew::clock::time_point(5s)); },
+            [&] { clock.advance(5s); }, [&] { scope.cancel(); }});
+  check(scope.err() == canceled, "the err");
+}
+
 void stop_token_against_cancel() {
   auto scope = curfew::with_cancel(curfew::background());
   std::stop_token token;
@@ -457,7 +653,12 @@ constexpr model_case cases[] = {
     CASE(registration_that_stays, 3, 1),
     CASE(deregistration_from_inside, 3, 1),
     CASE(cancel_against_stop_of_after_func, 3, 1),
+    CASE(cancel_against_dropped_handle_of_after_func, 3, 1),
+    CASE(callbacks_down_a_chain, 3, 1),
+    CASE(chain_cut_in_the_middle, 3, 1),
+    CASE(two_deregistrations_against_cancel, 2, 1),
     CASE(last_release_against_callback, 2, 1),
+    CASE(drops_of_values, 2, 1),
     CASE(callback_that_destroys_the_scope, 3, 1),
     CASE(callback_that_destroys_the_scope_of_a_canceler, 2, 1),
     CASE(two_copies_of_a_cause, 3, 1),
@@ -466,17 +667,26 @@ constexpr model_case cases[] = {
     CASE(timer_against_derive, 3, 1),
     CASE(timer_against_cancel_of_parent, 2, 1),
     CASE(derive_with_timer_against_cancel, 2, 1),
+    CASE(timer_whose_callback_destroys_the_scope, 3, 1),
+    CASE(past_deadline_against_cancel, 3, 1),
     CASE(merge_of_two_ends, 2, 1),
+    CASE(merge_that_is_waited_for, 2, 1),
     CASE(merge_against_its_destruction, 2, 1),
     CASE(merge_against_drop_of_all, 2, 1),
     CASE(merge_while_one_ends, 2, 1),
     CASE(merge_while_the_first_ends, 2, 1),
     CASE(merge_of_one_twice, 2, 1),
+    CASE(merge_of_a_merge, 2, 1),
+    CASE(merge_within_one_family, 2, 1),
+    CASE(merge_with_a_timer, 2, 1),
     CASE(canceler_against_destruction, 3, 1),
     CASE(canceler_of_a_child_against_parent, 2, 1),
     CASE(canceler_made_against_cancel, 3, 1),
     CASE(wait_against_cancel, 3, 1),
+    CASE(timed_wait_against_both_ends, 1, 1),
     CASE(stop_token_against_cancel, 3, 1),
+    CASE(descriptor_against_cancel, 3, 1),
+    CASE(observer_sees_each_once, 2, 1),
 };
 #undef CASE
 
