@@ -1,6 +1,7 @@
 #include "http/client_engine.hpp"
 
 #include <fcntl.h>
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
@@ -25,8 +26,16 @@ int make_eventfd() {
   return fd;
 }
 
+CURLcode init_libraries() {
+  // At exit OpenSSL would free what belongs to threads that still run: callers whose calls have just been
+  // ended, lookups that were abandoned. Each frees its part a second time when it ends. Without the handler
+  // the process's memory goes with the process.
+  OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
+  return curl_global_init(CURL_GLOBAL_DEFAULT);
+}
+
 CURLM* make_multi() {
-  static const CURLcode global = curl_global_init(CURL_GLOBAL_DEFAULT);
+  static const CURLcode global = init_libraries();
   CURLM* multi = global == CURLE_OK ? curl_multi_init() : nullptr;
   if (multi == nullptr)
     throw std::system_error(std::make_error_code(std::errc::not_enough_memory), "libcurl");
