@@ -20,11 +20,19 @@
 #include "core/tree.hpp"
 
 // Who calls what: any thread arms and disarms; the timer thread (or, for a manual clock, the one who
-// moves it) pops what is due and ends it, outside the lock. A popped timer's reference is the popper's.
+// moves it) pops what is due and ends it, outside the lock. Who pops a timer takes a reference of its node
+// under the shard's lock.
 
 namespace curfew::detail {
 
 namespace {
+
+/// \return the next timer that is due up to `tick`, with a reference, or null.
+deadline_node* pop_due(timer_wheel& wheel, std::uint64_t tick) noexcept {  // with the shard's lock held
+  deadline_node* n = wheel.pop(tick);
+  if (n != nullptr) retain(n);
+  return n;
+}
 
 void expire(deadline_node* n) noexcept { release(n, 1 + end(n, deadline_exceeded, nullptr)); }
 
@@ -62,9 +70,9 @@ class system_source final : public clock_source {
     started_.store(true, std::memory_order_release);
   }
 
-  bool arm(deadline_node* n) noexcept override {
+  void arm(deadline_node* n) noexcept override {
     bool earlier = false;
-    const bool armed = detail::arm(n, earlier);
+    detail::arm(n, earlier);
     if (earlier) {
       {
         const std::lock_guard guard(mutex_);
@@ -72,7 +80,6 @@ class system_source final : public clock_source {
       }
       called_.notify_one();
     }
-    return armed;
   }
 
  private:
@@ -120,7 +127,7 @@ class system_source final : public clock_source {
       deadline_node* n = nullptr;
       {
         const byte_lock guard(shard.lock);
-        n = shard.wheel.pop(shard.wheel.tick_before(now()));
+        n = pop_due(shard.wheel, shard.wheel.tick_before(now()));
         shard.wake_at = n != nullptr ? 0 : shard.wheel.next();
         if (n == nullptr) return shard.wake_at;
       }
@@ -191,12 +198,11 @@ class manual_source final : public clock_source {
 
   [[nodiscard]] timer_shard& shard() noexcept override { return shard_; }
 
-  bool arm(deadline_node* n) noexcept override {
+  void arm(deadline_node* n) noexcept override {
     bool earlier = false;
     const bool armed = detail::arm(n, earlier);
     // The clock may have passed the deadline since the caller looked at it: then no `advance` pops it.
-    if (armed && n->deadline <= now() && detail::disarm(n)) expire(n);
-    return armed;
+    if (armed && n->deadline <= now() && detail::disarm(n)) drop(n, end(n, deadline_exceeded, nullptr));
   }
 
   void advance(nanoseconds step) noexcept {
@@ -224,7 +230,7 @@ class manual_source final : public clock_source {
     const byte_lock guard(shard_.lock);
     timer_wheel& wheel = shard_.wheel;
     if (!all_the_way && wheel.next() == timer_wheel::never) return nullptr;
-    deadline_node* n = wheel.pop(static_cast<std::uint64_t>(target));
+    deadline_node* n = pop_due(wheel, static_cast<std::uint64_t>(target));
     if (n == nullptr && !all_the_way) return nullptr;
     // Under the lock, for `arm`; never back: a callback may have moved the clock beyond `target`.
     const nanoseconds reached = n != nullptr ? n->deadline : target;

@@ -190,7 +190,7 @@ inline bool arm(deadline_node* n, bool& earlier) noexcept {
   return true;
 }
 
-/// \return whether it was armed and no longer is: the timer's reference is the caller's then.
+/// \return whether it was armed and no longer is.
 inline bool disarm(deadline_node* n) noexcept {
   timer_shard& shard = *n->shard;
   const byte_lock guard(shard.lock);

@@ -45,18 +45,20 @@ void append(ender_node* above, ender_node* n) noexcept {
   }
 }
 
-/// Puts `n`, which nobody else knows yet, under `above`, or ends it as `above` has ended.
+/// Puts `n`, which nobody else knows yet, under its parent, or ends it as the ender there has ended.
 void attach(ender_node* n, ender_node* above) noexcept {
+  if (!above->can_end() || n->parent != above) retain(n->parent);
   if (!above->can_end()) return;
   const cause_record* unused = nullptr;
   {
     const byte_lock guard(above->state);
     if (const end_code code = code_in(guard.bits); code != live) {
+      if (n->parent == above) retain(above);
       std::uint8_t bits = n->state.load(std::memory_order_relaxed);
       unused = mark(bits, n, code, above->why, false);
       n->state.store(bits, std::memory_order_release);  // pairs: context::err, of whom it is handed to
     } else {
-      n->refs.store(n->refs.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);  // the list's
+      n->refs.store(2, std::memory_order_relaxed);  // the scope's and the list's
       append(above, n);
     }
   }
@@ -85,15 +87,9 @@ void attach(link_node* l) noexcept {
   if (code != live) drop(l->target, end(l->target, code, why));
 }
 
-/// Takes `n`, which has ended, out of the list above it.
-/// \return whether it was there; the list's reference is the caller's then.
-bool detach(ender_node* n) noexcept {
-  ender_node* above = ender_of(n->parent);
-  if (!above->can_end()) return false;
-  const byte_lock guard(above->state);
-  if (code_in(guard.bits) != live) return false;  // invariant 3
+/// Takes `n` out of the children of `above`, whose lock is held.
+void remove(ender_node* above, ender_node* n) noexcept {
   ender_node* next = n->next;
-  if (next == nullptr) return false;  // a link that is not in the list yet
   ender_node* prev = n->prev;
   if (next == n) {
     above->children = nullptr;
@@ -102,11 +98,21 @@ bool detach(ender_node* n) noexcept {
     next->prev = prev;
     prev->next = next;
   }
+}
+
+/// Takes `l`, which has ended, out of the list above it.
+/// \return whether it was there; the list's reference is the caller's then.
+bool detach(link_node* l) noexcept {
+  ender_node* above = ender_of(l->parent);
+  const byte_lock guard(above->state);
+  if (code_in(guard.bits) != live) return false;  // invariant 3
+  if (l->next == nullptr) return false;           // not in the list yet
+  remove(above, l);
   return true;
 }
 
-bool disarm(ender_node* n) noexcept {
-  return n->kind == node_kind::deadline && detail::disarm(static_cast<deadline_node*>(n));
+void disarm(ender_node* n) noexcept {
+  if (n->kind == node_kind::deadline) detail::disarm(static_cast<deadline_node*>(n));
 }
 
 /// A list linked by `next`, to which the one who ends a tree adds what it took.
@@ -131,18 +137,65 @@ class node_list {
     last_ = n;
   }
 
-  /// Adds the members of a circular list, which may be null, in front.
-  void prepend(ender_node* circle) noexcept {
+  /// Adds the members of a circular list, which may be null.
+  void append(ender_node* circle) noexcept {
     if (circle == nullptr) return;
     ender_node* end = circle->prev;
-    end->next = first_;
-    if (first_ == nullptr) last_ = end;
-    first_ = circle;
+    end->next = nullptr;
+    if (last_ != nullptr) {
+      last_->next = circle;
+    } else {
+      first_ = circle;
+    }
+    last_ = end;
   }
 
  private:
   ender_node* first_ = nullptr;
   ender_node* last_ = nullptr;
+};
+
+/// More references than the children of one node can have.
+constexpr std::uint32_t many = std::uint32_t{1} << 30;
+
+/// Takes the children of `n`, which ends, with its lock held. From now on they have references of `n`, of
+/// which it gets too many until they are counted.
+ender_node* take_children(ender_node* n) noexcept {
+  ender_node* taken = n->children;
+  if (taken != nullptr) {
+    n->children = nullptr;
+    n->refs.fetch_add(many, std::memory_order_relaxed);
+  }
+  return taken;
+}
+
+/// Counts those children of one node that have a reference of it (invariant 3), as they come one after
+/// another.
+class child_counter {
+ public:
+  child_counter() = default;
+  child_counter(const child_counter&) = delete;
+  child_counter& operator=(const child_counter&) = delete;
+  ~child_counter() { settle(); }
+
+  void count(const ender_node* child) noexcept {
+    ender_node* above = ender_of(child->parent);
+    if (above != of_) {
+      settle();
+      of_ = above;
+      counted_ = 0;
+    }
+    if (child->parent == above && child->kind != node_kind::link) ++counted_;
+  }
+
+  /// After the last.
+  void settle() noexcept {
+    if (of_ != nullptr) release(std::exchange(of_, nullptr), many - counted_);
+  }
+
+ private:
+  ender_node* of_ = nullptr;
+  std::uint32_t counted_ = 0;
 };
 
 /// Runs the callbacks of `n`, which has ended, and everything else that waits for its end.
@@ -200,8 +253,7 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
       } else {
         unused = mark(guard.bits, n, code, why, why != nullptr);
       }
-      children = n->children;
-      n->children = nullptr;
+      children = take_children(n);
       watched = is_watched(n);
       why = n->why;
     } else {
@@ -211,7 +263,8 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
   release(unused);
   if (n == nullptr) return 0;
 
-  std::uint32_t owed = static_cast<std::uint32_t>(detach(n)) + static_cast<std::uint32_t>(disarm(n));
+  std::uint32_t owed = 0;
+  disarm(n);
   if (n->kind == node_kind::merged) cut_links(static_cast<merged_node*>(n));
   if (watched) {
     retain(n);  // a callback may destroy the scope whose reference the caller relies on
@@ -222,9 +275,11 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
   // `told` is there with a reference: that of the list it was taken from, or one that was made for it.
   node_list open;
   node_list told;
-  open.prepend(children);
+  child_counter counter;
+  open.append(children);
   while (!open.empty()) {
     ender_node* c = open.pop();
+    counter.count(c);
     enum { leave, give_back, cut, keep } then = give_back;
     merged_node* merged = nullptr;
     unused = nullptr;
@@ -237,8 +292,7 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
           merged = static_cast<link_node*>(c)->target;
           retain(merged);  // invariant 8
         } else {
-          children = c->children;
-          c->children = nullptr;
+          children = take_children(c);
           if (is_watched(c)) {
             then = keep;
           } else if (c->kind == node_kind::cancel) {
@@ -251,7 +305,7 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
       }
     }
     release(unused);
-    open.prepend(children);
+    open.append(children);
     if (merged != nullptr) {
       bool by_us = false;
       unused = nullptr;
@@ -260,15 +314,13 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
         by_us = code_in(guard.bits) == live;
         if (by_us) {
           unused = mark(guard.bits, merged, code, why, false);
-          children = merged->children;
-          merged->children = nullptr;
+          children = take_children(merged);
           if (is_watched(merged)) then = keep;
         }
       }
       release(unused);
       if (by_us) {
-        open.prepend(children);
-        if (detach(merged)) release(merged);
+        open.append(children);
         cut_links(merged);
       }
       if (then == keep) {
@@ -281,7 +333,7 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
     }
     if (then == leave) continue;
     if (then == keep || then == cut) {
-      if (disarm(c)) release(c);
+      disarm(c);
       if (c->kind == node_kind::merged) cut_links(static_cast<merged_node*>(c));
     }
     if (then == keep) {
@@ -290,6 +342,8 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
       release(c);
     }
   }
+
+  counter.settle();
 
   if (watched) tell(n);
   while (!told.empty()) {
@@ -316,7 +370,7 @@ ender_node::~ender_node() {
 }
 
 link_node::link_node(const context& above, merged_node* t) noexcept
-    : ender_node(node_kind::link, 1, tree::of(above), ender_of(above)->time, {}),
+    : ender_node(node_kind::link, tree::of(above), ender_of(above)->time, {}),
       target(t) {}
 
 void release(canceler_hub* hub) noexcept {
@@ -358,10 +412,10 @@ class graveyard {
 
 }  // namespace
 
-void destroy(node* n) noexcept {
+void destroy(node* n, bool has_parent_ref) noexcept {
   graveyard dying;
   for (; n != nullptr; n = dying.pop()) {
-    node* up = n->parent;
+    node* up = std::exchange(has_parent_ref, true) ? n->parent : nullptr;
     if (observing.load(std::memory_order_relaxed)) [[unlikely]]
       tell_destroyed(n);
     switch (n->kind) {
@@ -439,8 +493,7 @@ cancel_scope finish(node* n) noexcept {
 cancel_scope derive(const context& parent, std::source_location where, rough_duration asked = {}) {
   node* up = tree::of(parent);
   ender_node* above = ender_of(up);
-  auto* n = new ender_node(node_kind::cancel, 1, up, above->time, where, asked);
-  retain(up);
+  auto* n = new ender_node(node_kind::cancel, up, above->time, where, asked);
   attach(n, above);
   return finish(n);
 }
@@ -452,18 +505,17 @@ cancel_scope derive(const context& parent, nanoseconds deadline, nanoseconds now
   if (deadline >= above->time->deadline) return derive(parent, where, asked);  // the parent's comes first
   clock_source& clock = clock_of(above);
   clock.prepare();
-  auto* n = new deadline_node(2, up, {&clock.shard(), deadline}, where, asked);  // 2: the timer's, too
+  auto* n = new deadline_node(up, {&clock.shard(), deadline}, where, asked);
   if (const cause_record* own = tree::take(why); own != nullptr) {
     n->why = own;
     n->state.store(state_bits::owns_why, std::memory_order_relaxed);  // nobody else has it yet
   }
-  retain(up);
   attach(n, above);
   cancel_scope scope = finish(n);
   if (deadline > now) {
-    if (!clock.arm(n)) release(n);
+    clock.arm(n);
   } else {
-    release(n, 1 + end(n, deadline_exceeded, nullptr));
+    drop(n, end(n, deadline_exceeded, nullptr));
   }
   return scope;
 }
@@ -500,6 +552,39 @@ context with_values_of(context first, const context& other) {
     }
   }
   return first;
+}
+
+/// Ends `n`, which is of a scope that goes; takes it out of the tree, and gives back the references that
+/// stood for both.
+void leave(ender_node* n) noexcept {
+  std::uint32_t count = 1;
+  // acquire: who ended it is done with it, if it left its reference to the scope (invariant 7)
+  if (code_of(n) == live) count += end(n, canceled, nullptr);
+  if ((n->state.load(std::memory_order_acquire) & state_bits::scope_has_two) != 0) {
+    release(n, count + 1);
+    return;
+  }
+  ender_node* above = ender_of(n->parent);
+  if (above->can_end() && code_of(above) == live) {
+    const byte_lock guard(above->state);
+    if (code_in(guard.bits) == live) {
+      remove(above, n);
+      ++count;
+      if (n->parent == above) {
+        // acquire: pairs with the fetch_sub of those who were there before
+        if (n->refs.load(std::memory_order_acquire) == count) {
+          count = 0;
+        } else {
+          retain(above);
+        }
+      }
+    }
+  }
+  if (count == 0) {
+    destroy(n, false);
+  } else {
+    release(n, count);
+  }
 }
 
 }  // namespace
@@ -648,7 +733,6 @@ cancel_scope merge(std::span<const context> all, std::source_location where) {
     detail::retain(each->parent);
     n->links.push_back(each.release());
   }
-  detail::retain(up);
   detail::merged_node* made = n.release();
   detail::attach(made, ender_of(up));
   cancel_scope scope = detail::scope_access::adopt(made);
@@ -660,26 +744,10 @@ cancel_scope merge(std::span<const context> all, std::source_location where) {
   return scope;
 }
 
-namespace {
-
-/// Ends what `scope_node` owned; gives back the scope's reference and those that it has taken over.
-void leave(detail::node* scope_node) noexcept {
-  auto* n = static_cast<ender_node*>(scope_node);
-  if (!n->can_end()) return;  // a moved-from scope
-  std::uint32_t count = 1;
-  // acquire: who ended it is done with it, if it left its reference to the scope (invariant 7)
-  std::uint8_t state = n->state.load(std::memory_order_acquire);
-  if (detail::code_in(state) == detail::live || (state & detail::state_bits::locked) != 0) {
-    count += detail::end(n, detail::canceled, nullptr);
-    state = n->state.load(std::memory_order_acquire);
-  }
-  if ((state & detail::state_bits::scope_has_two) != 0) ++count;
-  detail::release(n, count);
+cancel_scope::~cancel_scope() {
+  auto* n = static_cast<ender_node*>(detail::tree::give_up(node_));
+  if (n->can_end()) detail::leave(n);  // else a moved-from scope
 }
-
-}  // namespace
-
-cancel_scope::~cancel_scope() { leave(detail::tree::give_up(node_)); }
 
 void cancel_scope::cancel() noexcept {
   auto* n = static_cast<ender_node*>(detail::tree::of(node_));

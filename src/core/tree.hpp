@@ -6,12 +6,16 @@
 //  1. The end code of an ender_node goes once from `live` to another one, under the node's lock, and stays.
 //     `why` and owns_why are written in the same locked section, and not after.
 //  2. A node lives as long as its `refs`: one for each context or scope that points to it, one for each
-//     node whose `parent` it is, one while it is in its parent's `children`, one while its timer is armed,
-//     and one for the call that runs its callbacks: these may destroy everything else. A link has one of
-//     its merged_node instead of a scope's.
-//  3. A live ender_node whose ender above can end is in that ender's `children`. When an ender ends, its
-//     whole list is taken by the one who ends it, together with the list's references; so who finds the
-//     ender above ended leaves `next` and `prev` alone: they belong to the one who took the list.
+//     node whose `parent` it is (but see 3), one while it is in its parent's `children`, and one for the call
+//     that runs its callbacks: these may destroy everything else. A link has one of its merged_node instead
+//     of a scope's. A timer has none: who ends a node disarms it before he gives back what he ends it by, and
+//     who pops it takes one, under the shard's lock.
+//  3. An ender_node whose ender above can end is in that ender's `children` until its scope goes or the ender
+//     above ends; a link, until it ends itself. A child in the list, whose parent is the ender itself and
+//     which is no link, has no reference of it: when the ender ends, its whole list is taken by the one who
+//     ends it, who takes these references first; when the scope goes and others still have the child, the
+//     scope does. Who finds the ender above ended leaves `next` and `prev` alone: they belong to the one who
+//     took the list.
 //  4. Every ender_node but a root is ended before its last reference goes: its scope sees to that (a link's
 //     merged_node does). So a node that is destroyed is in no list and has no timer.
 //  5. `why` of an ended node points to the record of the place where the end began, which is the node
@@ -20,16 +24,14 @@
 //  6. When the callbacks of an end run, every node below the one that ended has ended, but for parts that
 //     another thread ended first and is still at.
 //  7. A child that nothing but its scope waits for is not touched any more by the one who ends it from above
-//  once its
-//     lock is given back: the list's reference becomes the scope's (scope_has_two). Its scope looks at it
-//     after it has seen the end code, with the lock free, and gives both back at once.
+//     once its lock is given back: the list's reference becomes the scope's (scope_has_two). Its scope looks
+//     at it after it has seen the end code, with the lock free, and gives both back at once.
 //  8. A link is live as long as its merged_node is: who ends either ends the other. So who finds a link live
-//  under its
-//     lock may take a reference of the merged_node, whose scope still holds one.
+//     under its lock may take a reference of the merged_node, whose scope still holds one.
 //
 // Locks. Each node has one (a byte_lock), each shard of a clock's timers has one, each canceler_hub has one.
-// No thread holds two of them, and none holds one while it calls a destructor
-// or a callback. So there is no order to keep and no deadlock to fear.
+// No thread holds two of them, and none holds one while it calls a destructor or a callback. So there is no
+// order to keep and no deadlock to fear.
 //
 // No function here recurses over the tree: a chain of a million contexts is one loop.
 
@@ -108,9 +110,9 @@ struct ender_node : node {
       nullptr;                                    // null: as the err. Before the end: a deadline's own, owned
   threads::plain<node_extras*> extras = nullptr;  // guarded by the lock, owned
 
-  ender_node(node_kind k, std::uint32_t initial_refs, node* up, const timeline* t,
-             std::source_location made_at, rough_duration d = {}) noexcept
-      : node(k, initial_refs, up, up ? up->values : nullptr, made_at, d),
+  ender_node(node_kind k, node* up, const timeline* t, std::source_location made_at,
+             rough_duration d = {}) noexcept
+      : node(k, 1, up, up ? up->values : nullptr, made_at, d),
         time(t) {}
   ~ender_node();
 
@@ -124,9 +126,8 @@ struct deadline_node : ender_node, timeline {
   threads::plain<deadline_node*> timer_next = nullptr;
   threads::plain<deadline_node*> timer_prev = nullptr;  // null: not armed
 
-  deadline_node(std::uint32_t initial_refs, node* up, timeline t, std::source_location made_at,
-                rough_duration d) noexcept
-      : ender_node(node_kind::deadline, initial_refs, up, this, made_at, d),
+  deadline_node(node* up, timeline t, std::source_location made_at, rough_duration d) noexcept
+      : ender_node(node_kind::deadline, up, this, made_at, d),
         timeline(t) {}
 };
 
@@ -145,7 +146,7 @@ struct merged_node : ender_node {
   std::vector<link_node*> links;  // counted; one for each of the others that can end
 
   merged_node(node* up, const timeline* t, std::source_location made_at) noexcept
-      : ender_node(node_kind::merged, 1, up, t, made_at) {}
+      : ender_node(node_kind::merged, up, t, made_at) {}
 };
 
 /// A clock and the timers that run by it.
@@ -166,10 +167,8 @@ class clock_source {
 
   /// Makes ready for `arm`, which cannot fail. Throws std::system_error.
   virtual void prepare() {}
-  /// Ends `n`, which is of a shard of this clock, at its deadline, unless it has ended by then. If it is
-  /// armed, the timer takes over one reference.
-  /// \return whether it was armed; it was not if `n` had ended.
-  virtual bool arm(deadline_node* n) noexcept = 0;
+  /// Ends `n`, which is of a shard of this clock, at its deadline, unless it has ended by then.
+  virtual void arm(deadline_node* n) noexcept = 0;
 };
 
 clock_source& system_clock_source() noexcept;
@@ -178,12 +177,12 @@ struct root_node : ender_node, timeline {
   const std::unique_ptr<clock_source> owned_clock;
 
   explicit root_node(clock_source& shared) noexcept
-      : ender_node(node_kind::immortal_root, 1, nullptr, this, {}),
+      : ender_node(node_kind::immortal_root, nullptr, this, {}),
         timeline{&shared.shard(), no_deadline} {
     shared.root = this;
   }
   explicit root_node(std::unique_ptr<clock_source> own) noexcept
-      : ender_node(node_kind::root, 1, nullptr, this, {}),
+      : ender_node(node_kind::root, nullptr, this, {}),
         timeline{&own->shard(), no_deadline},
         owned_clock(std::move(own)) {
     owned_clock->root = this;

@@ -19,7 +19,7 @@ using testing::announce_seed;
 
 struct timer : deadline_node {
   explicit timer(std::uint64_t due)
-      : deadline_node(1, nullptr, {nullptr, static_cast<nanoseconds>(due)}, {}, {}) {}
+      : deadline_node(nullptr, {nullptr, static_cast<nanoseconds>(due)}, {}, {}) {}
 };
 
 TEST(TimerWheel, IsEmptyAtFirst) {

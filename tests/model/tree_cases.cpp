@@ -54,6 +54,8 @@ struct counter {
 
 // ---- deriving ----
 
+constexpr curfew::key<int> number("number");
+
 void cancel_against_derive() {
   auto parent = curfew::with_cancel(curfew::background());
   std::optional<cancel_scope> child;
@@ -95,6 +97,53 @@ void drop_of_parent_against_drop_of_child() {
   std::optional<cancel_scope> parent(curfew::with_cancel(curfew::background()));
   std::optional<cancel_scope> child(curfew::with_cancel(*parent, {}));
   parallel({[&] { parent.reset(); }, [&] { child.reset(); }});
+}
+
+// The list of the parent is what holds a child that has ended by itself.
+void drop_of_parent_against_drop_of_canceled_child() {
+  std::optional<cancel_scope> parent(curfew::with_cancel(curfew::background()));
+  std::optional<cancel_scope> child(curfew::with_cancel(*parent));
+  parallel({[&] { parent.reset(); },
+            [&] {
+              child->cancel("enough");
+              child.reset();
+            }});
+}
+
+// A copy needs the parent, which it reads, though neither scope is left.
+void copy_that_outlives_its_scope() {
+  std::optional<cancel_scope> parent(curfew::with_cancel(curfew::background()));
+  std::optional<cancel_scope> child(curfew::with_cancel(*parent));
+  context kept = child->ctx();
+  parallel({[&] { parent.reset(); }, [&] { child.reset(); }});
+  check(kept.err() == canceled, "the copy has ended");
+  check(!kept.deadline() && !kept.path().empty(), "and can be asked");
+}
+
+void copies_dropped_against_their_scope() {
+  auto parent = curfew::with_cancel(curfew::background());
+  std::optional<cancel_scope> child(curfew::with_cancel(parent));
+  std::optional<context> one(child->ctx());
+  std::optional<context> below(curfew::with_value(*one, number, 1));
+  parallel({[&] { child.reset(); },
+            [&] {
+              check(one->value(number) == nullptr, "no value of one below");
+              one.reset();
+            },
+            [&] {
+              check(*below->value(number) == 1, "its own value");
+              below.reset();
+            }});
+}
+
+// Of the children of one list, those below a value have a reference of the value instead.
+void drop_of_parent_against_drops_below_a_value() {
+  std::optional<cancel_scope> parent(curfew::with_cancel(curfew::background()));
+  std::optional<context> valued(curfew::with_value(*parent, number, 1));
+  std::optional<cancel_scope> direct(curfew::with_cancel(*parent));
+  std::optional<cancel_scope> below(curfew::with_cancel(*valued));
+  valued.reset();
+  parallel({[&] { parent.reset(); }, [&] { below.reset(); }, [&] { direct.reset(); }});
 }
 
 // ---- two ends ----
@@ -269,7 +318,6 @@ void two_deregistrations_against_cancel() {
 // ---- last references ----
 
 void drops_of_values() {
-  static constexpr curfew::key<int> number("number");
   std::optional<cancel_scope> scope(curfew::with_cancel(curfew::background()));
   std::optional<context> one(curfew::with_value(*scope, number, 1));
   std::optional<context> two(curfew::with_value(*one, number, 2));
@@ -397,6 +445,7 @@ void derive_with_timer_against_cancel() {
               const auto scope = curfew::with_timeout(parent, 5s, "late");
               std::ignore = scope.err();
             }});
+  clock.advance(5s);  // no timer is left behind
 }
 
 void timer_whose_callback_destroys_the_scope() {
@@ -645,6 +694,10 @@ constexpr model_case cases[] = {
     CASE(cancel_against_derive_and_drop, 3, 1),
     CASE(cancel_against_drop, 2, 1),
     CASE(drop_of_parent_against_drop_of_child, 4, 1),
+    CASE(drop_of_parent_against_drop_of_canceled_child, 3, 1),
+    CASE(copy_that_outlives_its_scope, 3, 1),
+    CASE(copies_dropped_against_their_scope, 2, 1),
+    CASE(drop_of_parent_against_drops_below_a_value, 2, 1),
     CASE(two_cancels, 3, 1),
     CASE(cancel_of_parent_against_cancel_of_child, 3, 1),
     CASE(cause_outlives_its_scope, 3, 1),
@@ -717,10 +770,10 @@ struct request {
 
 template <class T>
 T number_in(std::string_view text) {
-  T number{};
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), number);
+  T parsed{};
+  const auto read = std::from_chars(text.data(), text.data() + text.size(), parsed);
   if (read.ec != std::errc() || read.ptr != text.data() + text.size()) complain(text);
-  return number;
+  return parsed;
 }
 
 request read_arguments(int argc, char** argv) {

@@ -110,7 +110,8 @@ struct value_node : passive_node {
 };
 
 /// Destroys a node whose last reference is gone, and what it kept alive. Not recursive.
-void destroy(node* n) noexcept;
+/// \param has_parent_ref  Whether it has a reference of its parent.
+void destroy(node* n, bool has_parent_ref = true) noexcept;
 
 inline void retain(node* n) noexcept {
   if (n->kind != node_kind::immortal_root) n->refs.fetch_add(1, std::memory_order_relaxed);
