@@ -209,7 +209,7 @@ class manual_source final : public clock_source {
     if (step <= 0) return;
     const std::lock_guard one_at_a_time(advancing_);
     nanoseconds target = 0;
-    if (__builtin_add_overflow(now(), step, &target)) target = no_deadline - 1;
+    if (__builtin_add_overflow(now(), step, &target) || target == no_deadline) target = no_deadline - 1;
     while (deadline_node* n = pop(target)) expire(n);
   }
 

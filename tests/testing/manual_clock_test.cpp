@@ -43,6 +43,10 @@ TEST(ManualClock, StopsBeforeTheEndOfTime) {
   EXPECT_EQ(clock.now(), clock::time_point::max() - 1ns);
   clock.advance(1s);
   EXPECT_EQ(clock.now(), clock::time_point::max() - 1ns);
+  manual_clock exactly;
+  exactly.advance(1s);
+  exactly.advance(curfew::clock::duration::max() - 1s);
+  EXPECT_EQ(exactly.now(), clock::time_point::max() - 1ns);
 }
 
 TEST(ManualClock, HasARootOfItsOwnThatNeverEnds) {
