@@ -1,5 +1,6 @@
 #pragma once
 
+#include <ios>
 #include <sstream>
 #include <string>
 #include <string_view>
@@ -30,6 +31,7 @@ std::string printed(const void* value) {
     return std::string(std::string_view(v));
   } else {
     std::ostringstream out;
+    out.exceptions(std::ios_base::badbit);  // what is thrown inside comes out, and no half of a value
     out << v;
     return std::move(out).str();
   }
