@@ -3,21 +3,30 @@
 #include <unistd.h>
 
 #include "core/tree.hpp"
+#include "race.hpp"
 
+#include <algorithm>
+#include <array>
 #include <atomic>
+#include <chrono>
+#include <cstdint>
 #include <cstdlib>
 #include <ctime>
 #include <curfew/core.hpp>
+#include <curfew/testing/manual_clock.hpp>
+#include <deque>
 #include <functional>
 #include <gtest/gtest.h>
 #include <latch>
 #include <memory>
 #include <optional>
 #include <random>
+#include <thread>
 #include <tuple>
 #include <vector>
 
-// Deadlines by the system's clock. Whoever waits here waits for an end, not for a time.
+// Deadlines by the system's clock, and the limits of any clock. Whoever waits here waits for an end, not for
+// a time.
 namespace curfew {
 namespace {
 
@@ -88,6 +97,41 @@ TEST(SystemClock, TakesEveryTimeout) {
   }
 }
 
+TEST(SystemClock, TakesEveryPointInTime) {
+  for (const clock::time_point past : {clock::time_point::min(), clock::time_point::min() + 1ns,
+                                       clock::time_point(-1ns), clock::time_point(), clock::now()}) {
+    const auto scope = with_deadline(background(), past, "past");
+    EXPECT_EQ(scope.err(), errc::deadline_exceeded);
+    EXPECT_EQ(scope.cause().message(), "past");
+    EXPECT_EQ(scope.deadline(), past);
+    EXPECT_EQ(scope.remaining(), 0ns);
+  }
+  for (const clock::time_point ahead : {clock::time_point::max(), clock::time_point::max() - 1ns}) {
+    const auto scope = with_deadline(background(), ahead);
+    EXPECT_FALSE(scope.err());
+    EXPECT_EQ(scope.deadline().has_value(), ahead != clock::time_point::max());
+  }
+}
+
+TEST(SystemClock, WaitsForAnEndForAsLongAsTheTypeCanSay) {
+  auto scope = with_cancel(background());
+  std::jthread other([&] { scope.cancel(); });
+  EXPECT_EQ(scope.done().wait_for(clock::duration::max()), errc::canceled);
+  EXPECT_EQ(scope.done().wait_until(clock::time_point::max() - 1ns), errc::canceled);
+}
+
+TEST(SystemClock, IsTheMonotonicOneWhichNobodySetsAndWhichSleepsWithTheMachine) {
+  const auto monotonic = [] {
+    timespec t{};
+    ::clock_gettime(CLOCK_MONOTONIC, &t);
+    return clock::time_point(std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec));
+  };
+  const auto before = monotonic();
+  const auto told = background().now();
+  EXPECT_LE(before, told);
+  EXPECT_LE(told, monotonic());
+}
+
 TEST(SystemClock, ForgetsACanceledDeadline) {
   auto scope = with_timeout(background(), 1h);
   auto* node = static_cast<detail::deadline_node*>(detail::ender_of(scope));
@@ -139,6 +183,111 @@ TEST(SystemClockDeathTest, LetsACallbackOfItsThreadExitTheProgram) {
         std::ignore = background().done().wait();
       },
       ::testing::ExitedWithCode(7), "");
+}
+
+// ---- the limits, by a manual clock
+
+__extension__ using wide = __int128;  // holds every sum of two times
+
+clock::duration narrowed(wide ns) {
+  const wide least = clock::duration::min().count();
+  const wide most = clock::duration::max().count();
+  return clock::duration(static_cast<clock::rep>(ns < least ? least : ns > most ? most : ns));
+}
+
+constexpr std::array limits{
+    clock::duration::min(),      clock::duration::min() + 1ns, clock::duration(-1ns),
+    clock::duration(0ns),        clock::duration(1ns),         clock::duration(1h),
+    clock::duration::max() - 1h, clock::duration::max() - 1ns, clock::duration::max()};
+
+/// What a timeout that is set at `now` comes to.
+struct expected_end {
+  clock::duration deadline;
+
+  expected_end(clock::duration now, clock::duration timeout)
+      : deadline(narrowed(wide{now.count()} + timeout.count())) {}
+
+  [[nodiscard]] std::optional<clock::time_point> as_deadline() const {
+    if (deadline == clock::duration::max()) return std::nullopt;
+    return clock::time_point(deadline);
+  }
+  [[nodiscard]] std::optional<clock::duration> remaining(clock::duration now) const {
+    if (deadline == clock::duration::max()) return std::nullopt;
+    const wide left = wide{deadline.count()} - now.count();
+    return left > 0 ? narrowed(left) : 0ns;
+  }
+};
+
+TEST(ClockLimits, OfATimeoutUnderATimeoutAddUpWithoutAnOverflow) {
+  for (const clock::duration now : {clock::duration(0ns), clock::duration(1ns), clock::duration(1h),
+                                    clock::duration::max() - 1h, clock::duration::max() - 1ns}) {
+    testing::manual_clock clock;
+    clock.advance(now);
+    ASSERT_EQ(clock.now().time_since_epoch(), now);
+    for (const clock::duration outer : limits) {
+      const auto parent = with_timeout(clock.background(), outer);
+      const expected_end of_parent(now, outer);
+      EXPECT_EQ(parent.deadline(), of_parent.as_deadline());
+      EXPECT_EQ(parent.remaining(), of_parent.remaining(now));
+      EXPECT_EQ(bool(parent.err()), of_parent.deadline <= now);
+      for (const clock::duration inner : limits) {
+        const auto child = with_timeout(parent, inner);
+        const auto by_deadline = with_deadline(parent, clock::time_point(inner));
+        expected_end of_child(now, inner);
+        of_child.deadline = std::min(of_child.deadline, of_parent.deadline);
+        EXPECT_EQ(child.deadline(), of_child.as_deadline());
+        EXPECT_EQ(child.remaining(), of_child.remaining(now));
+        EXPECT_EQ(bool(child.err()), of_child.deadline <= now) << outer.count() << ' ' << inner.count();
+        expected_end of_point(0ns, inner);
+        of_point.deadline = std::min(of_point.deadline, of_parent.deadline);
+        EXPECT_EQ(by_deadline.deadline(), of_point.as_deadline());
+        EXPECT_EQ(by_deadline.remaining(), of_point.remaining(now));
+        EXPECT_EQ(bool(by_deadline.err()), of_point.deadline <= now);
+      }
+    }
+  }
+}
+
+TEST(ClockLimits, ATimeoutThatSaturatesNeverEndsAContextButItsParentDoes) {
+  testing::manual_clock clock;
+  clock.advance(1h);
+  auto top = with_cancel(clock.background());
+  const auto saturated = with_timeout(top, clock::duration::max(), "never told");
+  const auto below = with_timeout(saturated, clock::duration::max() - 1ns);
+  const auto near = with_timeout(below, 1h);
+  const auto merged = merge(saturated, near);
+  EXPECT_FALSE(saturated.deadline());
+  EXPECT_FALSE(below.remaining());
+  EXPECT_EQ(merged.remaining(), 1h);
+  EXPECT_FALSE(merge(saturated, below).deadline());
+  clock.advance(clock::duration::max());
+  EXPECT_EQ(merged.err(), errc::deadline_exceeded);
+  EXPECT_FALSE(saturated.err());
+  EXPECT_FALSE(clock.advance_to_next());
+  top.cancel("by hand");
+  EXPECT_EQ(below.cause().message(), "by hand");
+}
+
+TEST(ClockLimits, AJumpToTheEndOfTimeEndsAllInTheOrderOfTheirDeadlines) {
+  const std::uint64_t seed = testing::announce_seed("deadlines all over the type, passed in one step");
+  std::mt19937_64 random(seed);
+  testing::manual_clock clock;
+  clock.advance(1h);
+  std::deque<cancel_scope> scopes;
+  std::deque<on_done<std::function<void()>>> callbacks;
+  std::vector<clock::time_point> ends;
+  for (int i = 0; i != 5000; ++i) {
+    const clock::duration timeout(static_cast<clock::rep>(random() >> (1 + random() % 60)));
+    const auto deadline = scopes.emplace_back(with_timeout(clock.background(), timeout)).deadline();
+    callbacks.emplace_back(scopes.back(), [&clock, &ends, deadline] {
+      EXPECT_EQ(deadline, clock.now());
+      ends.push_back(clock.now());
+    });
+  }
+  clock.advance(clock::duration::max());
+  EXPECT_TRUE(std::ranges::is_sorted(ends));
+  for (const cancel_scope& each : scopes) EXPECT_EQ(bool(each.err()), each.deadline().has_value());
+  EXPECT_EQ(clock.now(), clock::time_point::max() - 1ns);
 }
 
 }  // namespace
