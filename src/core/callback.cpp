@@ -20,10 +20,10 @@
 //     ▼                     ▼                 awaited ────────────────────────┘
 //   over                   over                          run_all, after f; wakes
 //
-// The race of a callback that runs while another thread destroys it: delist() finds `running`, makes it
-// `awaited` and sleeps; the runner's last touch of the callback is the exchange to `over`. The race with
-// itself: delist() called inside f, by the runner, sets the flag in the runner's frame, and the runner
-// does not touch the callback again.
+// withdraw() takes the arrow of delist from `listed`, and no other. The race of a callback that runs while
+// another thread destroys it: delist() finds `running`, makes it `awaited` and sleeps; the runner's last
+// touch of the callback is the exchange to `over`. The race with itself: delist() called inside f, by the
+// runner, sets the flag in the runner's frame, and the runner does not touch the callback again.
 
 namespace curfew::detail {
 
@@ -128,6 +128,17 @@ bool callback::delist(bool destroying) noexcept {
   if (!state_.compare_exchange_strong(seen, awaited, std::memory_order_acquire) && seen == over) return false;
   room().wait([&] { return state_.load(std::memory_order_acquire) == over; });
   return false;
+}
+
+bool callback::withdraw() noexcept {
+  ender_node* n = ender_of(ctx_);
+  if (!n->can_end()) return state_.exchange(over, std::memory_order_relaxed) == idle;
+  const byte_lock guard(n->state);
+  // acquire: pairs with the runner's exchange to `over`
+  if (state_.load(std::memory_order_acquire) != listed) return false;
+  callback_list::unlink(n, this);
+  state_.store(over, std::memory_order_relaxed);
+  return true;
 }
 
 }  // namespace curfew::detail

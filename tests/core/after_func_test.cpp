@@ -1,9 +1,15 @@
 #include <curfew/core.hpp>
 
+#include "race.hpp"
+
 #include <atomic>
+#include <chrono>
 #include <functional>
 #include <gtest/gtest.h>
+#include <latch>
 #include <memory>
+#include <mutex>
+#include <optional>
 #include <thread>
 #include <utility>
 #include <vector>
@@ -100,6 +106,58 @@ TEST(AfterFunc, MayStopItselfFromTheFunction) {
   scope.cancel();
   EXPECT_FALSE(prevented);
   EXPECT_EQ(handle, nullptr);
+}
+
+// The function waits for a lock that the one who stops it holds: the way out where an on_done would wait for
+// ever.
+TEST(AfterFunc, StopDoesNotWaitForAFunctionThatRuns) {
+  struct shared_state {
+    std::timed_mutex mutex;
+    bool closed = false;
+    bool seen_closed = false;
+    std::latch entered{1};
+  };
+  auto state = std::make_shared<shared_state>();
+  auto scope = with_cancel(background());
+  auto handle = after_func(scope, inline_executor(), [state] {  // keeps alive what it uses
+    state->entered.count_down();
+    const std::unique_lock lock(state->mutex, std::chrono::seconds(30));  // rather than to hang
+    if (lock) state->seen_closed = state->closed;
+  });
+  {
+    std::unique_lock lock(state->mutex);
+    std::jthread other([&] { scope.cancel(); });
+    state->entered.wait();
+    EXPECT_FALSE(handle.stop());
+    state->closed = true;
+    lock.unlock();
+  }
+  EXPECT_TRUE(state->seen_closed);
+}
+
+struct drop_against_run {
+  cancel_scope scope = with_cancel(background());
+  std::shared_ptr<int> resource = std::make_shared<int>(1);
+  std::atomic<int> runs{0};
+  std::optional<after_func_handle> handle;
+  bool prevented = false;
+
+  drop_against_run() {
+    handle.emplace(after_func(scope, inline_executor(), [this, kept = resource] { ++runs; }));
+  }
+  void left() { scope.cancel(); }
+  void right() {
+    prevented = handle->stop();
+    handle.reset();
+  }
+  void check() const {
+    EXPECT_EQ(runs.load(), prevented ? 0 : 1);
+    EXPECT_EQ(resource.use_count(), 1);
+  }
+};
+
+TEST(AfterFunc, IsDestroyedOnceByWhoeverIsLast) {
+  testing::hunt<drop_against_run>("stop() and the end of the handle while the function runs");
 }
 
 TEST(AfterFunc, RunsOrIsStoppedButNotBoth) {

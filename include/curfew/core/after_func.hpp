@@ -19,7 +19,7 @@ class posting : public callback {
   void start() noexcept { enlist(); }
 
   bool stop() noexcept {
-    const bool prevented = delist(false);
+    const bool prevented = withdraw();
     if (prevented) release_posting();  // the list's
     return prevented;
   }
@@ -84,7 +84,7 @@ class after_func_handle {
     posting_->release_posting();
   }
 
-  /// Takes the function back. It does not wait for one that runs.
+  /// Takes the function back. It does not wait for one that runs, so it may be called with any lock held.
   /// \return whether it was this call that prevented the run.
   bool stop() noexcept { return posting_ != nullptr && posting_->stop(); }
 

@@ -33,6 +33,9 @@ class callback {
   /// \return whether it was this call that prevented the run.
   bool delist(bool destroying) noexcept;
 
+  /// As delist, but does not wait: when it returns false, another thread may be running it.
+  bool withdraw() noexcept;
+
  public:
   [[nodiscard]] const context& ctx() const noexcept { return ctx_; }
 
@@ -58,8 +61,18 @@ class callback {
 /// Callbacks of one context run in the order of their registration.
 ///
 /// The destructor removes `f`: after it has returned `f` neither runs nor will run. If another thread is
-/// running `f` it waits for that; called from inside `f` it does not wait. So: do not destroy it while
-/// holding a lock that `f` takes.
+/// running `f` it waits for that, as `stop` does; called from inside `f` they do not wait. The rule that
+/// follows: whoever waits must not hold what `f` needs to go on. Do not destroy or stop it
+///  - while holding a lock that `f` takes: give the lock back first, so
+///
+///        std::unique_lock lock(mutex_);
+///        auto removed = std::move(ends_);   // a std::unique_ptr
+///        lock.unlock();
+///        removed.reset();                   // may wait for f, which may take mutex_
+///
+///  - from a callback that `f` waits for, such as two callbacks in two threads that destroy each other.
+/// Where that cannot be kept, take `after_func`: its `stop()` does not wait, and `f` keeps alive what it
+/// uses.
 ///
 /// Thread safety: construct and destroy from any thread.     Cost: no allocation.
 /// Source: std::stop_callback; Go 1.27 context.AfterFunc (which starts a goroutine instead).
@@ -78,7 +91,8 @@ class [[nodiscard("an on_done that is not kept removes its callback at once: nam
   on_done& operator=(const on_done&) = delete;
   ~on_done() { delist(true); }
 
-  /// Removes the callback early. After it has returned `f` neither runs nor will run.
+  /// Removes the callback early. After it has returned `f` neither runs nor will run, but for one that called
+  /// this itself. Waits as the destructor does.
   /// \return whether it was this call that prevented the run.
   bool stop() noexcept { return delist(false); }
 
