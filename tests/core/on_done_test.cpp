@@ -6,16 +6,19 @@
 #include <atomic>
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/errc.hpp>
+#include <curfew/core/key.hpp>
 #include <curfew/testing/manual_clock.hpp>
 #include <functional>
 #include <gtest/gtest.h>
 #include <latch>
 #include <memory>
+#include <mutex>
 #include <optional>
 #include <stdexcept>
 #include <string>
 #include <thread>
 #include <type_traits>
+#include <utility>
 #include <vector>
 
 namespace curfew {
@@ -236,6 +239,49 @@ TEST(OnDone, MayDeriveFromTheEndingContext) {
   EXPECT_EQ(err, errc::canceled);
 }
 
+TEST(OnDone, MayDeriveEveryKindFromTheEndingContext) {
+  static constexpr key<int> number{"number"};
+  testing::manual_clock clock;
+  const auto other = with_cancel(clock.background());
+  const auto scope = with_timeout(clock.background(), 1s, "late");
+  std::optional<context> cleanup;
+  int checks = 0;
+  const on_done derive(scope, [&] {
+    const auto child = with_cancel(scope);
+    const auto timed = with_deadline(child, clock::time_point(2s));
+    const auto merged = merge(other, timed);
+    const context value = with_value(merged, number, 1);
+    for (const context& each : {child.ctx(), timed.ctx(), merged.ctx(), value}) {
+      EXPECT_EQ(each.err(), errc::deadline_exceeded);
+      EXPECT_EQ(each.cause().message(), "late");
+      const on_done at_once(each, [&] { ++checks; });
+    }
+    cleanup.emplace(without_cancel(value));
+  });
+  clock.advance(1s);
+  EXPECT_EQ(checks, 4);
+  ASSERT_TRUE(cleanup);
+  EXPECT_FALSE(cleanup->err());
+  EXPECT_EQ(*cleanup->value(number), 1);
+}
+
+TEST(OnDone, MayDestroyItsScopeAtItsDeadline) {
+  testing::manual_clock clock;
+  std::optional<cancel_scope> scope(with_timeout(clock.background(), 1s));
+  std::optional<cancel_scope> child(with_cancel(*scope));
+  int runs = 0;
+  std::optional<callback> both(std::in_place, *scope, [&] {
+    ++runs;
+    scope.reset();
+    child.reset();
+  });
+  const on_done below(child->ctx(), [&] { ++runs; });
+  clock.advance(1s);
+  EXPECT_EQ(runs, 2);
+  EXPECT_FALSE(scope);
+  EXPECT_FALSE(clock.advance_to_next());
+}
+
 TEST(OnDone, MayCancelItsOwnScope) {
   auto scope = with_cancel(background());
   int runs = 0;
@@ -313,6 +359,17 @@ TEST(OnDoneDeathTest, TerminatesWhenTheCallbackThrows) {
       "thrown by the callback");
 }
 
+TEST(OnDoneDeathTest, TerminatesWhenTheCallbackThrowsInTheConstructor) {
+  ::testing::GTEST_FLAG(death_test_style) = "threadsafe";
+  EXPECT_DEATH(
+      {
+        auto scope = with_cancel(background());
+        scope.cancel();
+        const on_done bad(scope, [] { throw std::runtime_error("thrown at once"); });
+      },
+      "thrown at once");
+}
+
 TEST(OnDone, IsDestroyedOnlyAfterItsCallbackHasReturnedInAnotherThread) {
   auto scope = with_cancel(background());
   std::latch entered(1);
@@ -358,6 +415,30 @@ TEST(OnDone, IsStoppedOnlyAfterItsCallbackHasReturnedInAnotherThread) {
   }
   EXPECT_TRUE(seen[0]);
   EXPECT_TRUE(seen[1]);
+}
+
+// The callback waits for the lock that guards its registration; whoever removes it takes it out under the
+// lock and destroys it without.
+TEST(OnDone, MayBeDestroyedWhenTheLockThatItsCallbackTakesHasBeenGivenBack) {
+  auto scope = with_cancel(background());
+  std::mutex mutex;
+  bool closed = false;
+  bool seen_closed = false;
+  std::latch entered(1);
+  auto ends = std::make_unique<callback>(scope, [&] {
+    entered.count_down();
+    const std::lock_guard lock(mutex);
+    seen_closed = closed;
+  });
+  {
+    std::unique_lock lock(mutex);
+    std::jthread other([&] { scope.cancel(); });
+    entered.wait();
+    const auto removed = std::move(ends);
+    closed = true;
+    lock.unlock();
+  }
+  EXPECT_TRUE(seen_closed);
 }
 
 struct destroy_against_cancel {
