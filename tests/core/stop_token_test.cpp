@@ -2,14 +2,19 @@
 
 #include "race.hpp"
 
+#include <atomic>
 #include <condition_variable>
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/testing/manual_clock.hpp>
+#include <functional>
 #include <gtest/gtest.h>
+#include <latch>
 #include <mutex>
 #include <optional>
 #include <stop_token>
+#include <string>
+#include <system_error>
 #include <thread>
 
 namespace curfew {
@@ -95,6 +100,138 @@ TEST(StopToken, WakesAConditionVariable) {
   scope.cancel();
   waiter.join();
   EXPECT_FALSE(satisfied);
+}
+
+TEST(StopToken, WakesAConditionVariableThatWaitsAlready) {
+  auto scope = with_cancel(background());
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  bool asked = false;
+  bool satisfied = true;
+  std::jthread waiter([&] {
+    std::unique_lock lock(mutex);
+    satisfied = changed.wait(lock, scope.stop_token(), [&] {
+      asked = true;
+      return false;
+    });
+    EXPECT_TRUE(lock.owns_lock());
+  });
+  for (bool waits = false; !waits; std::this_thread::yield()) {
+    const std::lock_guard lock(mutex);  // the waiter has asked, and does not hold the lock: it sleeps
+    waits = asked;
+  }
+  scope.cancel();
+  waiter.join();
+  EXPECT_FALSE(satisfied);
+}
+
+TEST(StopToken, WakesAConditionVariableAtADeadline) {
+  testing::manual_clock clock;
+  const auto scope = with_timeout(clock.background(), 1s);
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  bool satisfied = true;
+  std::jthread waiter([&] {
+    std::unique_lock lock(mutex);
+    satisfied = changed.wait(lock, scope.stop_token(), [] { return false; });
+  });
+  clock.advance(1s);
+  waiter.join();
+  EXPECT_FALSE(satisfied);
+}
+
+TEST(StopToken, LeavesAConditionVariableAloneThatHasWhatItWaitsFor) {
+  const auto scope = with_cancel(background());
+  std::mutex mutex;
+  std::condition_variable_any changed;
+  bool ready = false;
+  bool satisfied = false;
+  std::jthread waiter([&] {
+    std::unique_lock lock(mutex);
+    satisfied = changed.wait(lock, scope.stop_token(), [&] { return ready; });
+  });
+  {
+    const std::lock_guard lock(mutex);
+    ready = true;
+  }
+  changed.notify_all();
+  waiter.join();
+  EXPECT_TRUE(satisfied);
+  EXPECT_FALSE(scope.err());
+}
+
+TEST(StopToken, StopsAThreadThatTakesItBesideItsOwn) {
+  auto scope = with_cancel(background());
+  std::latch begun(1);
+  bool own_stopped = true;
+  std::jthread worker(
+      [&](const std::stop_token& own, const std::stop_token& token) {
+        begun.count_down();
+        while (!token.stop_requested()) std::this_thread::yield();
+        own_stopped = own.stop_requested();
+      },
+      scope.stop_token());
+  begun.wait();
+  scope.cancel();
+  worker.join();
+  EXPECT_FALSE(own_stopped);
+}
+
+TEST(StopToken, RunsItsCallbacksInTheThreadThatEndsTheContextAndAfterTheErrIsSet) {
+  auto scope = with_cancel(background());
+  std::thread::id runner;
+  std::error_code err;
+  std::string why;
+  const std::stop_callback look(scope.stop_token(), [&] {
+    runner = std::this_thread::get_id();
+    err = scope.err();
+    why = scope.cause().message();
+  });
+  std::jthread other([&] { scope.cancel("by hand"); });
+  const std::thread::id expected = other.get_id();
+  other.join();
+  EXPECT_EQ(runner, expected);
+  EXPECT_EQ(err, errc::canceled);
+  EXPECT_EQ(why, "by hand");
+}
+
+struct two_cancel {
+  testing::manual_clock clock;
+  cancel_scope parent = with_cancel(clock.background());
+  cancel_scope scope = with_timeout(parent, 1s);
+  canceler stop = scope.canceler();
+  std::atomic<int> runs{0};
+  std::stop_callback<std::function<void()>> count{scope.stop_token(), [this] { ++runs; }};
+
+  void left() {
+    scope.cancel("one");
+    clock.advance(1s);
+  }
+  void right() {
+    parent.cancel("another");
+    stop.cancel("a third");
+  }
+  void check() const { EXPECT_EQ(runs, 1); }
+};
+
+TEST(StopToken, RunsACallbackOnceThoughManyEndTheContext) {
+  testing::hunt<two_cancel>("the scope, its parent, a canceler and the deadline end one context");
+}
+
+struct register_against_cancel {
+  cancel_scope scope = with_cancel(background());
+  std::atomic<int> runs{0};
+  std::optional<std::stop_callback<std::function<void()>>> count;
+
+  void left() { scope.cancel(); }
+  void right() {
+    count.emplace(scope.stop_token(), [this] { ++runs; });
+  }
+  void check() const { EXPECT_EQ(runs, 1); }
+};
+
+TEST(StopToken, RunsACallbackThatIsRegisteredDuringTheEnd) {
+  testing::hunt<register_against_cancel>("std::stop_callback on a fresh token against cancel()");
 }
 
 struct take_against_cancel {
