@@ -287,6 +287,20 @@ TEST(WithTimeout, OfZeroUnderAnEndedParentHasTheParentsEnd) {
   EXPECT_EQ(scope.cause().message(), "gone");
 }
 
+// Two contexts share a deadline; the callback of the first runs before the second has been told.
+TEST(WithTimeout, OfZeroIsEndedOnReturnAlsoUnderAParentThatIsAboutToEnd) {
+  manual_clock clock;
+  const auto first = with_timeout(clock.background(), 1s);
+  const auto second = with_timeout(clock.background(), 1s);
+  std::error_code err;
+  const on_done derive(first, [&] {
+    const auto late = with_timeout(second, 0s);
+    err = late.err();
+  });
+  clock.advance(1s);
+  EXPECT_EQ(err, errc::deadline_exceeded);
+}
+
 TEST(WithTimeout, SaturatesToNoDeadline) {
   manual_clock clock;
   clock.advance(1s);
