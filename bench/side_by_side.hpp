@@ -1,11 +1,15 @@
 #pragma once
 
+#include "measure.hpp"
+
 #include <fcntl.h>
+#include <sys/utsname.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
+#include <cmath>
 #include <cstddef>
 #include <cstdio>
 #include <cstdlib>
@@ -13,6 +17,7 @@
 #include <fstream>
 #include <functional>
 #include <iostream>
+#include <limits>
 #include <optional>
 #include <sstream>
 #include <stdexcept>
@@ -26,36 +31,26 @@
 // that whatever else the machine does meets all of them. The medians become one table.
 //
 // The other side in another language is a program in bench/peers. It reads the name of a measurement from its
-// input, a line each, and answers with a line of numbers, one for each row; to "version" it answers with what
-// it is.
+// input, a line each, and answers with a line of numbers, one for each row, "-" where it has none; to
+// "version" it answers with what it is.
 namespace curfew::bench {
-
-/// What the compiler must not compute in advance or leave out.
-template <class T>
-inline void keep(const T& value) noexcept {
-  asm volatile("" : : "r,m"(value) : "memory");
-}
-
-/// The same pointer, but the compiler no longer knows where it points.
-template <class T>
-inline T* hidden(T* pointer) noexcept {
-  asm volatile("" : "+r"(pointer) : : "memory");
-  return pointer;
-}
-
-using numbers = std::vector<double>;
 
 struct measurement {
   struct row {
     std::string what;
-    std::string unit;
+    std::string unit;  ///< "×" is a ratio already: none is made of it.
+    std::string goal = {};
   };
-  std::string name;                   ///< What the peer is asked for.
-  std::vector<row> rows;              ///< One for each number of an answer.
-  std::function<numbers()> ours;      ///< One round.
-  std::function<numbers()> standard;  ///< The same with what the standard library has; may be empty.
+  std::string name;                        ///< What the peer is asked for.
+  std::vector<row> rows;                   ///< One for each number of an answer.
+  std::function<numbers()> ours;           ///< One round.
+  std::function<numbers()> standard = {};  ///< The same with what the standard library has; may be empty.
+  std::function<numbers()> asio = {};      ///< The same with what Boost.Asio has; may be empty.
   bool has_peer = true;
 };
+
+/// Where a side has nothing to compare with in this row.
+inline constexpr double no_number = std::numeric_limits<double>::quiet_NaN();
 
 /// The program of the other side, running.
 class peer {
@@ -98,7 +93,7 @@ class peer {
   numbers measure(const std::string& name) {
     std::istringstream answer(ask(name));
     numbers all;
-    for (double each = 0; answer >> each;) all.push_back(each);
+    for (std::string each; answer >> each;) all.push_back(each == "-" ? no_number : std::stod(each));
     return all;
   }
 
@@ -112,7 +107,7 @@ class peer {
 /// [<file>]].
 class comparison {
  public:
-  comparison(std::string title, int argc, char** argv) : title_(std::move(title)) {
+  comparison(std::string title, int argc, char** argv) : title_(std::move(title)), began_at_(load()) {
     const std::vector<std::string> arguments(argv + 1, argv + argc);
     for (std::size_t i = 0; i != arguments.size(); ++i) {
       const bool last = i + 1 == arguments.size();
@@ -126,12 +121,13 @@ class comparison {
         throw std::invalid_argument("options: [--rounds <n>] [--only <part of a name>] [--write [<file>]]");
       }
     }
+    if (!only_.empty() && !file_.empty()) throw std::invalid_argument("--write takes the whole table");
     const char* given = std::getenv("CURFEW_BENCH_PEERS");
     peers_ = given != nullptr ? given : std::filesystem::path(argv[0]).parent_path() / "peers";
   }
 
   /// Runs all, prints the table, and writes it into the file if there is one.
-  /// \param program  The peer's name in bench/peers.
+  /// \param program  The peer's name in bench/peers, and the name of the table in the file.
   void run(const std::vector<measurement>& measurements, const std::string& program) {
     std::optional<peer> other;
     std::string other_name = "peer";
@@ -143,48 +139,65 @@ class comparison {
     }
     std::vector<results> all;
     for (const measurement& each : measurements) {
-      if (each.name.find(only_) != std::string::npos) all.push_back({&each, {}, {}, {}});
+      if (each.name.find(only_) != std::string::npos) all.push_back({&each, {}});
     }
     for (int round = 0; round != rounds_; ++round) {
       std::cerr << "round " << round + 1 << " of " << rounds_ << '\n';
       for (results& each : all) {
-        each.ours.push_back(each.of->ours());
-        if (each.of->standard) each.standard.push_back(each.of->standard());
-        if (other && each.of->has_peer) each.theirs.push_back(other->measure(each.of->name));
+        each.of_side[curfew].push_back(each.of->ours());
+        if (each.of->standard) each.of_side[standard].push_back(each.of->standard());
+        if (each.of->asio) each.of_side[asio].push_back(each.of->asio());
+        if (other && each.of->has_peer) each.of_side[peer_program].push_back(other->measure(each.of->name));
       }
     }
     const std::string text = table(all, other_name);
     std::cout << text;
-    if (!file_.empty()) write(text);
+    if (!file_.empty()) write(text, program);
   }
 
  private:
+  enum side : std::size_t { curfew, standard, asio, peer_program, sides };
+
   struct results {
     const measurement* of;
-    std::vector<numbers> ours;
-    std::vector<numbers> standard;
-    std::vector<numbers> theirs;
+    std::array<std::vector<numbers>, sides> of_side;
   };
 
   static std::optional<double> median(const std::vector<numbers>& rounds, std::size_t row) {
     std::vector<double> values;
     for (const numbers& each : rounds) {
-      if (row < each.size()) values.push_back(each[row]);
+      if (row < each.size() && !std::isnan(each[row])) values.push_back(each[row]);
     }
     if (values.empty()) return std::nullopt;
-    std::ranges::sort(values);
-    return values[values.size() / 2];
+    return percentile(std::move(values), 0.5);
   }
 
-  static std::string with_unit(const std::optional<double>& value, const std::string& unit) {
-    if (!value) return "";
+  static std::string with_unit(double value, const std::string& unit) {
     std::array<char, 64> text{};
-    std::snprintf(text.data(), text.size(), *value < 10 ? "%.2f %s" : "%.0f %s", *value, unit.c_str());
+    const bool small = value < 10 && value != std::floor(value);
+    std::snprintf(text.data(), text.size(), small ? "%.2f%s%s" : "%.0f%s%s", value, unit.empty() ? "" : " ",
+                  unit.c_str());
     return text.data();
   }
 
-  static std::string ratio(const std::optional<double>& theirs, const std::optional<double>& ours) {
-    return theirs && ours ? with_unit(*theirs / *ours, "×") : "";
+  static std::string cell(std::optional<double> value, std::optional<double> ours, const std::string& unit) {
+    if (!value) return "";
+    std::string text = with_unit(*value, unit);
+    if (ours && *ours > 0 && unit != "×") text += " (" + with_unit(*value / *ours, "×") + ")";
+    return text;
+  }
+
+  static std::string load() {
+    std::ifstream file("/proc/loadavg");
+    std::string last_minute = "unknown";
+    file >> last_minute;
+    return last_minute;
+  }
+
+  static std::string kernel() {
+    utsname name{};
+    uname(&name);
+    return std::string(name.sysname) + " " + name.release;
   }
 
   static std::string machine() {
@@ -208,42 +221,57 @@ class comparison {
   }
 
   std::string table(const std::vector<results>& all, const std::string& other_name) const {
+    const std::array<std::string, sides> names{"curfew", "standard library", "Boost.Asio", other_name};
+    std::array<bool, sides> shown{true};
+    for (const results& each : all) {
+      for (std::size_t i = 0; i != sides; ++i) shown[i] = shown[i] || !each.of_side[i].empty();
+    }
     std::ostringstream out;
-    out << "Medians of " << rounds_ << " rounds in which the sides take turns. " << machine() << "; "
-        << compiler() << "; " << other_name << ".\n\n"
-        << "| what | curfew | standard library | ÷ curfew | " << other_name << " | ÷ curfew |\n"
-        << "|---|---:|---:|---:|---:|---:|\n";
+    out << "Medians of " << rounds_ << " rounds in which the sides take turns; in brackets how many times "
+        << names[curfew] << "'s figure it is. " << machine() << "; " << kernel() << "; " << compiler() << "; "
+        << other_name << "; load average at the start: " << began_at_ << ".\n\n| what |";
+    std::string rule = "|---|";
+    for (std::size_t i = 0; i != sides; ++i) {
+      if (!shown[i]) continue;
+      out << " " << names[i] << " |";
+      rule += "---:|";
+    }
+    out << " goal |\n" << rule << "---|\n";
     for (const results& each : all) {
       for (std::size_t row = 0; row != each.of->rows.size(); ++row) {
-        const auto ours = median(each.ours, row);
-        const auto standard = median(each.standard, row);
-        const auto theirs = median(each.theirs, row);
-        const std::string& unit = each.of->rows[row].unit;
-        out << "| " << each.of->rows[row].what << " | " << with_unit(ours, unit) << " | "
-            << with_unit(standard, unit) << " | " << ratio(standard, ours) << " | " << with_unit(theirs, unit)
-            << " | " << ratio(theirs, ours) << " |\n";
+        const auto& [what, unit, goal] = each.of->rows[row];
+        const auto ours = median(each.of_side[curfew], row);
+        out << "| " << what << " | " << cell(ours, std::nullopt, unit) << " |";
+        for (std::size_t i = standard; i != sides; ++i) {
+          if (shown[i]) out << " " << cell(median(each.of_side[i], row), ours, unit) << " |";
+        }
+        out << " " << goal << " |\n";
       }
     }
     return std::move(out).str();
   }
 
-  /// Replaces this comparison's section of the file, or adds it.
-  void write(const std::string& text) const {
+  /// Replaces what stands between this comparison's two comments in the file, or adds a section with them.
+  void write(const std::string& text, const std::string& name) const {
     std::ifstream in(file_);
     std::string all{std::istreambuf_iterator<char>(in), {}};
-    const std::string begin = "## " + title_ + "\n";
-    const std::string section = begin + "\n" + text;
-    if (const auto at = all.find(begin); at != std::string::npos) {
-      const auto next = all.find("\n## ", at);
-      all.replace(at, (next == std::string::npos ? all.size() : next) - at, section);
+    const std::string begin = "<!-- " + name + ": begin -->\n";
+    const std::string end = "<!-- " + name + ": end -->\n";
+    const auto from = all.find(begin);
+    const auto to = all.find(end, from == std::string::npos ? 0 : from);
+    if ((from == std::string::npos) != (to == std::string::npos))
+      throw std::runtime_error(file_ + ": one of \"" + begin + "\" and \"" + end + "\" is missing");
+    if (from != std::string::npos) {
+      all.replace(from, to - from, begin + text);
     } else {
       if (all.empty()) all = "# Performance\n";
-      all += "\n" + section;
+      all += "\n## " + title_ + "\n\n" + begin + text + end;
     }
     std::ofstream(file_) << all;
   }
 
   std::string title_;
+  std::string began_at_;  // the load
   std::string only_;
   std::string file_;
   std::filesystem::path peers_;

@@ -10,6 +10,7 @@ import (
 	"os"
 	"runtime"
 	"strings"
+	"sync"
 	"time"
 )
 
@@ -40,6 +41,15 @@ func withCancel() []float64 {
 	return []float64{each(200000, func() {
 		_, cancel := context.WithCancel(parent)
 		cancel()
+	})}
+}
+
+func leaveScope() []float64 {
+	parent, end := context.WithCancel(context.Background())
+	defer end()
+	return []float64{each(200000, func() {
+		_, cancel := context.WithCancel(parent)
+		defer cancel()
 	})}
 }
 
@@ -164,16 +174,41 @@ func onDone() []float64 {
 	return []float64{each(200000, func() { afterFunc(ctx, func() { sink++ })() })}
 }
 
+// settle lets goroutines that were started begin to wait.
+func settle() { time.Sleep(50 * time.Millisecond) }
+
+// endWithCallback ends many contexts that were prepared before, and waits until their functions have run.
+func endWithCallback() []float64 {
+	const n = 20000
+	var runs sync.WaitGroup
+	runs.Add(n)
+	ends := make([]context.CancelFunc, 0, n)
+	for i := 0; i < n; i++ {
+		ctx, end := context.WithCancel(context.Background())
+		afterFunc(ctx, runs.Done)
+		ends = append(ends, end)
+	}
+	settle()
+	return []float64{each(1, func() {
+		for _, end := range ends {
+			end()
+		}
+		runs.Wait()
+	}) / n}
+}
+
 func main() {
 	measurements := map[string]func() []float64{
-		"with_cancel":      withCancel,
-		"with_timeout":     withTimeout,
-		"err_live":         func() []float64 { return err(false) },
-		"err_ended":        func() []float64 { return err(true) },
-		"value":            value,
-		"million_children": millionChildren,
-		"million_timeouts": millionTimeouts,
-		"on_done":          onDone,
+		"leave_scope":       leaveScope,
+		"end_with_callback": endWithCallback,
+		"with_cancel":       withCancel,
+		"with_timeout":      withTimeout,
+		"err_live":          func() []float64 { return err(false) },
+		"err_ended":         func() []float64 { return err(true) },
+		"value":             value,
+		"million_children":  millionChildren,
+		"million_timeouts":  millionTimeouts,
+		"on_done":           onDone,
 	}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
