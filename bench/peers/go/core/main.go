@@ -209,6 +209,9 @@ func main() {
 		"million_children":  millionChildren,
 		"million_timeouts":  millionTimeouts,
 		"on_done":           onDone,
+		"lateness":          lateness,
+		"burst":             burst,
+		"wake":              wake,
 	}
 	lines := bufio.NewScanner(os.Stdin)
 	for lines.Scan() {
