@@ -209,6 +209,7 @@ func main() {
 		"million_children":  millionChildren,
 		"million_timeouts":  millionTimeouts,
 		"on_done":           onDone,
+		"threads":           threads,
 		"lateness":          lateness,
 		"burst":             burst,
 		"wake":              wake,

@@ -10,7 +10,8 @@ import (
 
 // What happens in time: how late deadlines come, how soon a waiter is awake.
 //
-// Who notes the end of a context is a goroutine that waits for it, as in programs; there is one for each.
+// Who notes the end of a context is a goroutine that waits for it, as in programs; there is one for each. A bare
+// time.AfterFunc that notes its own lateness is just as late: it is the timers that take their time.
 
 const (
 	crowdSize    = 100000
@@ -77,6 +78,7 @@ func burst() []float64 {
 
 	time.Sleep(time.Until(due.Add(-time.Millisecond)))
 	var cancels []float64
+	// Without Gosched, and with a sleep in its place, the crowd takes longer.
 	for next := 0; next != crowdSize; runtime.Gosched() {
 		_, cancel := context.WithTimeout(context.Background(), time.Hour)
 		began := time.Now()
