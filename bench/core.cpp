@@ -10,7 +10,7 @@
 int main(int argc, char** argv) try {
   using namespace curfew::bench;
   std::vector<measurement> all;
-  for (const auto& rows : {tree_rows(), thread_rows(), callback_rows(), waiting_rows()})
+  for (const auto& rows : {tree_rows(), memory_rows(), thread_rows(), callback_rows(), waiting_rows()})
     all.insert(all.end(), rows.begin(), rows.end());
   comparison("Core", argc, argv).run(all, "core");
 } catch (const std::exception& e) {

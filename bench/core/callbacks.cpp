@@ -1,4 +1,4 @@
-// What is told of an end: callbacks.
+// Who is told of an end: callbacks, an observer.
 
 #include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/io_context.hpp>
@@ -110,6 +110,30 @@ numbers emit_to_one_slot() {
   });
 }
 
+// ---- an observer
+
+/// with_cancel + cancel without an observer, and with one that does nothing; in turns within the round.
+numbers observed() {
+  static observer nothing;  // threads of the library may call it after the round
+  constexpr std::size_t slices = 10;
+  const auto parent = with_cancel(background());
+  const auto derive_and_cancel = [&] {
+    return nanoseconds_each(200'000 / slices, [&] {
+      auto scope = with_cancel(parent);
+      scope.cancel();
+    });
+  };
+  double off = 0;
+  double on = 0;
+  for (std::size_t i = 0; i != slices; ++i) {
+    off += derive_and_cancel() / slices;
+    observer* const before = set_observer(&nothing);
+    on += derive_and_cancel() / slices;
+    set_observer(before);
+  }
+  return {off, on};
+}
+
 }  // namespace
 
 std::vector<bench::measurement> bench::callback_rows() {
@@ -125,5 +149,10 @@ std::vector<bench::measurement> bench::callback_rows() {
        end_with_on_done,
        end_with_stop_callback,
        emit_to_one_slot},
+      {.name = "observer",
+       .rows = {{"with_cancel + cancel, no observer", "ns"},
+                {"the same, with an observer that does nothing", "ns"}},
+       .ours = observed,
+       .has_peer = false},
   };
 }

@@ -10,6 +10,7 @@ namespace curfew::bench {
 std::vector<measurement> tree_rows();
 std::vector<measurement> callback_rows();
 std::vector<measurement> thread_rows();
+std::vector<measurement> memory_rows();
 std::vector<measurement> waiting_rows();
 
 /// A child of a std::stop_source, made by hand: ends with its parent, or by itself.

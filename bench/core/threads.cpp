@@ -45,6 +45,17 @@ numbers scaling(Own own, Shared shared) {
   return {alone, with_shared, 2 * alone / with_shared, with_own, 2 * alone_with_own / with_own};
 }
 
+/// What the machine gives two threads that share nothing and need no memory.
+double machine_throughput() {
+  const auto count = [](auto begin) {
+    begin();
+    std::size_t n = 0;
+    return bench::nanoseconds_each(children * 20, [&] { n = n * 3 + *bench::hidden(&n); });
+  };
+  const double alone = nanoseconds_of_threads(1, count);
+  return 2 * alone / nanoseconds_of_threads(2, count);
+}
+
 numbers contexts() {
   const auto derive_from = [](const context& parent) {
     return bench::nanoseconds_each(children, [&] {
@@ -53,7 +64,7 @@ numbers contexts() {
     });
   };
   const auto one = with_cancel(background());
-  return scaling(
+  numbers all = scaling(
       [&](auto begin) {
         const auto parent = with_cancel(background());
         begin();
@@ -63,6 +74,8 @@ numbers contexts() {
         begin();
         return derive_from(one);
       });
+  all.push_back(machine_throughput());
+  return all;
 }
 
 numbers stop_sources() {
@@ -95,7 +108,8 @@ std::vector<bench::measurement> bench::thread_rows() {
         {"in 2 threads, one parent: each child", "ns"},
         {"throughput of the 2 to that of one", "×"},
         {"in 2 threads, each its own parent: each child", "ns"},
-        {"throughput of the 2 to that of one", "×"}},
+        {"throughput of the 2 to that of one", "×"},
+        {"the same of arithmetic, which shares nothing", "×"}},
        contexts,
        stop_sources},
   };

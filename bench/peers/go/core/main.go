@@ -208,6 +208,7 @@ func main() {
 		"value":             value,
 		"million_children":  millionChildren,
 		"million_timeouts":  millionTimeouts,
+		"memory":            memory,
 		"on_done":           onDone,
 		"threads":           threads,
 		"lateness":          lateness,
