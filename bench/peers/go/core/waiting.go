@@ -14,11 +14,12 @@ import (
 // time.AfterFunc that notes its own lateness is just as late: it is the timers that take their time.
 
 const (
-	crowdSize    = 100000
-	headStart    = time.Second // all are made by then, before the first is due
-	spread       = 2 * time.Second
-	wakes        = 2000
-	untilBlocked = 200 * time.Microsecond
+	crowdSize      = 100000
+	headStart      = time.Second // all are made by then, before the first is due
+	spread         = 2 * time.Second
+	betweenCancels = 10 * time.Microsecond
+	wakes          = 2000
+	untilBlocked   = 200 * time.Microsecond
 )
 
 func microseconds(d time.Duration) float64 { return float64(d.Nanoseconds()) / 1e3 }
@@ -78,12 +79,15 @@ func burst() []float64 {
 
 	time.Sleep(time.Until(due.Add(-time.Millisecond)))
 	var cancels []float64
-	// Without Gosched, and with a sleep in its place, the crowd takes longer.
-	for next := 0; next != crowdSize; runtime.Gosched() {
+	for next := 0; next != crowdSize; {
 		_, cancel := context.WithTimeout(context.Background(), time.Hour)
 		began := time.Now()
 		cancel()
 		cancels = append(cancels, microseconds(time.Since(began)))
+		// Without Gosched, and with a sleep in its place, the crowd takes longer.
+		for time.Since(began) < betweenCancels {
+			runtime.Gosched()
+		}
 		for next != crowdSize && crowd[next].Err() != nil {
 			next++
 		}
