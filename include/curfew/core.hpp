@@ -25,6 +25,7 @@
 #include <curfew/core/clock.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/done.hpp>
+#include <curfew/core/driven_clock.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/core/key.hpp>

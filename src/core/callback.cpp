@@ -9,6 +9,7 @@
 #include <system_error>
 
 #include "core/byte_lock.hpp"
+#include "core/timer_wheel.hpp"
 #include "core/tree.hpp"
 
 // A callback's life. Every arrow but the last two is made under the lock of its node.
@@ -205,11 +206,14 @@ int done_signal::fd() const {
 }
 
 std::error_code done_signal::wait() const noexcept {
+  detail::clock_source& source = detail::clock_of(detail::ender_of(ctx_));
   detail::threads::atomic<std::uint32_t> ended{0};  // 32 bits: what a futex takes
   const on_done wake(ctx_, [&]() noexcept {
+    source.unblock();
     ended.store(1, std::memory_order_release);
     ended.notify_one();
   });
+  source.block();
   ended.wait(0, std::memory_order_acquire);
   return ctx_.err();
 }

@@ -10,8 +10,12 @@
 #include <csignal>
 #include <cstdlib>
 #include <curfew/core/detail/manual_time.hpp>
+#include <curfew/core/driven_clock.hpp>
+#include <memory>
 #include <mutex>
 #include <new>
+#include <optional>
+#include <stdexcept>
 #include <thread>
 #include <tuple>
 #include <utility>
@@ -19,9 +23,9 @@
 #include "core/timer_wheel.hpp"
 #include "core/tree.hpp"
 
-// Who calls what: any thread arms and disarms; the timer thread (or, for a manual clock, the one who
-// moves it) pops what is due and ends it, outside the lock. Who pops a timer takes a reference of its node
-// under the shard's lock.
+// Who calls what: any thread arms and disarms; the timer thread (for a manual clock, the one who moves it,
+// for a driven one, the one who calls run_due) pops what is due and ends it, outside the lock. Who pops a
+// timer takes a reference of its node under the shard's lock.
 
 namespace curfew::detail {
 
@@ -216,6 +220,34 @@ class manual_source final : public clock_source {
   /// \return false if there is no deadline to go to.
   bool advance_to_next() noexcept {
     const std::lock_guard one_at_a_time(advancing_);
+    return jump();
+  }
+
+  void autojump(int threads) noexcept {
+    autojump_ = threads;
+    jump_while_all_wait();
+  }
+
+  void block() noexcept override {
+    ++blocked_;
+    jump_while_all_wait();
+  }
+
+  void unblock() noexcept override { --blocked_; }
+
+ private:
+  /// The last of the threads to wait does this, and whoever else finds that all wait. Who is woken by a jump
+  /// is no longer counted when the next one looks, since both look and jump with advancing_ held.
+  void jump_while_all_wait() noexcept {
+    if (autojump_ == 0) return;
+    for (;;) {
+      const std::lock_guard one_at_a_time(advancing_);
+      const int threads = autojump_;
+      if (threads == 0 || blocked_ < threads || !jump()) return;
+    }
+  }
+
+  bool jump() noexcept {  // with advancing_ held
     deadline_node* first = pop(no_deadline - 1, false);
     if (first == nullptr) return false;
     const nanoseconds reached = first->deadline;
@@ -224,7 +256,6 @@ class manual_source final : public clock_source {
     return true;
   }
 
- private:
   /// \param all_the_way  Go to `target` if nothing is due up to it.
   deadline_node* pop(nanoseconds target, bool all_the_way = true) noexcept {
     const byte_lock guard(shard_.lock);
@@ -241,7 +272,68 @@ class manual_source final : public clock_source {
   timer_shard shard_{*this, 0};
   std::recursive_mutex advancing_;  // a callback may move the clock on
   threads::atomic<nanoseconds> now_{0};
+  std::atomic<int> autojump_{0};  // how many threads there are; 0: off
+  std::atomic<int> blocked_{0};
 };
+
+/// A clock of the user's. Its timers are run by whoever calls run_due; a tick is a nanosecond.
+class driven_source final : public clock_source {
+ public:
+  explicit driven_source(std::shared_ptr<time_source> time) noexcept : time_(std::move(time)) {}
+
+  [[nodiscard]] nanoseconds now() const noexcept override {
+    const nanoseconds told = std::chrono::nanoseconds(time_->now().time_since_epoch()).count();
+    return std::clamp(told, nanoseconds{0}, no_deadline - 1);
+  }
+
+  [[nodiscard]] timer_shard& shard() noexcept override { return shard_; }
+
+  void arm(deadline_node* n) noexcept override {
+    bool earlier = false;
+    const nanoseconds deadline = n->deadline;
+    detail::arm(n, earlier);
+    if (earlier) time_->on_earlier_deadline(clock::time_point(std::chrono::nanoseconds(deadline)));
+  }
+
+  std::size_t run_due() noexcept {
+    for (std::size_t ended = 0;; ++ended) {
+      deadline_node* n = nullptr;
+      {
+        const nanoseconds present = now();  // the user's code, so not under the lock
+        const byte_lock guard(shard_.lock);
+        n = pop_due(shard_.wheel, shard_.wheel.tick_before(present));
+      }
+      if (n == nullptr) return ended;
+      expire(n);
+    }
+  }
+
+  std::optional<clock::time_point> next_deadline() noexcept {
+    const byte_lock guard(shard_.lock);
+    const std::uint64_t next = shard_.wheel.earliest();
+    shard_.wake_at = next;  // what comes before it is told
+    if (next == timer_wheel::never) return std::nullopt;
+    return clock::time_point(std::chrono::nanoseconds(static_cast<nanoseconds>(next)));
+  }
+
+ private:
+  const std::shared_ptr<time_source> time_;
+  timer_shard shard_{*this, 0};
+};
+
+driven_source& driven(const context& root) noexcept {
+  return static_cast<driven_source&>(clock_of(ender_of(root)));
+}
+
+manual_source& manual(const context& root) noexcept {
+  return static_cast<manual_source&>(clock_of(ender_of(root)));
+}
+
+template <class Source, class... Arguments>
+context make_root(Arguments&&... arguments) {
+  std::ignore = background();  // fills end_codes
+  return tree::adopt(new root_node(std::make_unique<Source>(std::forward<Arguments>(arguments)...)));
+}
 
 }  // namespace
 
@@ -251,17 +343,31 @@ clock_source& system_clock_source() noexcept {
   return *source;
 }
 
-context make_manual_root() {
-  std::ignore = background();  // fills end_codes
-  return tree::adopt(new root_node(std::make_unique<manual_source>()));
-}
+context make_manual_root() { return make_root<manual_source>(); }
 
 void advance_manual_root(const context& root, clock::duration step) noexcept {
-  static_cast<manual_source&>(clock_of(ender_of(root))).advance(std::chrono::nanoseconds(step).count());
+  manual(root).advance(std::chrono::nanoseconds(step).count());
 }
 
-bool advance_manual_root_to_next(const context& root) noexcept {
-  return static_cast<manual_source&>(clock_of(ender_of(root))).advance_to_next();
-}
+bool advance_manual_root_to_next(const context& root) noexcept { return manual(root).advance_to_next(); }
+
+void autojump_manual_root(const context& root, int threads) noexcept { manual(root).autojump(threads); }
 
 }  // namespace curfew::detail
+
+namespace curfew {
+
+void time_source::on_earlier_deadline(clock::time_point /*next*/) noexcept {}
+
+driven_clock::driven_clock(std::shared_ptr<time_source> time) {
+  if (time == nullptr) throw std::invalid_argument("curfew: a driven_clock needs a time_source, not null");
+  root_ = detail::make_root<detail::driven_source>(std::move(time));
+}
+
+std::size_t driven_clock::run_due() noexcept { return detail::driven(root_).run_due(); }
+
+std::optional<clock::time_point> driven_clock::next_deadline() const noexcept {
+  return detail::driven(root_).next_deadline();
+}
+
+}  // namespace curfew

@@ -12,22 +12,16 @@ namespace curfew {
 
 namespace detail {
 
-constinit threads::atomic<bool> observing{false};
-
-namespace {
-
-constinit threads::atomic<observer*> current{nullptr};
-
-}  // namespace
+constinit threads::atomic<observer*> observed_by{nullptr};
 
 void tell_derived(const context& made) noexcept {
   // acquire: pairs with the exchange in set_observer
-  if (observer* o = current.load(std::memory_order_acquire)) o->derived(made);
+  if (observer* o = observed_by.load(std::memory_order_acquire)) o->derived(made);
 }
 
 void tell_ended(ender_node* n) noexcept {
   if (n->kind == node_kind::link) return;
-  if (observer* o = current.load(std::memory_order_acquire)) {
+  if (observer* o = observed_by.load(std::memory_order_acquire)) {
     retain(n);
     o->ended(tree::adopt(n));
   }
@@ -35,7 +29,7 @@ void tell_ended(ender_node* n) noexcept {
 
 void tell_destroyed(const node* n) noexcept {
   if (n->kind == node_kind::link || n->kind == node_kind::root) return;
-  if (observer* o = current.load(std::memory_order_acquire)) o->destroyed(n);
+  if (observer* o = observed_by.load(std::memory_order_acquire)) o->destroyed(n);
 }
 
 namespace {
@@ -83,9 +77,7 @@ void observer::destroyed(const void* /*id*/) noexcept {}
 const void* context_id(const context& ctx) noexcept { return detail::tree::of(ctx); }
 
 observer* set_observer(observer* next) noexcept {
-  observer* before = detail::current.exchange(next, std::memory_order_acq_rel);
-  detail::observing.store(next != nullptr, std::memory_order_release);
-  return before;
+  return detail::observed_by.exchange(next, std::memory_order_acq_rel);
 }
 
 }  // namespace curfew

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <limits>
@@ -74,6 +75,23 @@ class timer_wheel {
     if (due_ != nullptr) return present_;
     for (unsigned l = 0; l < level_count; ++l) {
       if (levels_[l].occupied != 0) return slot_start(l, lowest(levels_[l].occupied));
+    }
+    return never;
+  }
+
+  /// The tick of the timer that is due first; `never` if the wheel is empty. Looks at each timer of its slot.
+  [[nodiscard]] std::uint64_t earliest() const noexcept {
+    if (due_ != nullptr) return present_;
+    for (const level& l : levels_) {
+      if (l.occupied == 0) continue;
+      const deadline_node* first = l.slots[lowest(l.occupied)];
+      std::uint64_t tick = never;
+      const deadline_node* n = first;
+      do {
+        tick = std::min(tick, tick_after(n->deadline));
+        n = n->timer_next;
+      } while (n != first);
+      return tick;
     }
     return never;
   }

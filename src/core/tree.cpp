@@ -200,7 +200,7 @@ class child_counter {
 
 /// Runs the callbacks of `n`, which has ended, and everything else that waits for its end.
 void tell(ender_node* n) noexcept {
-  if (observing.load(std::memory_order_relaxed)) [[unlikely]]
+  if (is_observed()) [[unlikely]]
     tell_ended(n);
   callback_list::run_all(n);
   std::stop_source stop(std::nostopstate);
@@ -223,7 +223,7 @@ void tell(ender_node* n) noexcept {
 }
 
 bool is_watched(ender_node* n) noexcept {  // with its lock held
-  return n->callbacks != nullptr || n->extras != nullptr || observing.load(std::memory_order_relaxed);
+  return n->callbacks != nullptr || n->extras != nullptr || is_observed();
 }
 
 /// Ends the links of `n`, which has ended: nothing above `n` points to it any more.
@@ -416,7 +416,7 @@ void destroy(node* n, bool has_parent_ref) noexcept {
   graveyard dying;
   for (; n != nullptr; n = dying.pop()) {
     node* up = std::exchange(has_parent_ref, true) ? n->parent : nullptr;
-    if (observing.load(std::memory_order_relaxed)) [[unlikely]]
+    if (is_observed()) [[unlikely]]
       tell_destroyed(n);
     switch (n->kind) {
       case node_kind::immortal_root:

@@ -149,9 +149,9 @@ struct merged_node : ender_node {
       : ender_node(node_kind::merged, up, t, made_at) {}
 };
 
-/// A clock and the timers that run by it.
 struct root_node;
 
+/// A clock and the timers that run by it.
 class clock_source {
  public:
   clock_source() = default;
@@ -169,6 +169,11 @@ class clock_source {
   virtual void prepare() {}
   /// Ends `n`, which is of a shard of this clock, at its deadline, unless it has ended by then.
   virtual void arm(deadline_node* n) noexcept = 0;
+
+  /// A thread waits for the end of a context of this clock, and then nothing else can wake it;
+  virtual void block() noexcept {}
+  /// it has been woken, which its waker tells before it can run.
+  virtual void unblock() noexcept {}
 };
 
 clock_source& system_clock_source() noexcept;
@@ -214,7 +219,7 @@ struct callback_list {
   static void unlink(ender_node* n, callback* c) noexcept;  // with n->lock held
 };
 
-// Tell the observer; only if `observing`.
+// Tell the observer; only if is_observed().
 void tell_ended(ender_node* n) noexcept;
 void tell_destroyed(const node* n) noexcept;
 

@@ -11,4 +11,6 @@ void manual_clock::advance(clock::duration step) noexcept { detail::advance_manu
 
 bool manual_clock::advance_to_next() noexcept { return detail::advance_manual_root_to_next(root_); }
 
+void manual_clock::autojump(int threads) noexcept { detail::autojump_manual_root(root_, threads); }
+
 }  // namespace curfew::testing

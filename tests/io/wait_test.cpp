@@ -91,6 +91,20 @@ TEST(AsyncSleepFor, ReportsADeadlineThatComesFirst) {
   EXPECT_EQ(slept.error(), curfew::errc::deadline_exceeded);
 }
 
+TEST(AsyncSleepFor, TakesNoTimeWhenTheClockJumpsWheneverAllWait) {
+  asio::io_context io;
+  curfew::testing::manual_clock clock;
+  auto quick = asio::co_spawn(io, sleep_for(clock.background(), 1h), asio::use_future);
+  auto slow = asio::co_spawn(io, sleep_for(clock.background(), 24h), asio::use_future);
+  auto scope = curfew::with_timeout(clock.background(), 2h);
+  auto cut = asio::co_spawn(io, sleep_for(scope, 24h), asio::use_future);
+  while (io.poll() != 0 || clock.advance_to_next()) io.restart();
+  EXPECT_TRUE(quick.get());
+  EXPECT_TRUE(slow.get());
+  EXPECT_FALSE(cut.get());
+  EXPECT_EQ(clock.now(), curfew::clock::time_point(24h));
+}
+
 TEST(AsyncSleepFor, DoesNotSleepForZeroOrLess) {
   asio::io_context io;
   curfew::testing::manual_clock clock;

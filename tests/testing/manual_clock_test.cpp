@@ -196,5 +196,93 @@ TEST(ManualClock, PassesOverDeadlinesThatWereCanceled) {
   EXPECT_EQ(late.err(), errc::deadline_exceeded);
 }
 
+// ---- autojump
+
+TEST(Autojump, OneThreadThatWaitsSeesEveryDeadlineAtItsTime) {
+  manual_clock clock;
+  clock.autojump(1);
+  const auto scope = with_timeout(clock.background(), 24h);
+  int ticks = 0;
+  while (!scope.done().wait_for(1h)) {
+    ++ticks;
+    EXPECT_EQ(clock.now(), clock::time_point(ticks * 1h));
+  }
+  EXPECT_EQ(ticks, 23);
+  EXPECT_EQ(clock.now(), clock::time_point(24h));
+}
+
+TEST(Autojump, WaitsUntilAllThreadsWait) {
+  manual_clock clock;
+  clock.autojump(2);
+  std::atomic<bool> worked{false};
+  const auto far = with_timeout(clock.background(), 1h);
+  std::jthread worker([&] {
+    std::this_thread::sleep_for(5ms);
+    EXPECT_EQ(clock.now(), clock::time_point()) << "time passed while this thread worked";
+    worked = true;
+    EXPECT_EQ(far.done().wait(), errc::deadline_exceeded);
+  });
+  EXPECT_EQ(far.done().wait(), errc::deadline_exceeded);
+  EXPECT_TRUE(worked);
+}
+
+TEST(Autojump, BeginsAtOnceIfAllWaitAlready) {
+  manual_clock clock;
+  const auto scope = with_timeout(clock.background(), 1h);
+  std::atomic<bool> awake{false};
+  std::jthread waiter([&] {
+    EXPECT_EQ(scope.done().wait(), errc::deadline_exceeded);
+    awake = true;
+  });
+  while (!awake) clock.autojump(1);  // the second time at the latest after the thread has come to wait
+  EXPECT_EQ(clock.now(), clock::time_point(1h));
+}
+
+TEST(Autojump, IsOffAgainWithZero) {
+  manual_clock clock;
+  clock.autojump(1);
+  clock.autojump(0);
+  const auto scope = with_timeout(clock.background(), 1h);
+  std::jthread waiter([&] { EXPECT_EQ(scope.done().wait(), errc::deadline_exceeded); });
+  std::this_thread::sleep_for(5ms);
+  EXPECT_EQ(clock.now(), clock::time_point());
+  clock.advance(1h);
+}
+
+TEST(Autojump, AnEndByHandIsNoWait) {
+  manual_clock clock;
+  clock.autojump(2);
+  auto scope = with_cancel(clock.background());
+  const auto far = with_timeout(clock.background(), 1h);
+  std::jthread waiter([&] { EXPECT_EQ(scope.done().wait(), errc::canceled); });
+  scope.cancel();
+  waiter.join();
+  const auto ended_before = scope.done().wait();
+  EXPECT_EQ(ended_before, errc::canceled);
+  EXPECT_EQ(clock.now(), clock::time_point());
+  EXPECT_FALSE(far.err());
+}
+
+/// Each thread sleeps again and again, for a time of its own; all wake-ups come at their own time, though
+/// whoever waits last moves the clock.
+TEST(Autojump, ThreadsOfDifferentStepsStayInTime) {
+  constexpr int threads = 4;
+  manual_clock clock;
+  clock.autojump(threads);
+  const auto day = with_timeout(clock.background(), 24h);
+  std::vector<std::jthread> sleepers;
+  for (int t = 0; t != threads; ++t) {
+    sleepers.emplace_back([&, step = std::chrono::minutes(7 + t)] {
+      const auto began = clock::time_point();
+      for (auto next = began + step; next < began + 24h; next += step) {
+        ASSERT_FALSE(day.done().wait_until(next));
+        ASSERT_EQ(clock.now(), next);
+      }
+      EXPECT_EQ(day.done().wait(), errc::deadline_exceeded);
+      EXPECT_EQ(clock.now(), began + 24h);
+    });
+  }
+}
+
 }  // namespace
 }  // namespace curfew::testing

@@ -16,6 +16,7 @@
 namespace curfew {
 
 class done_signal;
+class observer;
 
 /// Says whether anybody still waits for the work at hand, until when, and for whom: cancellation, a
 /// deadline and request-scoped values in one value.
@@ -126,7 +127,8 @@ template <class T>
 
 namespace detail {
 
-extern threads::atomic<bool> observing;  // see observer.hpp
+extern threads::atomic<observer*> observed_by;  // see observer.hpp
+inline bool is_observed() noexcept { return observed_by.load(std::memory_order_relaxed) != nullptr; }
 void tell_derived(const context& made) noexcept;
 
 template <class T>
@@ -141,7 +143,7 @@ struct typed_value final : value_node {
 
 /// Tells the observer, if there is one.
 inline void observe_derived(const context& made) noexcept {
-  if (observing.load(std::memory_order_relaxed)) [[unlikely]]
+  if (is_observed()) [[unlikely]]
     tell_derived(made);
 }
 

@@ -17,9 +17,11 @@ class observer {
   observer& operator=(const observer&) = delete;
   virtual ~observer() = default;
 
-  /// `made` has been derived and is about to be returned. It may have ended.
+  /// `made` has been derived and is about to be returned. If it was made below one that had ended, it has
+  /// ended, too, and `ended` is not called for it. If another thread ends it at this moment, `ended` may come
+  /// before `derived`.
   virtual void derived(const context& made) noexcept;
-  /// `which`, which can end by itself, has ended; its err and cause are set.
+  /// `which`, which can end by itself and was live, has ended; its err and cause are set.
   virtual void ended(const context& which) noexcept;
   /// The last reference to a context is gone. \param id  The `context_id` it had.
   virtual void destroyed(const void* id) noexcept;

@@ -34,6 +34,18 @@ class manual_clock {
   /// \return false if there is none; the time stays then.
   bool advance_to_next() noexcept;
 
+  /// From now on, whenever `threads` threads wait at the same time in `done().wait()`, `wait_for` or
+  /// `wait_until` of contexts of this clock, and so nothing can happen before the next deadline, moves the
+  /// time on to it, in the last of them: a test of timeouts takes no time, and each thread still sees every
+  /// deadline at its own time. 0 ends this. Give the number of all threads that take part: with less, the
+  /// time may pass while one of them works. Other waits (a mutex, a socket, `done().fd()`) are not counted.
+  ///
+  /// An io_context needs no counting; all of its coroutines wait when it has nothing to do:
+  ///
+  ///     while (io.poll() != 0 || clock.advance_to_next()) io.restart();
+  ///
+  void autojump(int threads) noexcept;
+
  private:
   context root_;
 };

@@ -17,4 +17,7 @@ void advance_manual_root(const context& root, clock::duration step) noexcept;
 /// \return false if there is none.
 bool advance_manual_root_to_next(const context& root) noexcept;
 
+/// From now on moves it so whenever this many threads wait. 0: no longer.
+void autojump_manual_root(const context& root, int threads) noexcept;
+
 }  // namespace curfew::detail
