@@ -18,6 +18,7 @@ class byte_lock {
       if ((bits & state_bits::locked) == 0 &&
           byte_.compare_exchange_weak(bits, static_cast<std::uint8_t>(bits | state_bits::locked),
                                       std::memory_order_acquire, std::memory_order_relaxed)) {
+        waited = tries != 0;
         return;
       }
       threads::relax(tries);
@@ -28,6 +29,7 @@ class byte_lock {
   ~byte_lock() { byte_.store(bits, std::memory_order_release); }
 
   std::uint8_t bits = 0;  ///< What the byte is to be when the lock is given back.
+  bool waited = false;    ///< Another thread had it.
 
  private:
   threads::atomic<std::uint8_t>& byte_;

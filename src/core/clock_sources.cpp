@@ -1,5 +1,4 @@
 #include <pthread.h>
-#include <sched.h>
 #include <sys/prctl.h>
 
 #include <algorithm>
@@ -54,7 +53,7 @@ class system_source final : public clock_source {
   }
 
   [[nodiscard]] timer_shard& shard() noexcept override {
-    return shards_[static_cast<unsigned>(sched_getcpu()) & (shard_count - 1)];
+    return shards_[threads::core() & (shard_count - 1)];
   }
 
   void prepare() override {

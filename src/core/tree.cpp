@@ -19,6 +19,12 @@ constinit end_code_table end_codes;
 
 namespace {
 
+/// Ends the node of this state, whose lock is held.
+void mark(std::uint8_t& bits, end_code code, bool owns_why) noexcept {
+  bits = static_cast<std::uint8_t>((bits & state_bits::slot) | (code << state_bits::code_shift) |
+                                   (owns_why ? state_bits::owns_why : 0));
+}
+
 /// Ends `n` as a part of the end of a node at or above which `why` is kept alive. With its lock held.
 /// \param bits  Its state, to be stored as the lock is given back.
 /// \return a cause that `n` owned and no longer needs.
@@ -26,16 +32,22 @@ namespace {
                                        const cause_record* why, bool own) noexcept {
   const cause_record* old = (bits & state_bits::owns_why) != 0 ? n->why : nullptr;
   n->why = why;
-  bits = static_cast<std::uint8_t>((code << state_bits::code_shift) | (own ? state_bits::owns_why : 0));
+  mark(bits, code, own);
   return old;
 }
 
-/// Adds `n` to the children of `above`, whose lock is held; the list takes over a reference.
-void append(ender_node* above, ender_node* n) noexcept {
-  if (ender_node* first = above->children; first == nullptr) {
+ender_node* first_of(const child_list& list) noexcept {
+  void* first = list;
+  return static_cast<ender_node*>(first);
+}
+
+/// Adds `n` to a list whose lock is held; the list takes over a reference.
+void append(child_list& list, ender_node* n) noexcept {
+  ender_node* first = first_of(list);
+  if (first == nullptr) {
     n->next = n;
     n->prev = n;
-    above->children = n;
+    list = n;
   } else {
     ender_node* last = first->prev;
     n->next = first;
@@ -45,24 +57,83 @@ void append(ender_node* above, ender_node* n) noexcept {
   }
 }
 
+/// Takes `n` out of a list whose lock is held.
+void remove(child_list& list, ender_node* n) noexcept {
+  ender_node* next = n->next;
+  ender_node* prev = n->prev;
+  if (next == n) {
+    list = nullptr;
+  } else {
+    if (list == n) list = next;
+    next->prev = prev;
+    prev->next = next;
+  }
+}
+
+bool is_spread(std::uint8_t state) noexcept {
+  return code_in(state) == live && (state & state_bits::spread) != 0;
+}
+
+child_lists& lists_of(ender_node* n) noexcept {  // which is, or was, spread
+  return *static_cast<child_lists*>(static_cast<void*>(n->children));
+}
+
+child_lists::list& list_above(const ender_node* n, ender_node* above) noexcept {
+  return lists_of(above).slots[n->state.load(std::memory_order_relaxed) >> state_bits::slot_shift];
+}
+
+/// What `in_list_above` found.
+enum class met { nothing, list, contended_list };
+
+/// Calls `f` with the list of `above` where `n` is or is to be, with its lock held, unless it has been taken.
+template <class F>
+met in_list_above(const ender_node* n, ender_node* above, F f) noexcept {
+  // acquire: pairs with the unlock of who spread it
+  std::uint8_t state = above->state.load(std::memory_order_acquire);
+  while (code_in(state) == live) {
+    if (is_spread(state)) {
+      child_lists::list& list = list_above(n, above);
+      const byte_lock guard(list.lock);
+      if (list.taken) break;
+      f(list.children);
+      return met::list;
+    }
+    const byte_lock guard(above->state);
+    state = guard.bits;
+    if (code_in(state) == live && !is_spread(state)) {
+      f(above->children);
+      return guard.waited ? met::contended_list : met::list;
+    }
+  }
+  return met::nothing;
+}
+
+/// Chooses the list of `above` where `n`, which nobody else knows yet, is to be.
+void choose_list(ender_node* n, const ender_node* above) noexcept {
+  if (!is_spread(above->state.load(std::memory_order_relaxed))) return;  // the first
+  const unsigned slot = threads::core() % child_lists::count << state_bits::slot_shift;
+  n->state.store(static_cast<std::uint8_t>(n->state.load(std::memory_order_relaxed) | slot),
+                 std::memory_order_relaxed);
+}
+
 /// Puts `n`, which nobody else knows yet, under its parent, or ends it as the ender there has ended.
 void attach(ender_node* n, ender_node* above) noexcept {
   if (!above->can_end() || n->parent != above) retain(n->parent);
   if (!above->can_end()) return;
-  const cause_record* unused = nullptr;
-  {
-    const byte_lock guard(above->state);
-    if (const end_code code = code_in(guard.bits); code != live) {
-      if (n->parent == above) retain(above);
-      std::uint8_t bits = n->state.load(std::memory_order_relaxed);
-      unused = mark(bits, n, code, above->why, false);
-      n->state.store(bits, std::memory_order_release);  // pairs: context::err, of whom it is handed to
-    } else {
-      n->refs.store(2, std::memory_order_relaxed);  // the scope's and the list's
-      append(above, n);
-    }
+  choose_list(n, above);
+  const met found = in_list_above(n, above, [n](child_list& list) {
+    n->refs.store(2, std::memory_order_relaxed);  // the scope's and the list's
+    append(list, n);
+  });
+  if (found == met::nothing) {
+    if (n->parent == above) retain(above);
+    std::uint8_t bits = n->state.load(std::memory_order_relaxed);
+    const cause_record* unused = mark(bits, n, code_of(above), above->why, false);
+    n->state.store(bits, std::memory_order_release);  // pairs: context::err, of whom it is handed to
+    release(unused);
+  } else if (found == met::contended_list && threads::meets_too_often()) {
+    spread(above);
   }
-  release(unused);
 }
 
 /// Puts the link `l` of a merged_node, which may be ending, under its parent, or ends the merged_node as the
@@ -70,45 +141,26 @@ void attach(ender_node* n, ender_node* above) noexcept {
 /// the mark here, or he finds `l`.
 void attach(link_node* l) noexcept {
   ender_node* above = ender_of(l->parent);
-  end_code code = live;
-  const cause_record* why = nullptr;
-  {
-    const byte_lock guard(above->state);
+  const met found = in_list_above(l, above, [l](child_list& list) {
     if (code_of(l) != live) return;
-    code = code_in(guard.bits);
-    if (code == live) {
-      l->refs.fetch_add(1, std::memory_order_relaxed);
-      append(above, l);
-    } else {
-      why = above->why;
-      retain(why);
-    }
-  }
-  if (code != live) drop(l->target, end(l->target, code, why));
-}
-
-/// Takes `n` out of the children of `above`, whose lock is held.
-void remove(ender_node* above, ender_node* n) noexcept {
-  ender_node* next = n->next;
-  ender_node* prev = n->prev;
-  if (next == n) {
-    above->children = nullptr;
-  } else {
-    if (above->children == n) above->children = next;
-    next->prev = prev;
-    prev->next = next;
-  }
+    l->refs.fetch_add(1, std::memory_order_relaxed);
+    append(list, l);
+  });
+  if (found != met::nothing) return;
+  const cause_record* why = above->why;
+  retain(why);
+  drop(l->target, end(l->target, code_of(above), why));
 }
 
 /// Takes `l`, which has ended, out of the list above it.
 /// \return whether it was there; the list's reference is the caller's then.
 bool detach(link_node* l) noexcept {
-  ender_node* above = ender_of(l->parent);
-  const byte_lock guard(above->state);
-  if (code_in(guard.bits) != live) return false;  // invariant 3
-  if (l->next == nullptr) return false;           // not in the list yet
-  remove(above, l);
-  return true;
+  bool was_there = false;
+  in_list_above(l, ender_of(l->parent), [&](child_list& list) {
+    was_there = l->next != nullptr;  // else it is not in the list yet
+    if (was_there) remove(list, l);
+  });
+  return was_there;
 }
 
 void disarm(ender_node* n) noexcept {
@@ -158,15 +210,37 @@ class node_list {
 /// More references than the children of one node can have.
 constexpr std::uint32_t many = std::uint32_t{1} << 30;
 
-/// Takes the children of `n`, which ends, with its lock held. From now on they have references of `n`, of
-/// which it gets too many until they are counted.
-ender_node* take_children(ender_node* n) noexcept {
-  ender_node* taken = n->children;
-  if (taken != nullptr) {
-    n->children = nullptr;
-    n->refs.fetch_add(many, std::memory_order_relaxed);
+/// The children of a node that ends: a list, or the node itself if they are spread.
+struct taken_children {
+  ender_node* list = nullptr;
+  ender_node* spread = nullptr;
+};
+
+/// Takes the children of `n`, which ends, with its lock held, before it is marked. From now on they have
+/// references of `n`, of which it gets too many until they are counted.
+taken_children take_children(ender_node* n, std::uint8_t state) noexcept {
+  if (n->children == nullptr) return {};
+  n->refs.fetch_add(many, std::memory_order_relaxed);
+  if (is_spread(state)) return {.spread = n};
+  ender_node* list = first_of(n->children);
+  n->children = nullptr;
+  return {.list = list};
+}
+
+/// Adds what take_children has taken, without the lock.
+void append(node_list& open, taken_children taken) noexcept {
+  open.append(taken.list);
+  if (taken.spread == nullptr) return;
+  bool none = true;
+  for (child_lists::list& each : lists_of(taken.spread).slots) {
+    const byte_lock guard(each.lock);
+    each.taken = true;
+    ender_node* list = first_of(each.children);
+    each.children = nullptr;
+    none = none && list == nullptr;
+    open.append(list);
   }
-  return taken;
+  if (none) release(taken.spread, many);  // there is nothing to count
 }
 
 /// Counts those children of one node that have a reference of it (invariant 3), as they come one after
@@ -243,17 +317,17 @@ void cut_links(merged_node* n) noexcept {
 
 std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcept {
   const cause_record* unused = why;
-  ender_node* children = nullptr;
+  taken_children children;
   bool watched = false;
   {
     byte_lock guard(n->state);
     if (code_in(guard.bits) == live) {
-      if (code == deadline_exceeded && why == nullptr) {
-        guard.bits |= static_cast<std::uint8_t>(code << state_bits::code_shift);  // with its own cause
+      children = take_children(n, guard.bits);
+      if (code == deadline_exceeded && why == nullptr) {  // with its own cause
+        mark(guard.bits, code, (guard.bits & state_bits::owns_why) != 0);
       } else {
         unused = mark(guard.bits, n, code, why, why != nullptr);
       }
-      children = take_children(n);
       watched = is_watched(n);
       why = n->why;
     } else {
@@ -276,23 +350,23 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
   node_list open;
   node_list told;
   child_counter counter;
-  open.append(children);
+  append(open, children);
   while (!open.empty()) {
     ender_node* c = open.pop();
     counter.count(c);
     enum { leave, give_back, cut, keep } then = give_back;
     merged_node* merged = nullptr;
     unused = nullptr;
-    children = nullptr;
+    children = {};
     {
       byte_lock guard(c->state);
       if (code_in(guard.bits) == live) {
+        children = take_children(c, guard.bits);
         unused = mark(guard.bits, c, code, why, false);
         if (c->kind == node_kind::link) {
           merged = static_cast<link_node*>(c)->target;
           retain(merged);  // invariant 8
         } else {
-          children = take_children(c);
           if (is_watched(c)) {
             then = keep;
           } else if (c->kind == node_kind::cancel) {
@@ -305,7 +379,7 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
       }
     }
     release(unused);
-    open.append(children);
+    append(open, children);
     if (merged != nullptr) {
       bool by_us = false;
       unused = nullptr;
@@ -313,14 +387,14 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
         byte_lock guard(merged->state);
         by_us = code_in(guard.bits) == live;
         if (by_us) {
+          children = take_children(merged, guard.bits);
           unused = mark(guard.bits, merged, code, why, false);
-          children = take_children(merged);
           if (is_watched(merged)) then = keep;
         }
       }
       release(unused);
       if (by_us) {
-        open.append(children);
+        append(open, children);
         cut_links(merged);
       }
       if (then == keep) {
@@ -360,7 +434,22 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
   return owed;
 }
 
+void spread(ender_node* n) noexcept {
+  auto* lists = new (std::nothrow) child_lists;
+  if (lists == nullptr) return;
+  {
+    byte_lock guard(n->state);
+    if (code_in(guard.bits) == live && !is_spread(guard.bits)) {
+      lists->slots.front().children = static_cast<void*>(n->children);
+      n->children = std::exchange(lists, nullptr);
+      guard.bits |= state_bits::spread;
+    }
+  }
+  delete lists;
+}
+
 ender_node::~ender_node() {
+  if (children != nullptr) delete &lists_of(this);  // an ended node has no others
   if ((state.load(std::memory_order_relaxed) & state_bits::owns_why) != 0) release(why);
   node_extras* own = extras;
   if (own != nullptr) {
@@ -502,7 +591,14 @@ cancel_scope derive(const context& parent, nanoseconds deadline, nanoseconds now
                     std::source_location where, rough_duration asked) {
   node* up = tree::of(parent);
   ender_node* above = ender_of(up);
-  if (deadline >= above->time->deadline) return derive(parent, where, asked);  // the parent's comes first
+  if (deadline >= above->time->deadline) {  // the parent's comes first
+    cancel_scope scope = derive(parent, where, asked);
+    if (deadline <= now) {  // it has come, but the parent has not been told yet
+      auto* n = static_cast<ender_node*>(tree::of(scope.ctx()));
+      drop(n, end(n, deadline_exceeded, nullptr));
+    }
+    return scope;
+  }
   clock_source& clock = clock_of(above);
   clock.prepare();
   auto* n = new deadline_node(up, {&clock.shard(), deadline}, where, asked);
@@ -565,20 +661,18 @@ void leave(ender_node* n) noexcept {
     return;
   }
   ender_node* above = ender_of(n->parent);
-  if (above->can_end() && code_of(above) == live) {
-    const byte_lock guard(above->state);
-    if (code_in(guard.bits) == live) {
-      remove(above, n);
+  if (above->can_end()) {
+    in_list_above(n, above, [&](child_list& list) {
+      remove(list, n);
       ++count;
-      if (n->parent == above) {
-        // acquire: pairs with the fetch_sub of those who were there before
-        if (n->refs.load(std::memory_order_acquire) == count) {
-          count = 0;
-        } else {
-          retain(above);
-        }
+      if (n->parent != above) return;
+      // acquire: pairs with the fetch_sub of those who were there before
+      if (n->refs.load(std::memory_order_acquire) == count) {
+        count = 0;
+      } else {
+        retain(above);
       }
-    }
+    });
   }
   if (count == 0) {
     destroy(n, false);

@@ -14,8 +14,10 @@
 //     above ends; a link, until it ends itself. A child in the list, whose parent is the ender itself and
 //     which is no link, has no reference of it: when the ender ends, its whole list is taken by the one who
 //     ends it, who takes these references first; when the scope goes and others still have the child, the
-//     scope does. Who finds the ender above ended leaves `next` and `prev` alone: they belong to the one who
-//     took the list.
+//     scope does. Who finds the ender above ended, or the list taken, leaves `next` and `prev` alone: they
+//     belong to the one who took the list.
+//     If the children are spread, each list has a lock of its own, and is taken some time after the node has
+//     ended. A child that is put into it meanwhile is taken with it.
 //  4. Every ender_node but a root is ended before its last reference goes: its scope sees to that (a link's
 //     merged_node does). So a node that is destroyed is in no list and has no timer.
 //  5. `why` of an ended node points to the record of the place where the end began, which is the node
@@ -29,12 +31,13 @@
 //  8. A link is live as long as its merged_node is: who ends either ends the other. So who finds a link live
 //     under its lock may take a reference of the merged_node, whose scope still holds one.
 //
-// Locks. Each node has one (a byte_lock), each shard of a clock's timers has one, each canceler_hub has one.
-// No thread holds two of them, and none holds one while it calls a destructor or a callback. So there is no
-// order to keep and no deadlock to fear.
+// Locks. Each node has one (a byte_lock), each list of a spread node, each shard of a clock's timers, and
+// each canceler_hub. No thread holds two of them, and none holds one while it calls a destructor or a
+// callback. So there is no order to keep and no deadlock to fear.
 //
 // No function here recurses over the tree: a chain of a million contexts is one loop.
 
+#include <array>
 #include <cstdint>
 #include <curfew/core/cause.hpp>
 #include <curfew/core/clock.hpp>
@@ -98,12 +101,29 @@ struct timeline {
   const nanoseconds deadline;
 };
 
+struct ender_node;
+
+/// The first of a circular list: its `prev` is the last. May be null.
+using child_list = threads::plain<void*>;
+
+/// The children of a node that many threads derive from, in several lists, so that threads seldom meet. Made
+/// once it turns out that they do; stays as long as the node.
+struct child_lists {
+  struct alignas(64) list {
+    threads::atomic<std::uint8_t> lock{0};
+    threads::plain<bool> taken = false;  // guarded by lock, as is the next: by the one who ends the node
+    child_list children = nullptr;
+  };
+  static constexpr unsigned count = threads::child_lists;
+  static_assert(count - 1 <= state_bits::slot >> state_bits::slot_shift);
+  std::array<list, count> slots;
+};
+
 /// A node that can end by itself, or a root.
 struct ender_node : node {
-  const timeline* const time;  // the nearest from here up
-  threads::plain<ender_node*> children =
-      nullptr;                                 // guarded by the lock; circular: the first's prev is the last
-  threads::plain<ender_node*> next = nullptr;  // guarded by the lock of the ender above, or see invariant 3
+  const timeline* const time;                  // the nearest from here up
+  child_list children = nullptr;               // a child_list, guarded by the lock; if spread, child_lists
+  threads::plain<ender_node*> next = nullptr;  // guarded as the list it is in, or see invariant 3
   threads::plain<ender_node*> prev = nullptr;
   threads::plain<callback*> callbacks = nullptr;  // guarded by the lock; circular
   threads::plain<const cause_record*> why =
@@ -211,6 +231,9 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
 inline void drop(node* n, std::uint32_t owed) noexcept {
   if (owed != 0) release(n, owed);
 }
+
+/// Moves the children of `n`, if it lives, to child_lists. Without memory for them it stays as it is.
+void spread(ender_node* n) noexcept;
 
 /// The list of callbacks of one node.
 struct callback_list {

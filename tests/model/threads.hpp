@@ -26,6 +26,12 @@ inline id this_thread() noexcept { return {model::this_thread()}; }
 
 inline void relax(unsigned /*tries*/) noexcept { model::relax(); }
 
+inline unsigned core() noexcept { return model::this_thread(); }
+
+inline constexpr unsigned child_lists = 2;
+
+inline bool meets_too_often() noexcept { return false; }  // cases spread nodes themselves
+
 class waiting_room {
  public:
   template <class Changed>

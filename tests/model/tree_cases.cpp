@@ -23,6 +23,7 @@
 #include <tuple>
 #include <vector>
 
+#include "core/tree.hpp"
 #include "model/engine.hpp"
 
 namespace {
@@ -50,6 +51,11 @@ struct counter {
   plain<int> runs = 0;
 
   void operator()() noexcept { runs = runs + 1; }
+};
+
+struct manual_clock {
+  context root = curfew::detail::make_manual_root();
+  void advance(curfew::clock::duration step) const { curfew::detail::advance_manual_root(root, step); }
 };
 
 // ---- deriving ----
@@ -144,6 +150,116 @@ void drop_of_parent_against_drops_below_a_value() {
   std::optional<cancel_scope> below(curfew::with_cancel(*valued));
   valued.reset();
   parallel({[&] { parent.reset(); }, [&] { below.reset(); }, [&] { direct.reset(); }});
+}
+
+// ---- children in several lists ----
+
+void spread(const context& ctx) { curfew::detail::spread(curfew::detail::ender_of(ctx)); }
+
+void cancel_against_derive_from_spread() {
+  auto parent = curfew::with_cancel(curfew::background());
+  spread(parent);
+  std::optional<cancel_scope> child;
+  std::optional<cancel_scope> grandchild;
+  parallel({[&] { parent.cancel("stop"); },
+            [&] {
+              child = curfew::with_cancel(parent);
+              grandchild = curfew::with_cancel(*child);
+            }});
+  check_end(*child, canceled, "stop");
+  check_end(*grandchild, canceled, "stop");
+}
+
+// Who has seen the end derives an ended context, though the lists have not been taken yet.
+void derive_from_spread_after_the_end_is_seen() {
+  auto parent = curfew::with_cancel(curfew::background());
+  spread(parent);
+  parallel({[&] { parent.cancel("stop"); },
+            [&] {
+              if (!parent.err()) return;
+              const auto child = curfew::with_cancel(parent);
+              check_end(child, canceled, "stop");
+            }});
+}
+
+void derives_from_spread_against_drop_of_parent() {
+  std::optional<cancel_scope> parent(curfew::with_cancel(curfew::background()));
+  const context other = parent->ctx();
+  spread(other);
+  parallel({[&] { parent.reset(); }, [&] { const auto child = curfew::with_cancel(other); },
+            [&] { const auto child = curfew::with_cancel(other); }});
+}
+
+void drop_of_spread_parent_against_drops() {
+  std::optional<cancel_scope> parent(curfew::with_cancel(curfew::background()));
+  std::optional<cancel_scope> before(curfew::with_cancel(*parent));
+  spread(*parent);
+  std::optional<cancel_scope> after(curfew::with_cancel(*parent));
+  parallel({[&] { parent.reset(); }, [&] { before.reset(); }, [&] { after.reset(); }});
+}
+
+void drop_of_spread_parent_without_children() {
+  std::optional<cancel_scope> parent(curfew::with_cancel(curfew::background()));
+  spread(*parent);
+  std::optional<cancel_scope> below(curfew::with_cancel(*parent));
+  spread(*below);
+  parallel({[&] { parent.reset(); }, [&] { below.reset(); }});
+}
+
+void copy_that_outlives_its_scope_below_spread() {
+  std::optional<cancel_scope> parent(curfew::with_cancel(curfew::background()));
+  spread(*parent);
+  std::optional<cancel_scope> child(curfew::with_cancel(*parent));
+  context kept = child->ctx();
+  parallel({[&] { parent.reset(); }, [&] { child.reset(); }});
+  check(kept.err() == canceled, "the copy has ended");
+  check(!kept.deadline() && !kept.path().empty(), "and can be asked");
+}
+
+void spread_against_derive_and_drop() {
+  auto parent = curfew::with_cancel(curfew::background());
+  std::optional<cancel_scope> sibling(curfew::with_cancel(parent));
+  std::optional<cancel_scope> child;
+  parallel({[&] { spread(parent); }, [&] { child = curfew::with_cancel(parent); }, [&] { sibling.reset(); }});
+  parent.cancel("stop");
+  check_end(*child, canceled, "stop");
+}
+
+void spread_against_cancel() {
+  auto parent = curfew::with_cancel(curfew::background());
+  auto child = curfew::with_cancel(parent);
+  std::optional<cancel_scope> late_child;
+  parallel({[&] { spread(parent); }, [&] { parent.cancel("stop"); },
+            [&] { late_child = curfew::with_cancel(parent); }});
+  check_end(child, canceled, "stop");
+  check_end(*late_child, canceled, "stop");
+}
+
+void two_spreads() {
+  std::optional<cancel_scope> parent(curfew::with_cancel(curfew::background()));
+  std::optional<cancel_scope> child(curfew::with_cancel(*parent));
+  parallel({[&] { spread(*parent); }, [&] { spread(*parent); }, [&] { child.reset(); }});
+  parent.reset();
+}
+
+void deadline_of_spread_against_derive() {
+  const manual_clock clock;
+  auto parent = curfew::with_timeout(clock.root, 5s, "late");
+  spread(parent);
+  std::optional<cancel_scope> child;
+  parallel({[&] { clock.advance(5s); }, [&] { child = curfew::with_cancel(parent); }});
+  check_end(*child, late, "late");
+}
+
+void merge_of_spread() {
+  auto one = curfew::with_cancel(curfew::background());
+  auto two = curfew::with_cancel(curfew::background());
+  spread(one);
+  spread(two);
+  std::optional<cancel_scope> both;
+  parallel({[&] { both = curfew::merge(one, two); }, [&] { two.cancel("stop"); }});
+  check_end(*both, canceled, "stop");
+  parallel({[&] { one.cancel(); }, [&] { both.reset(); }});
 }
 
 // ---- two ends ----
@@ -387,11 +503,6 @@ void two_copies_of_a_cause() {
 }
 
 // ---- time ----
-
-struct manual_clock {
-  context root = curfew::detail::make_manual_root();
-  void advance(curfew::clock::duration step) const { curfew::detail::advance_manual_root(root, step); }
-};
 
 void timer_against_cancel() {
   const manual_clock clock;
@@ -698,6 +809,17 @@ constexpr model_case cases[] = {
     CASE(copy_that_outlives_its_scope, 3, 1),
     CASE(copies_dropped_against_their_scope, 2, 1),
     CASE(drop_of_parent_against_drops_below_a_value, 2, 1),
+    CASE(cancel_against_derive_from_spread, 3, 1),
+    CASE(derive_from_spread_after_the_end_is_seen, 3, 1),
+    CASE(derives_from_spread_against_drop_of_parent, 2, 1),
+    CASE(drop_of_spread_parent_against_drops, 2, 1),
+    CASE(drop_of_spread_parent_without_children, 3, 1),
+    CASE(copy_that_outlives_its_scope_below_spread, 3, 1),
+    CASE(spread_against_derive_and_drop, 2, 1),
+    CASE(spread_against_cancel, 2, 1),
+    CASE(two_spreads, 2, 1),
+    CASE(deadline_of_spread_against_derive, 3, 1),
+    CASE(merge_of_spread, 2, 1),
     CASE(two_cancels, 3, 1),
     CASE(cancel_of_parent_against_cancel_of_child, 3, 1),
     CASE(cause_outlives_its_scope, 3, 1),

@@ -20,14 +20,17 @@ enum class node_kind : std::uint8_t { root, immortal_root, cancel, deadline, mer
 
 /// The bits of node::state. Only who holds the lock changes them.
 ///
-///   bit    4             3           2..1               0
-///        owns_why   scope_has_two   end_code   locked
+///   bit    7..5      4          3 (live)    3 (ended)      2..1        0
+///          slot   owns_why    spread    scope_has_two    end_code   locked
 namespace state_bits {
 inline constexpr std::uint8_t locked = 1;
 inline constexpr unsigned code_shift = 1;
 inline constexpr std::uint8_t code = 3U << code_shift;
+inline constexpr std::uint8_t spread = 8;         // see ender_node::children in src/core/tree.hpp
 inline constexpr std::uint8_t scope_has_two = 8;  // the scope gives back the reference of the list, too
 inline constexpr std::uint8_t owns_why = 16;      // see ender_node::why in src/core/tree.hpp
+inline constexpr unsigned slot_shift = 5;         // in which list of a spread parent it is
+inline constexpr std::uint8_t slot = 7U << slot_shift;
 }  // namespace state_bits
 
 /// A duration in 16 bits, to three digits: enough for a path in a log.

@@ -8,6 +8,8 @@
 #include CURFEW_THREADS_HEADER
 #else
 
+#include <sched.h>
+
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
@@ -43,6 +45,19 @@ inline void relax(unsigned tries) noexcept {
   } else {
     std::this_thread::sleep_for(std::chrono::microseconds(50));
   }
+}
+
+/// A small number that differs between threads that run at the same time, more often than not.
+inline unsigned core() noexcept { return static_cast<unsigned>(sched_getcpu()); }
+
+/// How many of them are to be told apart among the children of one node.
+inline constexpr unsigned child_lists = 8;
+
+/// Called by a thread that has had to wait for another.
+/// \return at every 16th time that it meets others where it should be made sure that it no longer does.
+inline bool meets_too_often() noexcept {
+  static thread_local unsigned times = 0;
+  return ++times % 16 == 0;
 }
 
 /// Where threads sleep until something has changed that another thread then tells.
