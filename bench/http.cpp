@@ -2,9 +2,10 @@
 // bare epoll loop that answers whatever comes. One core for the server, another for the load; in every round
 // each takes its turn.
 //
-//   bench_http [rounds] [seconds] [connections]                 default: 5 2 64; prints the medians and their
-//   ratios bench_http serve [address] [threads]                        the server alone bench_http load <url>
-//   [connections] [seconds] [server pid]  the load alone
+//   bench_http [rounds] [seconds] [connections]                 default: 5 2 64;
+//                                                               prints the medians and their ratios
+//   bench_http serve [address] [threads]                        the server alone
+//   bench_http load <url> [connections] [seconds] [server pid]  the load alone
 //
 // A round's CPU time per request is that of the server's process, all its threads, user and system.
 #include <arpa/inet.h>

@@ -103,8 +103,8 @@ class peer {
   FILE* out_ = nullptr;
 };
 
-/// A set of measurements and the options of the program: [--rounds <n>] [--only <part of a name>] [--write
-/// [<file>]].
+/// A set of measurements and the options of the program: [--rounds <n>] [--only <part of a name>]
+/// [--write [<file>]].
 class comparison {
  public:
   comparison(std::string title, int argc, char** argv) : title_(std::move(title)), began_at_(load()) {

@@ -3,6 +3,7 @@
 
 #include <cerrno>
 #include <curfew/core/cancel_scope.hpp>
+#include <curfew/core/detail/blocking.hpp>
 #include <curfew/core/done.hpp>
 #include <curfew/core/on_done.hpp>
 #include <memory>
@@ -206,14 +207,13 @@ int done_signal::fd() const {
 }
 
 std::error_code done_signal::wait() const noexcept {
-  detail::clock_source& source = detail::clock_of(detail::ender_of(ctx_));
   detail::threads::atomic<std::uint32_t> ended{0};  // 32 bits: what a futex takes
   const on_done wake(ctx_, [&]() noexcept {
-    source.unblock();
+    detail::tell_unblocked(ctx_);
     ended.store(1, std::memory_order_release);
     ended.notify_one();
   });
-  source.block();
+  detail::tell_blocked(ctx_);
   ended.wait(0, std::memory_order_acquire);
   return ctx_.err();
 }

@@ -8,6 +8,7 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstdlib>
+#include <curfew/core/detail/blocking.hpp>
 #include <curfew/core/detail/manual_time.hpp>
 #include <curfew/core/driven_clock.hpp>
 #include <memory>
@@ -351,6 +352,15 @@ void advance_manual_root(const context& root, clock::duration step) noexcept {
 bool advance_manual_root_to_next(const context& root) noexcept { return manual(root).advance_to_next(); }
 
 void autojump_manual_root(const context& root, int threads) noexcept { manual(root).autojump(threads); }
+
+void tell_blocked(const context& ctx) noexcept { clock_of(ender_of(ctx)).block(); }
+void tell_unblocked(const context& ctx) noexcept { clock_of(ender_of(ctx)).unblock(); }
+
+context root_of(const context& ctx) noexcept {
+  node* root = clock_of(ender_of(ctx)).root;
+  retain(root);
+  return tree::adopt(root);
+}
 
 }  // namespace curfew::detail
 

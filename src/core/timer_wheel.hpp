@@ -184,9 +184,9 @@ class timer_wheel {
 struct alignas(64) timer_shard {
   clock_source* const source;
   alignas(64) threads::atomic<std::uint8_t> lock{0};
-  threads::plain<std::uint64_t> wake_at =
-      timer_wheel::never;  // guarded by lock: the clock looks again by then by itself
-  timer_wheel wheel;       // guarded by lock
+  // Guarded by lock: the clock looks again by then by itself.
+  threads::plain<std::uint64_t> wake_at = timer_wheel::never;
+  timer_wheel wheel;  // guarded by lock
 
   timer_shard(clock_source& of, unsigned tick_bits) noexcept : source(&of), wheel(tick_bits) {}
 };

@@ -126,8 +126,8 @@ struct ender_node : node {
   threads::plain<ender_node*> next = nullptr;  // guarded as the list it is in, or see invariant 3
   threads::plain<ender_node*> prev = nullptr;
   threads::plain<callback*> callbacks = nullptr;  // guarded by the lock; circular
-  threads::plain<const cause_record*> why =
-      nullptr;                                    // null: as the err. Before the end: a deadline's own, owned
+  // Null: as the err. Before the end: a deadline's own, owned.
+  threads::plain<const cause_record*> why = nullptr;
   threads::plain<node_extras*> extras = nullptr;  // guarded by the lock, owned
 
   ender_node(node_kind k, node* up, const timeline* t, std::source_location made_at,

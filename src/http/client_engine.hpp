@@ -31,14 +31,13 @@ struct client_options_access {
 ///
 /// Invariants:
 /// 1. curl is called on the engine's thread alone, never under a lock, and inside a callback of curl nothing
-/// of
-///    ours is called that could come back to curl: what a callback finds out is put on `touched_` and
+///    of ours is called that could come back to curl: what a callback finds out is put on `touched_` and
 ///    delivered when curl has returned.
 /// 2. A transfer is in `active_` from begin() to finish(). Each one that was accepted by post(starts) gets
-/// one
-///    finish(): when curl is done with it, when its context ends, when its download is dropped, or at close.
+///    one finish(): when curl is done with it, when its context ends, when its download is dropped, or at
+///    close.
 /// 3. Lock order: `inbox_mutex_` and a transfer's `mutex` are leaves; nothing is locked and nobody is called
-/// under them.
+///    under them.
 class client_engine {
  public:
   using transfer = download::transfer;

@@ -97,7 +97,7 @@ struct download::transfer : std::enable_shared_from_this<download::transfer> {
 
   /// The next piece or the end, if there is one. With `mutex` held.
   /// \param resume  Set if the sender, held back until now, has to be let go on: by post(resumes), after
-  /// unlocking.
+  ///                unlocking.
   std::optional<piece> take(bool& resume);
   void start_read(context reader_ctx, read_handler h);
   void drop() noexcept;

@@ -8,8 +8,8 @@ namespace curfew::http {
 
 /// A URL that a client can ask for, in its parts.
 struct client_url {
-  std::string
-      text;  ///< Absolute, normalised, without userinfo and fragment: what is sent and what errors show.
+  /// Absolute, normalised, without userinfo and fragment: what is sent and what errors show.
+  std::string text;
   std::string origin;  ///< "http://example.org:80": the same for all that belong to one server.
   std::string user;    ///< Userinfo, decoded; `user` may be empty with `has_user`.
   std::string password;

@@ -183,8 +183,8 @@ void connection::wake() {
 }
 
 void connection::on_event(std::uint32_t events) {
-  const bool finished =
-      waiting_ == waiting::lingering;  // our side is shut: then a half-close looks like a reset
+  // Our side is shut: then a half-close looks like a reset.
+  const bool finished = waiting_ == waiting::lingering;
   if ((events & EPOLLRDHUP) != 0) half_closed_ = true;
   if ((events & (EPOLLERR | EPOLLHUP)) != 0 && !finished) gone_ = true;
   readable_ = true;

@@ -35,7 +35,8 @@ namespace curfew::http {
 /// of the request.
 ///
 /// Lifetime: the coroutine owns it; so a handler that outlives its client keeps it, without the socket if
-/// that was reset. Thread: the worker's, except for what the worker says.
+/// that was reset.
+/// Thread: the worker's, except for what the worker says.
 class connection final : public watched,
                          public body_writer::sink,
                          public std::enable_shared_from_this<connection> {

@@ -159,8 +159,8 @@ struct request_parser::impl {
   const std::size_t max_header;
   const std::size_t max_body;
   std::optional<parser> current;
-  std::size_t header_taken =
-      0;  // bytes of the header that the parser has consumed: Beast limits only the rest
+  // Bytes of the header that the parser has consumed: Beast limits only the rest.
+  std::size_t header_taken = 0;
   status failure = status::bad_request;
 
   progress fail(status with) noexcept {

@@ -25,8 +25,7 @@ struct head_options {
 /// Appends the status line, the fields and the empty line. What a handler says about framing, connection and
 /// length is left out: those are the connection's. `date` is a whole line.
 /// \return the framing; none if a status, a field's name or a value must not go out, because the client would
-/// read something
-///         else than what was meant. `out` is then unchanged.
+///         read something else than what was meant. `out` is then unchanged.
 [[nodiscard]] std::optional<framing> append_head(std::string& out, const response& what,
                                                  std::string_view date, head_options& options);
 

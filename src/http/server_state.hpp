@@ -41,8 +41,8 @@ struct server_state {
 
   const server_settings settings;
   const router routes;
-  context base = background();  // the parent of all requests: the values of serve's context. Set before the
-                                // threads start
+  // The parent of all requests: the values of serve's context. Set before the threads start.
+  context base = background();
 
   std::atomic<std::size_t> open{0};   // connections
   std::atomic<bool> stopping{false};  // nothing new begins

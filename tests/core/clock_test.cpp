@@ -160,8 +160,8 @@ TEST(SystemClock, GoesOnInAForkedChild) {
   GTEST_SKIP() << "ThreadSanitizer does not let a forked child start threads";
 #endif
 #endif
-  const auto inherited =
-      with_timeout(background(), 20ms);  // starts the thread, which the child does not have
+  // Starts the thread, which the child does not have.
+  const auto inherited = with_timeout(background(), 20ms);
   const pid_t child = ::fork();
   if (child == 0) {
     const auto own = with_timeout(background(), 1ms);

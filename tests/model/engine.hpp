@@ -35,12 +35,12 @@ inline constexpr unsigned unbounded = std::numeric_limits<unsigned>::max();
 struct options {
   unsigned preemptions = 2;  ///< How often a thread that could go on is interrupted, in one execution.
   unsigned stale_reads = 1;  ///< How often a load returns another value than the last, in one execution.
-  bool spurious_failures =
-      false;                ///< Whether compare_exchange_weak fails without a reason: counts as a stale read.
-  unsigned steps = 20'000;  ///< Operations after which an execution counts as endless.
+  /// Whether compare_exchange_weak fails without a reason: counts as a stale read.
+  bool spurious_failures = false;
+  unsigned steps = 20'000;               ///< Operations after which an execution counts as endless.
   std::uint64_t executions = 5'000'000;  ///< Where to stop.
-  std::optional<std::uint64_t> seed =
-      std::nullopt;  ///< Decide at random, `executions` times, instead of in every way.
+  /// Decide at random, `executions` times, instead of in every way.
+  std::optional<std::uint64_t> seed = std::nullopt;
 };
 
 struct outcome {

@@ -26,6 +26,17 @@ inline id this_thread() noexcept { return {model::this_thread()}; }
 
 inline void relax(unsigned /*tries*/) noexcept { model::relax(); }
 
+template <class Happened>
+bool spin_until(Happened happened) noexcept {
+  return happened();
+}
+
+inline void sleep_while(const atomic<std::uint32_t>& word, std::uint32_t value) noexcept {
+  word.wait(value, std::memory_order_relaxed);
+}
+
+inline void wake(const atomic<std::uint32_t>* word) noexcept { model::notify_at(word); }
+
 inline unsigned core() noexcept { return model::this_thread(); }
 
 inline constexpr unsigned child_lists = 2;

@@ -2,8 +2,7 @@
 // public interface, run in every schedule within its bounds.
 //
 //   curfew_model_tree [--case <part of a name>] [--preemptions <n>] [--stale-reads <n>] [--executions <n>]
-//   [--seed <n>]
-//                     [--expect-failure] [--trace]
+//                     [--seed <n>] [--expect-failure] [--trace]
 //
 // With --seed, decisions are made at random. With --expect-failure, for sources with a planted bug, it
 // succeeds if a case fails. The trace of a failure is then printed with --trace alone.

@@ -101,12 +101,13 @@ class after_func_handle {
 /// the handle is dropped.
 ///
 /// \param executor  Anything with `execute(f)` or `post(f)`, or a pointer to it: copied, or kept as a
-/// pointer. Asio's
-///                  executors do. It must take `f` without throwing: where it throws, std::terminate, since
-///                  nobody is left to tell.
+///                  pointer. Asio's executors do. It must take `f` without throwing: where it throws,
+///                  std::terminate, since nobody is left to tell.
 /// \param f         Moved into the executor; destroyed unused by `stop()`, or if `ctx` cannot end, by the
-/// handle. Throws:          std::bad_alloc, and what copying throws. Thread safety:   any thread.     Cost:
-/// one allocation, and the executor's. Source:          Go 1.27 context.AfterFunc.
+///                  handle.
+/// Throws:          std::bad_alloc, and what copying throws.
+/// Thread safety:   any thread.     Cost: one allocation, and the executor's.
+/// Source:          Go 1.27 context.AfterFunc.
 template <class Executor, class F>
 after_func_handle after_func(const context& ctx, Executor executor, F f) {
   auto* made = new detail::posting_of<Executor, F>(ctx, std::move(executor), std::move(f));

@@ -7,6 +7,7 @@
 #include <initializer_list>
 #include <source_location>
 #include <span>
+#include <stop_token>
 #include <utility>
 
 namespace curfew {
@@ -122,6 +123,22 @@ class [[nodiscard("a cancel_scope that is not kept cancels its context at once: 
 /// Source: Go 1.27 context.WithDeadline, WithDeadlineCause.
 [[nodiscard]] cancel_scope with_deadline(const context& parent, clock::time_point deadline, cause why = {},
                                          std::source_location where = std::source_location::current());
+
+/// Derives a child of `parent` that ends when `token` is stopped, too: for code that is called with a
+/// std::stop_token, as a std::jthread's function is. The other way round: `context::stop_token`.
+///
+///     std::jthread worker([](std::stop_token token) {
+///       auto scope = curfew::with_stop_token(curfew::background(), token);
+///       work(scope);
+///     });
+///
+/// Ends with:      errc::canceled and the cause "stop requested" when the token is stopped, in the thread that
+///                 stops it; at once if it has been; errc::canceled on cancel(), else the parent's. The first
+///                 stays.
+/// Throws:         std::bad_alloc.
+/// Thread safety:  any thread.     Cost: a few allocations.
+[[nodiscard]] cancel_scope with_stop_token(const context& parent, std::stop_token token,
+                                           std::source_location where = std::source_location::current());
 
 /// Derives a context that ends when the first of several ends, with its err and its cause.
 ///

@@ -16,7 +16,8 @@ class done_signal {
   std::error_code wait() const noexcept;
 
   /// Blocks until the context ends or `timeout` has passed on its clock; returns its err, none if it
-  /// still lives. Throws: as with_timeout.
+  /// still lives.
+  /// Throws: as with_timeout.
   std::error_code wait_for(clock::duration timeout) const;
 
   /// As `wait_for`, until a point in time of the context's clock.
@@ -25,12 +26,14 @@ class done_signal {
   /// A file descriptor that becomes readable when the context ends and stays so: for poll, epoll and select
   /// together with others. It belongs to the context: do not read or close it; valid while any copy of
   /// the context, or one derived from it, lives. Of a context that cannot end: one that never becomes
-  /// readable. Throws: std::system_error if the process has no descriptor left, std::bad_alloc. Cost: an
-  /// eventfd, at the first call on each context.
+  /// readable.
+  /// Throws: std::system_error if the process has no descriptor left, std::bad_alloc.
+  /// Cost: an eventfd, at the first call on each context.
   [[nodiscard]] int fd() const;
 
   /// The context whose end this is.
-  [[nodiscard]] const context& ctx() const noexcept { return ctx_; }
+  [[nodiscard]] const context& ctx() const& noexcept { return ctx_; }
+  [[nodiscard]] context ctx() && noexcept { return std::move(ctx_); }
 
  private:
   context ctx_;

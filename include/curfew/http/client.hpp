@@ -53,7 +53,8 @@ class client_options {
 
 /// A response whose body is read piece by piece. Move-only; one that was moved from may only be destroyed or
 /// assigned to. Destroying it before the end closes the connection; a read that is still pending then ends
-/// with errc::canceled. Thread safety: one thread at a time.
+/// with errc::canceled.
+/// Thread safety: one thread at a time.
 class download {
  public:
   download(download&&) noexcept;
@@ -67,12 +68,11 @@ class download {
   /// that much is kept and the sender is held back.
   ///
   /// Completes when:  there are bytes, the body ends, or the context ends: `ctx`, or the one it was opened
-  /// with. Errors:          the context's end; errc::truncated_body or connection_lost, after the bytes that
-  /// came; canceled where
-  ///                  the client was destroyed. The next read gets the same.
+  ///                  with.
+  /// Errors:          the context's end; errc::truncated_body or connection_lost, after the bytes that came;
+  ///                  canceled where the client was destroyed. The next read gets the same.
   /// Cancellation:    of `ctx` alone takes nothing: the next call gets the bytes. Of the opening context: the
-  /// connection
-  ///                  closes, unless the body had come to its end.
+  ///                  connection closes, unless the body had come to its end.
   /// Thread safety:   one read at a time: a second one gets std::errc::operation_in_progress.
   result<std::optional<std::string>> read(const context& ctx);
   template <class Token = default_token>
@@ -97,9 +97,8 @@ class download {
 ///
 /// All calls, blocking or not:
 /// Completes when:  the response is complete (for open: its header), or fails, or `ctx` ends, in any phase:
-/// already
-///                  before, waiting for a connection, resolving, connecting, in the TLS handshake, sending,
-///                  waiting, reading. A response that is complete when ctx ends is delivered.
+///                  already before, waiting for a connection, resolving, connecting, in the TLS handshake,
+///                  sending, waiting, reading. A response that is complete when ctx ends is delivered.
 /// Errors:          curfew::errc::canceled or deadline_exceeded when ctx ended, with its cause; http::errc;
 ///                  std::errc::invalid_argument for a method or a field that is not HTTP: nothing is sent
 ///                  then. An answer of any status is a response, not an error. The error names method, URL

@@ -14,8 +14,8 @@ enum class errc {
   // Why a request of the client failed.
   bad_url,             ///< Not a URL, or not http:// or https://.
   name_not_found,      ///< The host's name has no address.
-  connection_refused,  ///< Nobody listens there, or the host cannot be reached. As
-                       ///< std::errc::connection_refused.
+  connection_refused,  ///< Nobody listens there, or the host cannot be reached.
+                       ///< As std::errc::connection_refused.
   connection_lost,     ///< Closed or reset before a response began. As std::errc::connection_reset.
   tls_failure,         ///< No trust in the certificate, or the handshake failed.
   truncated_body,      ///< The connection ended before the body did. As std::errc::connection_reset.

@@ -80,9 +80,8 @@ struct shutdown_report {
 ///
 /// The context of a request ends
 ///   - when its client closes, half-closes or resets the connection, at once, with cause errc::client_gone.
-///   After a half-close
-///     the response is still sent. A close behind more than about 100 KB of pipelined bytes cannot be seen, a
-///     reset can;
+///     After a half-close the response is still sent. A close behind more than about 100 KB of pipelined
+///     bytes cannot be seen, a reset can;
 ///   - at the deadline that came with the request or by max_request_time;
 ///   - when the response has been sent, with its body, with cause errc::handler_done;
 ///   - at shutdown, with cause errc::shutdown.

@@ -14,8 +14,8 @@
 namespace curfew {
 
 /// Threads for blocking or CPU work that must not hold up an event loop. Threads start when there is work for
-/// them, up to the limit; work beyond that waits in a queue. An idle thread ends after some seconds. Thread
-/// safety: any thread.
+/// them, up to the limit; work beyond that waits in a queue. An idle thread ends after some seconds.
+/// Thread safety: any thread.
 class thread_pool {
  public:
   /// \param max_threads  At least 1.
@@ -118,11 +118,13 @@ class offload_initiation {
 /// Runs `f(ctx)` on a thread of the pool: `auto sum = co_await curfew::offload(ctx, work);`
 ///
 /// Completes when:  `f` has returned, with `result<R>`; or ctx ends while `f` is still in the queue: its
-/// place is given up. Errors:          the end of ctx, if `f` was never started. What `f` throws is rethrown
-/// to the one who awaits. Cancellation:    `f` gets ctx and has to look at it; once started it is waited for,
-/// and what it returns is delivered. Lifetime:        `f` is moved; what it refers to must live until
-/// completion. Name a lambda on a line of its own: g++ 12
-///                  destroys one written inside a co_await expression twice.
+///                  place is given up.
+/// Errors:          the end of ctx, if `f` was never started. What `f` throws is rethrown to the one who
+///                  awaits.
+/// Cancellation:    `f` gets ctx and has to look at it; once started it is waited for, and what it returns
+///                  is delivered.
+/// Lifetime:        `f` is moved; what it refers to must live until completion. Name a lambda on a line of
+///                  its own: g++ 12 destroys one written inside a co_await expression twice.
 /// Thread safety:   any thread; the handler runs on its own executor.
 template <class F, class Token = default_token>
   requires std::invocable<F&, const context&>

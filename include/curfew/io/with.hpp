@@ -53,18 +53,16 @@ class with_result_token {
 ///     if (!read) co_return read.error();
 ///
 /// Completes when:  the operation completes. When `ctx` ends it is canceled, whatever thread ends it; if
-/// `ctx` has ended
-///                  before, the operation is not started.
+///                  `ctx` has ended before, the operation is not started.
 /// Errors:          the operation's; where it was canceled because ctx ended: errc::canceled or
-/// deadline_exceeded, with the cause. Cancellation:    an operation that completes while ctx ends delivers
-/// its result: nothing it has done is lost. What a
-///                  canceled one leaves behind is said by its own documentation. One that does not support
-///                  Asio's per-operation cancellation (in Boost 1.81: resolvers) completes when it would have
-///                  anyway.
+///                  deadline_exceeded, with the cause.
+/// Cancellation:    an operation that completes while ctx ends delivers its result: nothing it has done is
+///                  lost. What a canceled one leaves behind is said by its own documentation. One that does
+///                  not support Asio's per-operation cancellation (in Boost 1.81: resolvers) completes when
+///                  it would have anyway.
 /// Lifetime:        buffers and I/O objects must live until it completes, as without `with`.
 /// Thread safety:   ctx may end in any thread. The executor of the coroutine or handler must not run two
-/// things at once:
-///                  one thread, or a strand.
+///                  things at once: one thread, or a strand.
 [[nodiscard]] inline with_result_token with(context ctx) noexcept {
   return with_result_token(std::move(ctx));
 }
@@ -72,8 +70,8 @@ class with_result_token {
 /// The same for any completion token, which gets the operation's own arguments; an error that is due to the
 /// end of `ctx` arrives as the error_code of `curfew::errc`.
 ///
-///     socket.async_read_some(buffer, curfew::with(ctx, [](boost::system::error_code ec, std::size_t n) { …
-///     }));
+///     socket.async_read_some(buffer,
+///                            curfew::with(ctx, [](boost::system::error_code ec, std::size_t n) { … }));
 template <class Token>
 [[nodiscard]] with_token<std::decay_t<Token>> with(context ctx, Token&& token) {
   return {std::move(ctx), std::forward<Token>(token)};

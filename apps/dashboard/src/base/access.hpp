@@ -35,7 +35,7 @@ struct host_and_port {
 class front_access {
  public:
   /// \param listening  The address listened on, "127.0.0.1:8080"; its host and the loopback names are let in
-  /// with its port.
+  ///                   with its port.
   /// \param names      Further host names, with any port.
   front_access(std::string_view listening, std::vector<std::string> names);
 

@@ -11,8 +11,8 @@ namespace curfew_dashboard {
 /// Tells any number of coroutines that something has changed.
 ///
 /// Invariant: `listeners_` holds the subscriptions that live. A listener is rung under `mutex_` (which only
-/// posts), so once a subscription's destructor has returned nobody touches it. Thread safety: any thread. The
-/// hub outlives its subscriptions.
+/// posts), so once a subscription's destructor has returned nobody touches it.
+/// Thread safety: any thread. The hub outlives its subscriptions.
 class change_hub {
  public:
   /// Is told of changes from its construction to its destruction.

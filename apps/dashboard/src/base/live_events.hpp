@@ -17,7 +17,8 @@ struct live_view {
 };
 
 /// Writes `look()` as server-sent events of that name: at once, on each change, at most every 100 ms, and
-/// each second while it moves. Ends when ctx ends or the viewer has gone. Lifetime: `hub` outlives it.
+/// each second while it moves. Ends when ctx ends or the viewer has gone.
+/// Lifetime: `hub` outlives it.
 boost::asio::awaitable<void> stream_live(curfew::context ctx, curfew::http::body_writer out, change_hub& hub,
                                          std::string name, std::function<live_view()> look);
 

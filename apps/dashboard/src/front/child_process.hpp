@@ -18,8 +18,8 @@ namespace curfew_dashboard {
 namespace asio = boost::asio;
 
 /// A child process that dies with this one: it holds the other end of a lifeline (lifeline.hpp), and the
-/// kernel sends it SIGTERM when the thread that started it ends. Thread safety: one thread, that of its
-/// executor, which lives as long as the process is to live.
+/// kernel sends it SIGTERM when the thread that started it ends.
+/// Thread safety: one thread, that of its executor, which lives as long as the process is to live.
 class child_process {
  public:
   /// Starts this program with other arguments.

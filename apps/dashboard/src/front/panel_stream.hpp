@@ -18,8 +18,8 @@ namespace curfew_dashboard {
 namespace http = curfew::http;
 
 /// One request for a panel: asks whom it shows, within the budget, and passes on what comes as the lines of
-/// the panel's stream. Whatever the other side does, it costs this panel alone. Lifetime: `client` outlives
-/// it.
+/// the panel's stream. Whatever the other side does, it costs this panel alone.
+/// Lifetime: `client` outlives it.
 class panel_stream : public std::enable_shared_from_this<panel_stream> {
  public:
   /// \param ctx    Of the visitor's request. The budget begins now.
@@ -48,8 +48,8 @@ class panel_stream : public std::enable_shared_from_this<panel_stream> {
   const std::string query_;
   curfew::cancel_scope scope_;  // the budget
   const upstream_failure describe_;
-  std::shared_ptr<ledger::entry>
-      entry_;  // after scope_: gone before the scope's end could count as the visitor's
+  // After scope_: gone before the scope's end could count as the visitor's.
+  std::shared_ptr<ledger::entry> entry_;
 };
 
 }  // namespace curfew_dashboard

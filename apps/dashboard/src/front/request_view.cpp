@@ -14,7 +14,7 @@
 
 // Invariants:
 // 1. `following_` holds a scope exactly while `viewers_` > 0; it is ended outside the mutex, since that runs
-// callbacks.
+//    callbacks.
 // 2. `latest_` has one element per service.
 
 namespace curfew_dashboard {

@@ -31,7 +31,8 @@ struct observed {
 };
 
 /// The view of the requests in all processes. Follows the services' own events, over one connection to each,
-/// while at least one viewer looks. Thread safety: any thread.
+/// while at least one viewer looks.
+/// Thread safety: any thread.
 class request_view : public std::enable_shared_from_this<request_view> {
  public:
   /// \param executor  Where the services are followed.

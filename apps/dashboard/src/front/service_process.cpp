@@ -20,8 +20,8 @@ using namespace std::chrono_literals;
 
 constexpr curfew::clock::duration first_pause = 250ms;
 constexpr curfew::clock::duration longest_pause = 10s;
-constexpr curfew::clock::duration long_enough =
-    10s;  // after running so long a service is not one that cannot start
+// After running so long a service is not one that cannot start.
+constexpr curfew::clock::duration long_enough = 10s;
 constexpr curfew::clock::duration time_to_stop = 3s;
 constexpr std::string_view announcement = "listening on ";
 

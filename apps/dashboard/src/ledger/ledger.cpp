@@ -19,14 +19,11 @@
 
 // Invariants:
 // 1. `books::mutex` guards every record and all other members of `books`, except `changes`, which is notified
-// after the
-//    mutex is released.
+//    after the mutex is released.
 // 2. A record leaves `end_kind::none` once, by whoever comes first: the answer, the context's callback, or
-// the destructor of
-//    the entry. That step moves exactly one of the counters answered, ended_by_….
+//    the destructor of the entry. That step moves exactly one of the counters answered, ended_by_….
 // 3. A record is in `living` from open() to the destructor of its entry. Meters hold the entry, so `running`
-// is empty then,
-//    and the clocks of `running` belong to threads that live.
+//    is empty then, and the clocks of `running` belong to threads that live.
 // 4. Lock order: books::mutex, then nothing. No context is ended, and no on_done destroyed, under it.
 
 namespace curfew_dashboard {

@@ -16,7 +16,8 @@
 namespace curfew_dashboard {
 
 /// What the three services have in common: the report, done by work on a thread of its own; the view of the
-/// requests; the switch. Their interface is in API.md. Lifetime: outlives the server that has its routes.
+/// requests; the switch. Their interface is in API.md.
+/// Lifetime: outlives the server that has its routes.
 class service {
  public:
   enum class answer { whole, streamed };  ///< As one JSON document, or as the lines of a panel.

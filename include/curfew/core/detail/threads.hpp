@@ -47,6 +47,22 @@ inline void relax(unsigned tries) noexcept {
   }
 }
 
+/// Looks for a short time, in which a thread on another core can answer, whether something has happened.
+template <class Happened>
+bool spin_until(Happened happened) noexcept {
+  for (unsigned tries = 0; tries != 160; ++tries) {
+    if (happened()) return true;
+    relax(tries);
+  }
+  return false;
+}
+
+/// Sleeps unless `word` has another value than `value`; may return for no reason.
+void sleep_while(const atomic<std::uint32_t>& word, std::uint32_t value) noexcept;
+
+/// Wakes a thread that sleeps there. Looks at the address only: the word may no longer exist.
+void wake(const atomic<std::uint32_t>* word) noexcept;
+
 /// A small number that differs between threads that run at the same time, more often than not.
 inline unsigned core() noexcept { return static_cast<unsigned>(sched_getcpu()); }
 

@@ -31,7 +31,8 @@ struct duplicate_report {
 using compare_visitor = std::function<void(double fraction, const std::function<std::string()>& text)>;
 
 /// Files of the same size have their first 4 KiB compared, and those still alike all of their content. Empty
-/// files are not duplicates. Looks at ctx at each file and each chunk. Errors: the end of ctx.
+/// files are not duplicates. Looks at ctx at each file and each chunk.
+/// Errors: the end of ctx.
 [[nodiscard]] std::expected<duplicate_report, failure> find_duplicates(const curfew::context& ctx,
                                                                        std::vector<found_file> files,
                                                                        const compare_visitor& compared);

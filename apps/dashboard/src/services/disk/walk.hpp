@@ -35,8 +35,8 @@ struct found_tree {
 using directory_visitor = std::function<void(const walk_totals& so_far, const std::string& directory)>;
 
 /// All regular files below `root`: follows no symbolic link, stays on one file system, counts hard links
-/// once. Looks at ctx at each name. What cannot be read is counted and passed over. Errors: the end of ctx; a
-/// root that is no directory or cannot be opened.
+/// once. Looks at ctx at each name. What cannot be read is counted and passed over.
+/// Errors: the end of ctx; a root that is no directory or cannot be opened.
 [[nodiscard]] std::expected<found_tree, failure> walk_tree(const curfew::context& ctx,
                                                            const std::string& root,
                                                            const directory_visitor& entering);

@@ -15,8 +15,9 @@ namespace curfew_dashboard {
 /// which reads the file's pages where they are in memory.
 ///
 ///     package(id, name, version, section, size, description)
-///     edge(package, needs)      package depends on needs, by its name or by what it provides; all that
-///     satisfy top(id)                   packages that no other needs
+///     edge(package, needs)      package depends on needs, by its name or by what it provides;
+///                               all that satisfy
+///     top(id)                   packages that no other needs
 ///
 /// Throws: sqlite_error, std::system_error.
 /// Thread safety: any thread.

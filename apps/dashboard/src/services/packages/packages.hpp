@@ -10,7 +10,8 @@
 namespace curfew_dashboard {
 
 /// The report on the installed packages: what matches `query`, the sizes of sections, what each package needs
-/// in all, and what nothing would need without it. Throws: sqlite_error.
+/// in all, and what nothing would need without it.
+/// Throws: sqlite_error.
 [[nodiscard]] std::expected<json::value, failure> package_report(const curfew::context& ctx,
                                                                  const package_database& from,
                                                                  const std::string& query,
