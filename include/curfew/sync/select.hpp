@@ -1,0 +1,232 @@
+#pragma once
+
+#include <array>
+#include <concepts>
+#include <cstddef>
+#include <curfew/core/cancel_scope.hpp>
+#include <curfew/core/clock.hpp>
+#include <curfew/core/context.hpp>
+#include <curfew/core/done.hpp>
+#include <curfew/core/on_done.hpp>
+#include <curfew/sync/detail/select_case.hpp>
+#include <memory>
+#include <optional>
+#include <system_error>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace curfew {
+
+namespace detail {
+
+/// The end of a context, as a thing to wait for.
+class ending {
+ public:
+  explicit ending(context ctx) noexcept : ctx_(std::move(ctx)) {}
+  ending(ending&& other) noexcept : ctx_(std::move(other.ctx_)) {}
+
+  [[nodiscard]] bool try_now() const noexcept { return static_cast<bool>(ctx_.err()); }
+  [[nodiscard]] spin_lock* lock() const noexcept { return nullptr; }
+  [[nodiscard]] bool try_locked(finish_list& /*after*/) const noexcept { return try_now(); }
+  void enlist(waiter& w) noexcept {
+    entry_.owner = &w;
+    registered_.emplace(ctx_, fire{&entry_});
+  }
+  void delist() noexcept { registered_.reset(); }
+  [[nodiscard]] const wait_entry* entry() const noexcept { return &entry_; }
+  [[nodiscard]] const context* ctx() const noexcept { return &ctx_; }
+  [[nodiscard]] std::error_code outcome() const noexcept { return ctx_.err(); }
+
+ private:
+  struct fire {
+    wait_entry* entry;
+    void operator()() const noexcept {
+      if (entry->owner->claim()) entry->owner->finish(entry);
+    }
+  };
+  struct plain_entry final : wait_entry {};
+
+  context ctx_;
+  plain_entry entry_;
+  std::optional<on_done<fire>> registered_;
+};
+
+/// A point in time, as a thing to wait for.
+class instant {
+ public:
+  instant(context root, clock::time_point at) noexcept : root_(std::move(root)), at_(at) {}
+  instant(instant&& other) noexcept : root_(std::move(other.root_)), at_(other.at_) {}
+
+  [[nodiscard]] bool try_now() const noexcept { return root_.now() >= at_; }
+  [[nodiscard]] spin_lock* lock() const noexcept { return nullptr; }
+  [[nodiscard]] bool try_locked(finish_list& /*after*/) const noexcept { return try_now(); }
+  void enlist(waiter& w) {
+    scope_.emplace(with_deadline(root_, at_));
+    end_.emplace(*scope_);
+    end_->enlist(w);
+  }
+  void delist() noexcept {
+    if (end_) end_->delist();
+    end_.reset();
+    scope_.reset();
+  }
+  [[nodiscard]] const wait_entry* entry() const noexcept { return end_ ? end_->entry() : nullptr; }
+  [[nodiscard]] const context* ctx() const noexcept { return &root_; }
+  void outcome() const noexcept {}
+
+ private:
+  context root_;
+  clock::time_point at_;
+  std::optional<cancel_scope> scope_;
+  std::optional<ending> end_;
+};
+
+}  // namespace detail
+
+/// A case for `select`: `d` has passed since this call, on the system's clock, or on that of `ctx`.
+[[nodiscard]] detail::instant after(clock::duration d);
+[[nodiscard]] detail::instant after(const context& ctx, clock::duration d);
+
+/// A case of a `select`: what has to happen, and what is done then. See `select`.
+///
+/// \param what  `channel.receiving()`: the handler gets a std::optional<T>, none once closed and drained;
+///              `channel.sending(item)`: the handler gets a result<>, sync_errc::closed where nothing was sent;
+///              `ctx.done()`: the handler gets the std::error_code;  `after(1s)`: nothing;
+///              `group.joining()`: nothing.
+/// \param f     May leave its parameter out.
+template <class Thing, class F>
+[[nodiscard]] auto when(Thing what, F f) {
+  return detail::select_case_of<Thing, F>(std::move(what), std::move(f));
+}
+template <class F>
+[[nodiscard]] auto when(done_signal done, F f) {
+  return detail::select_case_of<detail::ending, F>(detail::ending(std::move(done).ctx()), std::move(f));
+}
+
+namespace detail {
+template <class F>
+struct otherwise_case {
+  F f;
+};
+template <class Case>
+inline constexpr bool is_otherwise = false;
+template <class F>
+inline constexpr bool is_otherwise<otherwise_case<F>> = true;
+}  // namespace detail
+
+/// What a `select` does where no case can happen at once, instead of waiting. Its last argument.
+template <class F>
+[[nodiscard]] detail::otherwise_case<F> otherwise(F f) {
+  return {std::move(f)};
+}
+
+/// Waits until one of several things can happen, lets it happen, and calls its handler:
+///
+///     curfew::select(
+///         when(ctx.done(),         [&] { stop = true; }),
+///         when(data.receiving(),   [&](std::optional<std::string> item) { … }),
+///         when(results.sending(r), [&] { … }),
+///         when(curfew::after(1s),  [&] { … }));
+///
+/// Exactly one case happens; the others leave no trace: nothing is taken, sent or registered by them. Where
+/// several can happen at once one is chosen at random, each with the same chance. A channel may stand in
+/// several cases, on both sides; it does not receive from itself. The handler runs in this thread after all
+/// is over, so it may do anything, another select included; what it throws comes out.
+///
+/// \return the place of the case that happened, from 0; that of `otherwise` where it was that.
+/// Errors:         none of its own; without a case for the end of a context it waits for ever.
+/// Throws:         what a handler throws. std::bad_alloc, std::system_error where `after` finds no memory or no
+///                 timer thread; nothing has happened then.
+/// Lifetime:       channels, groups and items that the cases name live until it returns.
+/// Thread safety:  any thread.     Cost: no allocation for up to 64 cases, but by `after`.
+/// Source:         Go's select.
+template <class... Cases>
+std::size_t select(Cases&&... cases) {
+  static_assert(sizeof...(Cases) > 0, "curfew::select: give it at least one case");
+  constexpr std::size_t last = sizeof...(Cases) - 1;
+  constexpr std::array<bool, sizeof...(Cases)> is_otherwise{
+      detail::is_otherwise<std::remove_cvref_t<Cases>>...};
+  static_assert(
+      [&] {
+        for (std::size_t i = 0; i != last; ++i) {
+          if (is_otherwise[i]) return false;
+        }
+        return true;
+      }(),
+      "curfew::select: `otherwise` is the last argument, and there is only one");
+  std::array<detail::select_case*, sizeof...(Cases)> all{};
+  std::size_t count = 0;
+  const auto add = [&](auto& each) {
+    if constexpr (std::derived_from<std::remove_cvref_t<decltype(each)>, detail::select_case>)
+      all[count++] = &each;
+  };
+  (add(cases), ...);
+  const std::span<detail::select_case* const> waited(all.data(), count);
+  if constexpr (is_otherwise[last]) {
+    const std::size_t which = detail::select_now(waited);
+    if (which == detail::no_case) {
+      const auto act = [](auto& each) {
+        if constexpr (detail::is_otherwise<std::remove_cvref_t<decltype(each)>>) each.f();
+      };
+      (act(cases), ...);
+      return last;
+    }
+    all[which]->run();
+    return which;
+  } else {
+    const std::size_t which = detail::select_waiting(waited);
+    all[which]->run();
+    return which;
+  }
+}
+
+/// Cases whose number is known only at run time:
+///
+///     curfew::case_list cases;
+///     for (auto& each : channels) cases.when(each.receiving(), [&](auto item) { … });
+///     curfew::select(cases);
+///
+/// May be selected from again and again. Not copied; one thread at a time.
+class case_list {
+ public:
+  case_list() = default;
+  case_list(case_list&&) noexcept = default;
+  case_list& operator=(case_list&&) noexcept = default;
+  ~case_list() = default;
+
+  /// Adds a case, as `curfew::when` makes one. Its place is the number of those before it.
+  template <class Thing, class F>
+  case_list& when(Thing what, F f) {
+    return add<Thing, F>(std::move(what), std::move(f));
+  }
+  template <class F>
+  case_list& when(done_signal done, F f) {
+    return add<detail::ending, F>(detail::ending(std::move(done).ctx()), std::move(f));
+  }
+
+  [[nodiscard]] std::size_t size() const noexcept { return cases_.size(); }
+
+ private:
+  friend std::size_t select(case_list& cases);
+  friend std::optional<std::size_t> try_select(case_list& cases);
+  friend struct case_list_access;
+
+  template <class Thing, class F>
+  case_list& add(Thing&& what, F&& f) {
+    cases_.reserve(cases_.size() + 1);
+    owned_.push_back(std::make_unique<detail::select_case_of<Thing, F>>(std::move(what), std::move(f)));
+    cases_.push_back(owned_.back().get());
+    return *this;
+  }
+
+  std::vector<std::unique_ptr<detail::select_case>> owned_;
+  std::vector<detail::select_case*> cases_;
+};
+
+/// As `select` of the cases one by one; at least one, else std::invalid_argument.
+std::size_t select(case_list& cases);
+/// Does not wait: none if no case can happen at once.
+std::optional<std::size_t> try_select(case_list& cases);
+
+}  // namespace curfew

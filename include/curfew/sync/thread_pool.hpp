@@ -1,0 +1,67 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+
+namespace curfew {
+
+namespace detail {
+
+/// A piece of work for a thread_pool, owned by whoever has it done. The links are the pool's.
+struct pool_job {
+  /// Called in a thread of the pool; the job may be gone when it returns.
+  void (*const run)(pool_job&) noexcept;
+  pool_job* next = nullptr;  // null: not in the queue
+  pool_job* prev = nullptr;
+
+  explicit pool_job(void (*r)(pool_job&) noexcept) noexcept : run(r) {}
+  pool_job(const pool_job&) = delete;
+  pool_job& operator=(const pool_job&) = delete;
+};
+
+struct pool_access;
+
+}  // namespace detail
+
+/// Threads for work that blocks or computes. They start when there is work for them, up to the limit; work
+/// beyond that waits in a queue. An idle thread ends after some seconds.
+/// Thread safety: any thread.
+class thread_pool {
+ public:
+  /// \param max_threads  At least 1.
+  explicit thread_pool(unsigned max_threads);
+  thread_pool(const thread_pool&) = delete;
+  thread_pool& operator=(const thread_pool&) = delete;
+  /// Waits for the work that runs; what is still queued runs too.
+  ~thread_pool();
+
+  /// The pool that is used where none is given: 64 threads at most.
+  static thread_pool& shared();
+
+  /// Runs `f` on one of the threads; it must not throw (std::terminate). So a pool can be the executor of
+  /// `after_func`. Work that somebody waits for belongs in a `task_group`. Throws: std::bad_alloc.
+  void post(std::move_only_function<void()> f);
+
+  struct impl;
+
+ private:
+  friend struct detail::pool_access;
+  std::shared_ptr<impl> impl_;
+};
+
+namespace detail {
+
+struct pool_access {
+  /// Puts a job into the queue.
+  /// \param blocks  It may block, so it gets a thread at once if there may be another one. Else one for each
+  ///                core is taken to be enough, until jobs have waited for a while.
+  static void enqueue(thread_pool& pool, pool_job& job, bool blocks) noexcept;
+  /// Takes it back.
+  /// \return false if it is not in the queue (any more).
+  static bool withdraw(thread_pool& pool, pool_job& job) noexcept;
+  [[nodiscard]] static unsigned max_threads(const thread_pool& pool) noexcept;
+};
+
+}  // namespace detail
+
+}  // namespace curfew

@@ -1,0 +1,173 @@
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cstdint>
+#include <curfew/sync/detail/select_case.hpp>
+#include <curfew/sync/select.hpp>
+#include <memory>
+#include <mutex>
+#include <numeric>
+#include <optional>
+#include <random>
+#include <stdexcept>
+#include <utility>
+
+// Locks. A select that has to wait holds the locks of all its things at once, in the order of their addresses,
+// while it looks a last time and puts its entries into their lists. Nobody else holds more than one, so there
+// is no deadlock. Why all at once: the party that completes another's wait is never itself in a list, so one
+// claim decides; with two half-registered selects that meet at two channels, each would have to claim both.
+
+namespace curfew::detail {
+
+namespace {
+
+/// Memory for one T for each case, on the stack while they are few.
+template <class T>
+class per_case {
+ public:
+  explicit per_case(std::size_t count) {
+    if (count > few_.size()) many_ = std::make_unique<T[]>(count);
+    all_ = std::span(many_ ? many_.get() : few_.data(), count);
+  }
+  per_case(const per_case&) = delete;
+  per_case& operator=(const per_case&) = delete;
+
+  std::span<T> operator*() noexcept { return all_; }
+
+ private:
+  std::array<T, 64> few_;
+  std::unique_ptr<T[]> many_;
+  std::span<T> all_;
+};
+
+std::uint32_t random_below(std::uint32_t bound) noexcept {
+  // xorshift64: fair enough for a choice among the ready, and a nanosecond.
+  static thread_local std::uint64_t state = std::random_device{}() | 1U;
+  state ^= state << 13;
+  state ^= state >> 7;
+  state ^= state << 17;
+  return static_cast<std::uint32_t>(((state >> 32) * bound) >> 32);
+}
+
+/// Asks the cases in a random order, each order with the same chance.
+/// \return the first that says yes.
+template <class Ask>
+std::size_t first_of(std::span<std::uint32_t> order, Ask ask) {
+  std::iota(order.begin(), order.end(), 0U);
+  for (std::size_t left = order.size(); left != 0; --left) {
+    const std::size_t chosen = random_below(static_cast<std::uint32_t>(left));
+    const std::uint32_t which = std::exchange(order[chosen], order[left - 1]);
+    if (ask(which)) return which;
+  }
+  return no_case;
+}
+
+/// The locks of all cases, each once, held.
+class all_locks {
+ public:
+  all_locks(std::span<select_case* const> cases, std::span<spin_lock*> memory) noexcept {
+    std::size_t count = 0;
+    for (select_case* each : cases) {
+      if (spin_lock* lock = each->lock(); lock != nullptr) memory[count++] = lock;
+    }
+    held_ = memory.first(count);
+    std::ranges::sort(held_, std::less<>());
+    held_ = held_.first(static_cast<std::size_t>(std::ranges::unique(held_).begin() - held_.begin()));
+    for (spin_lock* each : held_) each->lock();
+  }
+  all_locks(const all_locks&) = delete;
+  all_locks& operator=(const all_locks&) = delete;
+  ~all_locks() {
+    for (spin_lock* each : held_) each->unlock();
+  }
+
+ private:
+  std::span<spin_lock*> held_;
+};
+
+const context& clock_context(std::span<select_case* const> cases) noexcept {
+  for (const select_case* each : cases) {
+    if (const context* ctx = each->ctx(); ctx != nullptr) return *ctx;
+  }
+  return background();
+}
+
+std::size_t with_entry(std::span<select_case* const> cases, const wait_entry* entry) noexcept {
+  std::size_t i = 0;
+  while (cases[i]->entry() != entry) ++i;
+  return i;
+}
+
+}  // namespace
+
+std::size_t select_now(std::span<select_case* const> cases) {
+  per_case<std::uint32_t> order(cases.size());
+  return first_of(*order, [&](std::uint32_t i) { return cases[i]->try_now(); });
+}
+
+std::size_t select_waiting(std::span<select_case* const> cases) {
+  per_case<std::uint32_t> order(cases.size());
+  const std::size_t at_once = first_of(*order, [&](std::uint32_t i) { return cases[i]->try_now(); });
+  if (at_once != no_case) return at_once;
+
+  per_case<spin_lock*> locks(cases.size());
+  // The end of a context is a case, so nothing else ends the wait; the context is for its clock.
+  const context clock_of = root_of(clock_context(cases));
+  thread_waiter w(clock_of);
+  const auto leave = [&] {
+    for (select_case* each : cases) each->delist();
+  };
+  {
+    finish_list after;
+    const all_locks held(cases, *locks);
+    const std::size_t ready = first_of(*order, [&](std::uint32_t i) { return cases[i]->try_locked(after); });
+    if (ready != no_case) return ready;
+    for (select_case* each : cases) {
+      if (each->lock() != nullptr) each->enlist(w);
+    }
+  }
+  try {
+    for (select_case* each : cases) {
+      if (each->lock() == nullptr) each->enlist(w);
+    }
+  } catch (...) {
+    if (w.claim()) {
+      leave();
+      throw;
+    }
+  }
+  const std::size_t which = with_entry(cases, w.wait());
+  leave();
+  return which;
+}
+
+}  // namespace curfew::detail
+
+namespace curfew {
+
+detail::instant after(const context& ctx, clock::duration d) {
+  context root = detail::root_of(ctx);
+  const auto now = root.now();
+  const auto at = d > clock::time_point::max() - now ? clock::time_point::max() : now + d;
+  return {std::move(root), at};
+}
+
+detail::instant after(clock::duration d) { return after(background(), d); }
+
+std::size_t select(case_list& cases) {
+  if (cases.cases_.empty())
+    throw std::invalid_argument(
+        "curfew::select: the case_list is empty, so it would wait for ever; add a case");
+  const std::size_t which = detail::select_waiting(cases.cases_);
+  cases.cases_[which]->run();
+  return which;
+}
+
+std::optional<std::size_t> try_select(case_list& cases) {
+  const std::size_t which = detail::select_now(cases.cases_);
+  if (which == detail::no_case) return std::nullopt;
+  cases.cases_[which]->run();
+  return which;
+}
+
+}  // namespace curfew
