@@ -1,10 +1,12 @@
 #pragma once
 
-/// Contexts in Boost.Asio: any operation obeys one, work goes to threads and comes back, main ends with a
-/// signal.
+/// Contexts in Boost.Asio: any operation obeys one, channels and groups are awaited, work goes to threads and
+/// comes back, main ends with a signal.
 
 #include <curfew/io/completion.hpp>
 #include <curfew/io/offload.hpp>
 #include <curfew/io/run.hpp>
+#include <curfew/io/sync.hpp>
+#include <curfew/io/task_group.hpp>
 #include <curfew/io/wait.hpp>
 #include <curfew/io/with.hpp>

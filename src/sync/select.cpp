@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <array>
-#include <chrono>
 #include <cstdint>
 #include <curfew/sync/detail/select_case.hpp>
 #include <curfew/sync/select.hpp>
@@ -8,7 +7,6 @@
 #include <mutex>
 #include <numeric>
 #include <optional>
-#include <random>
 #include <stdexcept>
 #include <utility>
 
@@ -40,22 +38,13 @@ class per_case {
   std::span<T> all_;
 };
 
-std::uint32_t random_below(std::uint32_t bound) noexcept {
-  // xorshift64: fair enough for a choice among the ready, and a nanosecond.
-  static thread_local std::uint64_t state = std::random_device{}() | 1U;
-  state ^= state << 13;
-  state ^= state >> 7;
-  state ^= state << 17;
-  return static_cast<std::uint32_t>(((state >> 32) * bound) >> 32);
-}
-
 /// Asks the cases in a random order, each order with the same chance.
 /// \return the first that says yes.
 template <class Ask>
 std::size_t first_of(std::span<std::uint32_t> order, Ask ask) {
   std::iota(order.begin(), order.end(), 0U);
   for (std::size_t left = order.size(); left != 0; --left) {
-    const std::size_t chosen = random_below(static_cast<std::uint32_t>(left));
+    const std::size_t chosen = threads::random_below(static_cast<std::uint32_t>(left));
     const std::uint32_t which = std::exchange(order[chosen], order[left - 1]);
     if (ask(which)) return which;
   }
@@ -92,12 +81,6 @@ const context& clock_context(std::span<select_case* const> cases) noexcept {
   return background();
 }
 
-std::size_t with_entry(std::span<select_case* const> cases, const wait_entry* entry) noexcept {
-  std::size_t i = 0;
-  while (cases[i]->entry() != entry) ++i;
-  return i;
-}
-
 }  // namespace
 
 std::size_t select_now(std::span<select_case* const> cases) {
@@ -105,18 +88,9 @@ std::size_t select_now(std::span<select_case* const> cases) {
   return first_of(*order, [&](std::uint32_t i) { return cases[i]->try_now(); });
 }
 
-std::size_t select_waiting(std::span<select_case* const> cases) {
+std::size_t select_enlist(std::span<select_case* const> cases, waiter& w) {
   per_case<std::uint32_t> order(cases.size());
-  const std::size_t at_once = first_of(*order, [&](std::uint32_t i) { return cases[i]->try_now(); });
-  if (at_once != no_case) return at_once;
-
   per_case<spin_lock*> locks(cases.size());
-  // The end of a context is a case, so nothing else ends the wait; the context is for its clock.
-  const context clock_of = root_of(clock_context(cases));
-  thread_waiter w(clock_of);
-  const auto leave = [&] {
-    for (select_case* each : cases) each->delist();
-  };
   {
     finish_list after;
     const all_locks held(cases, *locks);
@@ -132,13 +106,30 @@ std::size_t select_waiting(std::span<select_case* const> cases) {
     }
   } catch (...) {
     if (w.claim()) {
-      leave();
+      for (select_case* each : cases) each->delist();
       throw;
     }
+    // One of those that are enlisted has happened meanwhile.
   }
-  const std::size_t which = with_entry(cases, w.wait());
-  leave();
-  return which;
+  return no_case;
+}
+
+std::size_t select_delist(std::span<select_case* const> cases, const wait_entry* by) noexcept {
+  std::size_t i = 0;
+  while (cases[i]->entry() != by) ++i;
+  for (select_case* each : cases) each->delist();
+  return i;
+}
+
+std::size_t select_waiting(std::span<select_case* const> cases) {
+  const std::size_t at_once = select_now(cases);
+  if (at_once != no_case) return at_once;
+  // The end of a context is a case, so nothing else ends the wait; this context is for its clock.
+  const context clock_of = root_of(clock_context(cases));
+  thread_waiter w(clock_of);
+  const std::size_t ready = select_enlist(cases, w);
+  if (ready != no_case) return ready;
+  return select_delist(cases, w.wait());
 }
 
 }  // namespace curfew::detail
@@ -154,19 +145,26 @@ detail::instant after(const context& ctx, clock::duration d) {
 
 detail::instant after(clock::duration d) { return after(background(), d); }
 
-std::size_t select(case_list& cases) {
-  if (cases.cases_.empty())
+std::span<detail::select_case* const> detail::case_list_access::some(case_list& cases) {
+  if (cases.cases_.empty()) {
     throw std::invalid_argument(
         "curfew::select: the case_list is empty, so it would wait for ever; add a case");
-  const std::size_t which = detail::select_waiting(cases.cases_);
-  cases.cases_[which]->run();
+  }
+  return cases.cases_;
+}
+
+std::size_t select(case_list& cases) {
+  const auto all = detail::case_list_access::some(cases);
+  const std::size_t which = detail::select_waiting(all);
+  all[which]->run();
   return which;
 }
 
 std::optional<std::size_t> try_select(case_list& cases) {
-  const std::size_t which = detail::select_now(cases.cases_);
+  const auto all = detail::case_list_access::all(cases);
+  const std::size_t which = detail::select_now(all);
   if (which == detail::no_case) return std::nullopt;
-  cases.cases_[which]->run();
+  all[which]->run();
   return which;
 }
 

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <curfew/core/detail/threads.hpp>
 #include <curfew/sync/task_group.hpp>
 #include <exception>
 #include <mutex>
@@ -13,8 +14,11 @@
 //  1. size_ counts the tasks that wait in the list, those that run, and what entered and has not left.
 //  2. ticket_out_ is set by the one who then puts the ticket into the pool, and reset by the one who has drawn
 //     or withdrawn it. Nobody else touches the ticket.
-//  3. Who finds the group over under the lock may destroy it: whoever was at work gave the lock back after its
-//     last touch of the group. Joiners that sleep are finished after that, and are touched alone.
+//  3. ticket_out_ only while size_ > 0: the task that would be the last one is counted until it has taken the
+//     ticket back, or whoever has drawn it has come by. So nobody waits for a thread of the pool to be free, only
+//     for one that is on its way.
+//  4. Who finds size_ at 0 under the lock may destroy the group: whoever was at work gave the lock back after its
+//     last touch of it. Joiners that sleep are finished after that, and are touched alone.
 //
 // Locks. lock_ is never held together with another one, while a task or a destructor runs, or a context ends.
 
@@ -37,6 +41,7 @@ task_group::~task_group() {
 }
 
 void task_group::enqueue(std::unique_ptr<detail::group_task> task) {
+  detail::pool_access::prepare(pool_);
   bool issue = false;
   {
     const std::lock_guard guard(lock_);
@@ -62,6 +67,7 @@ void task_group::enter() noexcept {
 void task_group::leave(result<> outcome, std::exception_ptr thrown) noexcept {
   if (!outcome || thrown) fail(std::move(outcome), std::move(thrown));
   bool issue = false;
+  std::unique_ptr<task_group> abandoned;
   {
     detail::finish_list after;
     std::unique_lock guard(lock_);
@@ -69,16 +75,25 @@ void task_group::leave(result<> outcome, std::exception_ptr thrown) noexcept {
     issue = wants_thread();
     if (issue) ticket_out_ = true;
     settle(after);
+    if (is_over()) abandoned = std::move(self_);
   }
   if (issue) detail::pool_access::enqueue(pool_, ticket_, false);
 }
 
-/// One task is over, which was still counted. The last one takes the ticket back, or joiners would have to wait
-/// until a thread has time to draw it.
+void task_group::abandon(std::unique_ptr<task_group> group) noexcept {
+  task_group& its = *group;
+  its.scope_.cancel();
+  const std::lock_guard guard(its.lock_);
+  if (!its.is_over()) its.self_ = std::move(group);
+}
+
+/// One task is over, which was still counted.
 void task_group::count_out(std::unique_lock<detail::spin_lock>& guard) noexcept {
-  if (size_ == 1 && ticket_out_) {
+  for (unsigned tries = 0; size_ == 1 && ticket_out_; ++tries) {  // invariant 3
     guard.unlock();
     const bool withdrawn = detail::pool_access::withdraw(pool_, ticket_);
+    if (!withdrawn)
+      detail::threads::relax(tries);  // somebody is on the way to the pool with it, or from there
     guard.lock();
     if (withdrawn) ticket_out_ = false;
   }
@@ -95,7 +110,7 @@ void task_group::fail(result<> outcome, std::exception_ptr thrown) noexcept {
   try {
     why = outcome ? cause("a task threw an exception")
                   : cause(outcome.error().code(), outcome.error().message());
-  } catch (const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): it ends without a cause
+  } catch (...) {  // NOLINT(bugprone-empty-catch): it ends without a cause
   }
   {
     const std::lock_guard guard(lock_);
@@ -119,6 +134,7 @@ bool task_group::work(bool drawn) noexcept {
   for (;;) {
     detail::group_task* task = nullptr;
     bool issue = false;
+    std::unique_ptr<task_group> abandoned;
     {
       detail::finish_list after;
       std::unique_lock guard(lock_);
@@ -129,7 +145,9 @@ bool task_group::work(bool drawn) noexcept {
       }
       if (first_ == nullptr || running_ >= limit_) {
         settle(after);
-        return is_over();
+        if (!is_over()) return false;
+        abandoned = std::move(self_);
+        return true;
       }
       task = first_;
       first_ = task->next;
@@ -160,9 +178,8 @@ void task_group::run_one(detail::group_task* task) noexcept {
 
 void task_group::wait_until_over() noexcept {
   while (!work(false)) {
-    // What ends is the tasks, not this wait; the context is for its clock.
-    const context clock_of = detail::root_of(scope_);
-    detail::thread_waiter w(clock_of);
+    // No end of a context ends this wait. And none counts it, on whatever clock: it is the tasks that wait.
+    detail::thread_waiter w(background());
     detail::group_joining over(*this);
     {
       const std::lock_guard guard(lock_);

@@ -2,8 +2,11 @@
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <cstdint>
+#include <ctime>
 #include <curfew/core/detail/threads.hpp>
 #include <curfew/sync/thread_pool.hpp>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <system_error>
@@ -15,7 +18,20 @@
 //
 // How many threads. Jobs that block get a thread each, up to the limit. Of the others, which compute, more than
 // one for each core would not be done sooner, and one core is the caller's; but as a job may block in ways that
-// are not known here, a supervisor adds a thread whenever the queue has stood still for a millisecond.
+// are not known here, a supervisor adds a thread whenever a job has waited for a millisecond, or for longer
+// while this process keeps all cores busy: then it is more likely that the jobs compute.
+//
+// Invariants, under mutex_
+//  1. Of the jobs in the queue, as many as there are threads that search, start or are asleep will be taken by
+//     those. Who adds a job beyond that starts a thread, or has the supervisor watch, or there are max_threads_.
+//     Who takes a job wakes a sleeper if there are more, because nobody was woken for what the one who searches
+//     was to take.
+//  2. Once there has been a worker there is one until close(): the last does not end for want of work. So jobs
+//     are not stranded where no further thread can be started.
+//  3. A thread that leaves joins the one that left before it. So who joins the last has joined all.
+//
+// Locks. mutex_ is held while a thread is started, but never while a job or a destructor runs or a thread is
+// joined.
 
 namespace curfew {
 
@@ -23,178 +39,261 @@ namespace {
 
 constexpr std::chrono::seconds idle_time{10};         // after which a thread without work ends
 constexpr std::chrono::milliseconds stall_time{1};    // after which one more thread starts
+constexpr std::chrono::milliseconds patience{20};     // the same, while all cores are busy
 constexpr std::chrono::microseconds search_time{50};  // before a thread without work sleeps
+
+/// What this process has had of the processors so far.
+std::chrono::microseconds processor_time() noexcept {
+  return std::chrono::microseconds(std::int64_t{std::clock()} * 1'000'000 / CLOCKS_PER_SEC);
+}
 
 }  // namespace
 
 struct thread_pool::impl : std::enable_shared_from_this<thread_pool::impl> {
   explicit impl(unsigned limit) : max_threads_(std::max(limit, 1U)) {}
 
-  void enqueue(detail::pool_job& job, bool blocks) noexcept;
+  /// \return whether there is a thread now.
+  bool prepare() noexcept;
+  /// \return false if there is no thread, and none can be started; the job is not in the queue then.
+  bool enqueue(detail::pool_job& job, bool blocks) noexcept;
   bool withdraw(detail::pool_job& job) noexcept;
   void close() noexcept;
+  /// There will be no close().
+  void live_for_ever() noexcept { for_ever_ = true; }
   [[nodiscard]] unsigned max_threads() const noexcept { return max_threads_; }
 
  private:
-  void start_thread() noexcept;
-  void work() noexcept;
-  void supervise() noexcept;
+  using lock = std::unique_lock<std::mutex>;
+
+  bool start(void (impl::*body)(lock&) noexcept) noexcept;
+  bool start_worker() noexcept;
+  void work(lock& guard) noexcept;
+  void supervise(lock& guard) noexcept;
+  bool sleep(lock& guard) noexcept;
   void search() const noexcept;
   void link(detail::pool_job& job) noexcept;
   void unlink(detail::pool_job& job) noexcept;
 
+  std::atomic<bool> prepared_{false};  // there has been a worker
+
   std::mutex mutex_;
-  std::condition_variable wake_;        // there is a job, or closing_
-  std::condition_variable stalled_;     // the supervisor has something to look at, or closing_
-  std::condition_variable all_left_;    // threads_ == 0 and the supervisor has gone
-  detail::pool_job* first_ = nullptr;   // guarded by mutex_, as all below; circular
-  std::atomic<std::size_t> queued_{0};  // written with mutex_ held
-  std::uint64_t taken_ = 0;             // how many jobs have been taken from the queue so far
-  unsigned sleeping_ = 0;
-  unsigned threads_ = 0;
-  bool searching_ = false;   // a thread looks for work, and looks again before it sleeps
+  std::condition_variable wake_;       // there is a job, or closing_
+  std::condition_variable stalled_;    // the supervisor has something to look at, or may leave
+  std::condition_variable all_left_;   // threads_ is empty
+  detail::pool_job* first_ = nullptr;  // guarded by mutex_, as all below; circular
+  std::size_t queued_ = 0;
+  std::uint64_t linked_ = 0;        // the number of the job that came last
+  std::list<std::thread> threads_;  // the supervisor included
+  std::thread left_;                // of those that left, the last
+  unsigned workers_ = 0;
+  unsigned starting_ = 0;    // workers that have not looked at the queue yet
+  unsigned sleeping_ = 0;    // workers
+  bool searching_ = false;   // a worker looks for work, and looks again before it sleeps
   bool supervised_ = false;  // there is a supervisor
   bool watching_ = false;    // it is not asleep
   bool closing_ = false;
-  const unsigned at_once_ = std::max(std::thread::hardware_concurrency(), 2U) - 1;
+  bool for_ever_ = false;
+  const unsigned cores_ = std::max(std::thread::hardware_concurrency(), 1U);
+  const unsigned at_once_ = std::max(cores_, 2U) - 1;
   const unsigned max_threads_;
+
+  alignas(64) std::atomic<std::uint64_t> oldest_{0};  // number of first_, 0: none. Written with mutex_ held
 };
 
 void thread_pool::impl::link(detail::pool_job& job) noexcept {
+  job.number = ++linked_;
+  ++queued_;
   if (first_ == nullptr) {
     job.next = &job;
     job.prev = &job;
     first_ = &job;
+    oldest_.store(job.number, std::memory_order_relaxed);  // search() looks at the number only
   } else {
     job.next = first_;
     job.prev = first_->prev;
     first_->prev->next = &job;
     first_->prev = &job;
   }
-  queued_.store(queued_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
 }
 
 void thread_pool::impl::unlink(detail::pool_job& job) noexcept {
   if (job.next == &job) {
     first_ = nullptr;
+    oldest_.store(0, std::memory_order_relaxed);
   } else {
-    if (first_ == &job) first_ = job.next;
     job.next->prev = job.prev;
     job.prev->next = job.next;
+    if (first_ == &job) {
+      first_ = job.next;
+      oldest_.store(first_->number, std::memory_order_relaxed);
+    }
   }
   job.next = nullptr;
   job.prev = nullptr;
-  queued_.store(queued_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  --queued_;
 }
 
-void thread_pool::impl::enqueue(detail::pool_job& job, bool blocks) noexcept {
+bool thread_pool::impl::prepare() noexcept {
+  if (prepared_.load(std::memory_order_relaxed)) return true;  // whoever needs to know more takes mutex_
+  const lock guard(mutex_);
+  return workers_ != 0 || start_worker();
+}
+
+bool thread_pool::impl::enqueue(detail::pool_job& job, bool blocks) noexcept {
   bool wake = false;
   bool stalled = false;
+  std::shared_ptr<impl> alive;  // the job may be done before we notify, and with it the pool
   {
-    const std::lock_guard guard(mutex_);
+    const lock guard(mutex_);
     link(job);
-    const std::size_t waiting = queued_.load(std::memory_order_relaxed);
-    const std::size_t coming = sleeping_ + (searching_ ? 1 : 0);
-    if (waiting <= coming) {
-      wake = waiting > (searching_ ? 1U : 0U);
-    } else if (threads_ < (blocks ? max_threads_ : std::min(at_once_, max_threads_))) {
-      start_thread();
-    } else if (threads_ < max_threads_ && !watching_) {
-      stalled = true;
-      watching_ = true;
-      if (!supervised_) {
-        supervised_ = true;
-        try {
-          std::thread([self = shared_from_this()] { self->supervise(); }).detach();
-        } catch (const std::system_error&) {  // the threads that there are go on
-          supervised_ = false;
-          watching_ = false;
-        }
+    const std::size_t awake = starting_ + (searching_ ? 1U : 0U);
+    if (queued_ <= awake + sleeping_) {
+      wake = queued_ > awake;
+    } else if (workers_ >= (blocks ? max_threads_ : std::min(at_once_, max_threads_)) || !start_worker()) {
+      if (workers_ == 0) {
+        unlink(job);
+        return false;
+      }
+      if (workers_ < max_threads_ && !watching_) {
+        if (!supervised_) supervised_ = start(&impl::supervise);  // else the workers that there are go on
+        watching_ = supervised_;
+        stalled = watching_;
       }
     }
+    if (wake || stalled) alive = shared_from_this();
   }
   if (wake) wake_.notify_one();
   if (stalled) stalled_.notify_one();
+  return true;
 }
 
 bool thread_pool::impl::withdraw(detail::pool_job& job) noexcept {
-  const std::lock_guard guard(mutex_);
+  const lock guard(mutex_);
   if (job.next == nullptr) return false;
   unlink(job);
   return true;
 }
 
-void thread_pool::impl::start_thread() noexcept {
+/// Starts a thread that runs `body` with mutex_ held. With mutex_ held.
+bool thread_pool::impl::start(void (impl::*body)(lock&) noexcept) noexcept {
+  std::list<std::thread> made;
   try {
-    std::thread([self = shared_from_this()] { self->work(); }).detach();
-    ++threads_;
-  } catch (const std::system_error&) {
-    if (threads_ == 0) std::terminate();  // nobody would ever run the job
+    made.emplace_back();
+    made.front() = std::thread([this, body, self = made.begin()] {
+      std::thread before;
+      {
+        lock guard(mutex_);
+        (this->*body)(guard);
+        if (for_ever_) {
+          self->detach();
+        } else {
+          before = std::exchange(left_, std::move(*self));
+        }
+        threads_.erase(self);
+        if (threads_.empty()) all_left_.notify_all();
+      }
+      if (before.joinable()) before.join();
+    });
+  } catch (...) {  // no memory, or the system has no thread for us
+    return false;
   }
+  threads_.splice(threads_.end(), made);
+  return true;
+}
+
+bool thread_pool::impl::start_worker() noexcept {
+  if (!start(&impl::work)) return false;
+  ++workers_;
+  ++starting_;
+  prepared_.store(true, std::memory_order_relaxed);
+  return true;
 }
 
 void thread_pool::impl::search() const noexcept {
   const auto until = std::chrono::steady_clock::now() + search_time;
-  // It looks every microsecond or so: what is over by then, because its owner runs it himself, would only take
-  // longer if a second thread wanted it too.
+  // It looks every half microsecond or so, and has to see the same job twice: what is over by then, because its
+  // owner runs it himself, would only take longer if a second thread wanted it too.
+  std::uint64_t seen = 0;
   do {
-    for (unsigned i = 0; i != 48; ++i) detail::threads::relax(i);
-    if (queued_.load(std::memory_order_relaxed) != 0) return;
+    for (unsigned i = 0; i != 24; ++i) detail::threads::relax(i);
+    const std::uint64_t before = std::exchange(seen, oldest_.load(std::memory_order_relaxed));
+    if (seen != 0 && seen == before) return;
   } while (std::chrono::steady_clock::now() < until);
 }
 
-void thread_pool::impl::work() noexcept {
-  std::unique_lock lock(mutex_);
+/// \return false if there was nothing to do for so long that the worker may leave.
+bool thread_pool::impl::sleep(lock& guard) noexcept {
+  const auto called = [this] { return first_ != nullptr || closing_; };
+  ++sleeping_;
+  while (!wake_.wait_for(guard, idle_time, called) && workers_ == 1) {
+  }
+  --sleeping_;
+  return first_ != nullptr;
+}
+
+void thread_pool::impl::work(lock& guard) noexcept {
+  --starting_;
   for (;;) {
     if (first_ == nullptr && !searching_ && !closing_) {
       searching_ = true;
-      lock.unlock();
+      guard.unlock();
       search();
-      lock.lock();
+      guard.lock();
       searching_ = false;
     }
-    if (first_ == nullptr) {
-      ++sleeping_;
-      const bool called = wake_.wait_for(lock, idle_time, [this] { return first_ != nullptr || closing_; });
-      --sleeping_;
-      if (first_ == nullptr && (closing_ || !called)) break;
-    }
+    if (first_ == nullptr && !sleep(guard)) break;
     detail::pool_job& job = *first_;
     unlink(job);
-    ++taken_;
-    // Who found nobody to wake, because one thread was searching, relied on it to see to the rest.
     const bool more = first_ != nullptr && sleeping_ != 0 && !searching_;
-    lock.unlock();
+    guard.unlock();
     if (more) wake_.notify_one();
     job.run(job);
-    lock.lock();
+    guard.lock();
   }
-  if (--threads_ == 0 && !supervised_) all_left_.notify_all();
+  --workers_;
+  if (closing_) stalled_.notify_all();
 }
 
-void thread_pool::impl::supervise() noexcept {
-  std::unique_lock lock(mutex_);
-  while (!closing_) {
-    if (first_ == nullptr || threads_ == max_threads_) {
+void thread_pool::impl::supervise(lock& guard) noexcept {
+  const auto may_leave = [this] { return closing_ && workers_ == 0; };
+  std::chrono::microseconds busy{0};  // for so long the oldest job has waited while all cores were busy
+  while (!may_leave()) {
+    if (first_ == nullptr || workers_ == max_threads_) {
       watching_ = false;
-      if (!stalled_.wait_for(lock, idle_time, [this] { return watching_ || closing_; })) break;
+      if (!stalled_.wait_for(guard, idle_time, [&] { return watching_ || may_leave(); })) break;
       continue;
     }
-    const std::uint64_t before = taken_;
-    stalled_.wait_for(lock, stall_time, [this] { return closing_; });
-    if (first_ != nullptr && taken_ == before && threads_ < max_threads_) start_thread();
+    const std::uint64_t last = linked_;
+    const auto began = std::chrono::steady_clock::now();
+    const auto had = processor_time();
+    stalled_.wait_for(guard, stall_time, may_leave);
+    if (first_ == nullptr || first_->number > last || workers_ == max_threads_) {
+      busy = busy.zero();
+      continue;
+    }
+    const auto waited =
+        std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began);
+    if (processor_time() - had >= waited * cores_ * 7 / 8 && (busy += waited) < patience) continue;
+    busy = busy.zero();
+    start_worker();
   }
   watching_ = false;
   supervised_ = false;
-  if (threads_ == 0) all_left_.notify_all();
 }
 
 void thread_pool::impl::close() noexcept {
-  std::unique_lock lock(mutex_);
+  lock guard(mutex_);
   closing_ = true;
   wake_.notify_all();
   stalled_.notify_all();
-  all_left_.wait(lock, [this] { return threads_ == 0 && !supervised_; });
+  for (;;) {  // again, because a thread_local object of the last one may post, too
+    all_left_.wait(guard, [this] { return threads_.empty(); });
+    std::thread last = std::move(left_);
+    if (!last.joinable()) return;
+    guard.unlock();
+    last.join();
+    guard.lock();
+  }
 }
 
 thread_pool::thread_pool(unsigned max_threads) : impl_(std::make_shared<impl>(max_threads)) {}
@@ -202,9 +301,23 @@ thread_pool::thread_pool(unsigned max_threads) : impl_(std::make_shared<impl>(ma
 thread_pool::~thread_pool() { impl_->close(); }
 
 thread_pool& thread_pool::shared() {
-  static auto* pool = new thread_pool(64);  // never destroyed: exit does not wait for work that does not stop
-  return *pool;
+  // Never destroyed: exit does not wait for work that does not stop.
+  static thread_pool& pool = [] -> thread_pool& {
+    auto* made = new thread_pool(64);
+    made->impl_->live_for_ever();
+    return *made;
+  }();
+  return pool;
 }
+
+namespace {
+
+std::system_error no_thread() {
+  return {std::make_error_code(std::errc::resource_unavailable_try_again),
+          "curfew::thread_pool: not even one thread can be started"};
+}
+
+}  // namespace
 
 void thread_pool::post(std::move_only_function<void()> f) {
   struct posted : detail::pool_job {
@@ -218,11 +331,16 @@ void thread_pool::post(std::move_only_function<void()> f) {
           f(std::move(work)) {}
   };
   auto job = std::make_unique<posted>(std::move(f));
-  impl_->enqueue(*job.release(), true);
+  if (!impl_->enqueue(*job, true)) throw no_thread();
+  job.release();  // NOLINT(bugprone-unused-return-value): it may be gone by now
+}
+
+void detail::pool_access::prepare(thread_pool& pool) {
+  if (!pool.impl_->prepare()) throw no_thread();
 }
 
 void detail::pool_access::enqueue(thread_pool& pool, pool_job& job, bool blocks) noexcept {
-  pool.impl_->enqueue(job, blocks);
+  if (!pool.impl_->enqueue(job, blocks)) std::terminate();  // it has not been prepared
 }
 
 bool detail::pool_access::withdraw(thread_pool& pool, pool_job& job) noexcept {

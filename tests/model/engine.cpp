@@ -677,6 +677,20 @@ void check(bool holds, std::string_view text, std::source_location where) {
   fail("check failed: " + std::string(text) + " [" + file_of(where) + "]");
 }
 
+void notify_at(const void* address, std::source_location where) noexcept {
+  if (!g.running) return;
+  schedule(true, where);
+  record("notifies one at", address, 0, nullptr, where);
+  unsigned asleep[max_threads];
+  unsigned found = 0;
+  for (unsigned t = 0; t != g.count; ++t) {
+    if (g.threads[t].now == standing::waiting && g.locations[g.threads[t].waits_for].address == address)
+      asleep[found++] = t;
+  }
+  if (found != 0) g.threads[asleep[choose(found)]].now = standing::ready;
+  leave();
+}
+
 void relax(std::source_location where) {
   if (!g.running) return;
   thread& me = self();

@@ -71,6 +71,9 @@ void note(const char* text, std::source_location where = std::source_location::c
 /// This thread cannot go on before another one has changed an atomic.
 void relax(std::source_location where = std::source_location::current());
 
+/// Wakes one thread that waits for the atomic at this address, which may no longer exist: as a futex does.
+void notify_at(const void* address, std::source_location where = std::source_location::current()) noexcept;
+
 /// How many blocks this execution has allocated and not given back.
 [[nodiscard]] std::size_t blocks_alive() noexcept;
 

@@ -359,6 +359,25 @@ TEST(Waiting, NotifyOneWakesOne) {
   EXPECT_THAT(found.failure, HasSubstr("deadlock"));
 }
 
+TEST(Waiting, AWakeUpGoesByTheAddressAlone) {
+  const auto body = [](bool told) {
+    return [=] {
+      auto word = std::make_unique<atomic<int>>(0);
+      const void* address = word.get();
+      parallel({[&] {
+                  word->wait(0, acquire);
+                  word.reset();  // it may have looked before it is woken
+                },
+                [&] {
+                  word->store(1, release);
+                  if (told) curfew::model::notify_at(address);
+                }});
+    };
+  };
+  EXPECT_THAT(explore(everything, body(true)).failure, IsEmpty());
+  EXPECT_THAT(explore(everything, body(false)).failure, HasSubstr("deadlock"));
+}
+
 TEST(Waiting, LocksInTwoOrdersAreADeadlock) {
   const auto body = [](bool same_order) {
     return [=] {

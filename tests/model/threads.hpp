@@ -24,7 +24,7 @@ struct id {
 
 inline id this_thread() noexcept { return {model::this_thread()}; }
 
-inline void relax(unsigned /*tries*/) noexcept { model::relax(); }
+inline void relax(unsigned /*tries*/, unsigned /*pauses*/ = 1) noexcept { model::relax(); }
 
 template <class Happened>
 bool spin_until(Happened happened) noexcept {
@@ -38,6 +38,8 @@ inline void sleep_while(const atomic<std::uint32_t>& word, std::uint32_t value) 
 inline void wake(const atomic<std::uint32_t>* word) noexcept { model::notify_at(word); }
 
 inline unsigned core() noexcept { return model::this_thread(); }
+
+inline std::uint32_t random_below(std::uint32_t /*bound*/) noexcept { return 0; }
 
 inline constexpr unsigned child_lists = 2;
 

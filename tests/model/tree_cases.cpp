@@ -1,18 +1,10 @@
 // The tree of src/core, compiled against the model checker: each case is a race of 2 or 3 threads through the
 // public interface, run in every schedule within its bounds.
-//
-//   curfew_model_tree [--case <part of a name>] [--preemptions <n>] [--stale-reads <n>] [--executions <n>]
-//                     [--seed <n>] [--expect-failure] [--trace]
-//
-// With --seed, decisions are made at random. With --expect-failure, for sources with a planted bug, it
-// succeeds if a case fails. The trace of a failure is then printed with --trace alone.
+// Options: see tests/model/run_cases.hpp.
 
 #include <poll.h>
 
-#include <charconv>
 #include <chrono>
-#include <cstdio>
-#include <cstdlib>
 #include <curfew/core.hpp>
 #include <curfew/core/detail/manual_time.hpp>
 #include <functional>
@@ -24,6 +16,7 @@
 
 #include "core/tree.hpp"
 #include "model/engine.hpp"
+#include "model/run_cases.hpp"
 
 namespace {
 
@@ -791,15 +784,9 @@ void stop_token_against_cancel() {
   check(token.stop_requested(), "the token is stopped");
 }
 
-struct model_case {
-  std::string_view name;
-  void (*body)();
-  unsigned preemptions;
-  unsigned stale_reads;
-};
 
 #define CASE(name, preemptions, stale_reads) {#name, name, preemptions, stale_reads}
-constexpr model_case cases[] = {
+constexpr curfew::model::model_case cases[] = {
     CASE(cancel_against_derive, 4, 1),
     CASE(cancel_against_derive_and_drop, 3, 1),
     CASE(cancel_against_drop, 2, 1),
@@ -874,89 +861,9 @@ void make_singletons() {
   std::ignore = other.cause();
 }
 
-struct request {
-  std::string_view part_of_name;
-  std::optional<unsigned> preemptions;
-  std::optional<unsigned> stale_reads;
-  std::optional<std::uint64_t> executions;
-  std::optional<std::uint64_t> seed;
-  bool expect_failure = false;
-  bool trace = false;
-};
-
-[[noreturn]] void complain(std::string_view about) {
-  std::fprintf(stderr, "curfew_model_tree: %.*s?\n", static_cast<int>(about.size()), about.data());
-  std::exit(2);
-}
-
-template <class T>
-T number_in(std::string_view text) {
-  T parsed{};
-  const auto read = std::from_chars(text.data(), text.data() + text.size(), parsed);
-  if (read.ec != std::errc() || read.ptr != text.data() + text.size()) complain(text);
-  return parsed;
-}
-
-request read_arguments(int argc, char** argv) {
-  request asked;
-  for (int i = 1; i != argc; ++i) {
-    const std::string_view option = argv[i];
-    if (option == "--expect-failure") {
-      asked.expect_failure = true;
-    } else if (option == "--trace") {
-      asked.trace = true;
-    } else if (i + 1 == argc) {
-      complain(option);
-    } else if (option == "--case") {
-      asked.part_of_name = argv[++i];
-    } else if (option == "--preemptions") {
-      asked.preemptions = number_in<unsigned>(argv[++i]);
-    } else if (option == "--stale-reads") {
-      asked.stale_reads = number_in<unsigned>(argv[++i]);
-    } else if (option == "--executions") {
-      asked.executions = number_in<std::uint64_t>(argv[++i]);
-    } else if (option == "--seed") {
-      asked.seed = number_in<std::uint64_t>(argv[++i]);
-    } else {
-      complain(option);
-    }
-  }
-  return asked;
-}
-
 }  // namespace
 
 int main(int argc, char** argv) {
-  const request asked = read_arguments(argc, argv);
   make_singletons();
-  std::printf("%-45s %11s %6s %11s %6s  %s\n", "case", "preemptions", "stale", "executions", "s", "outcome");
-  bool any = false;
-  bool failed = false;
-  for (const model_case& each : cases) {
-    if (each.name.find(asked.part_of_name) == std::string_view::npos) continue;
-    any = true;
-    curfew::model::options bounds;
-    bounds.preemptions = asked.preemptions.value_or(each.preemptions);
-    bounds.stale_reads = asked.stale_reads.value_or(each.stale_reads);
-    bounds.executions = asked.executions.value_or(bounds.executions);
-    bounds.seed = asked.seed;
-    const auto start = std::chrono::steady_clock::now();
-    const curfew::model::outcome found = curfew::model::explore(bounds, each.body);
-    const std::chrono::duration<double> took = std::chrono::steady_clock::now() - start;
-    const char* result = found.exhausted ? "exhausted" : "not exhausted";
-    std::printf("%-45s %11u %6u %11llu %6.2f  %s\n", each.name.data(), bounds.preemptions, bounds.stale_reads,
-                static_cast<unsigned long long>(found.executions), took.count(),
-                found.failure.empty() ? result : found.failure.c_str());
-    if (!found.failure.empty() && (asked.trace || !asked.expect_failure))
-      std::fputs(found.trace.c_str(), stdout);
-    std::fflush(stdout);
-    failed = failed || !found.failure.empty();
-    if (failed && asked.expect_failure) break;
-  }
-  if (!any) complain(asked.part_of_name);
-  if (asked.expect_failure) {
-    std::puts(failed ? "the planted bug was found" : "the planted bug was NOT found");
-    return failed ? 0 : 1;
-  }
-  return failed ? 1 : 0;
+  return curfew::model::run_cases("curfew_model_tree", argc, argv, cases);
 }

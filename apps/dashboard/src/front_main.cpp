@@ -87,7 +87,7 @@ asio::awaitable<int> run_front(curfew::context ctx, front_options options) {
   std::vector<asio::awaitable<bool>> parts;
   parts.push_back(serve(server, scope));
   for (const auto& service : services) parts.push_back(keep_running(service, scope.ctx()));
-  const auto fine = co_await gather(std::move(parts));
+  const auto fine = co_await gather(scope.ctx(), std::move(parts));
   co_return fine.front() ? 0 : 1;
 }
 

@@ -4,6 +4,7 @@
 #include <curfew/core/context.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/io/completion.hpp>
+#include <curfew/sync/thread_pool.hpp>
 #include <exception>
 #include <functional>
 #include <memory>
@@ -12,28 +13,6 @@
 #include <utility>
 
 namespace curfew {
-
-/// Threads for blocking or CPU work that must not hold up an event loop. Threads start when there is work for
-/// them, up to the limit; work beyond that waits in a queue. An idle thread ends after some seconds.
-/// Thread safety: any thread.
-class thread_pool {
- public:
-  /// \param max_threads  At least 1.
-  explicit thread_pool(unsigned max_threads);
-  thread_pool(const thread_pool&) = delete;
-  thread_pool& operator=(const thread_pool&) = delete;
-  /// Waits for the work that runs; what is still queued runs too.
-  ~thread_pool();
-
-  /// The pool that `offload` uses where none is given: 64 threads at most.
-  static thread_pool& shared();
-
-  struct impl;
-
- private:
-  friend struct offload_access;
-  std::shared_ptr<impl> impl_;
-};
 
 namespace detail {
 

@@ -5,6 +5,7 @@
 #include <curfew/core/error.hpp>
 #include <curfew/sync/detail/select_case.hpp>
 #include <curfew/sync/detail/spin_lock.hpp>
+#include <curfew/sync/detail/wait_for_one.hpp>
 #include <curfew/sync/detail/waiter.hpp>
 #include <curfew/sync/errc.hpp>
 #include <iterator>
@@ -28,9 +29,9 @@ namespace detail {
 /// A party that waits at a channel.
 template <class T>
 struct channel_entry : wait_entry {
-  T* from = nullptr;               // of a sender: moved from by the one who claims it
-  std::optional<T>* to = nullptr;  // of a receiver: filled by the one who claims it
-  bool closed = false;             // it was close() that claimed it
+  T* from = nullptr;                    // of a sender: moved from by the one who claims it
+  std::optional<T>* to = nullptr;       // of a receiver: filled by the one who claims it
+  threads::plain<bool> closed = false;  // it was close() that claimed it
 };
 
 /// What happened to an attempt.
@@ -52,7 +53,7 @@ class channel_state {
   channel_state(const channel_state&) = delete;
   channel_state& operator=(const channel_state&) = delete;
   ~channel_state() {
-    for (; size_ != 0; --size_) {
+    for (; size_ != 0; size_ = size_ - 1) {
       std::destroy_at(ring_ + head_);
       advance(head_);
     }
@@ -80,7 +81,7 @@ class channel_state {
       item.emplace(std::move(ring_[head_]));
       std::destroy_at(ring_ + head_);
       advance(head_);
-      --size_;
+      size_ = size_ - 1;
       if (auto* e = static_cast<channel_entry<T>*>(senders.pop_claimed()); e != nullptr) {
         push(std::move(*e->from));
         after.add(*e);
@@ -119,15 +120,15 @@ class channel_state {
   void push(T&& item) noexcept {
     std::construct_at(ring_ + tail_, std::move(item));
     advance(tail_);
-    ++size_;
+    size_ = size_ + 1;
   }
 
   const std::size_t capacity_;
   T* const ring_;
   std::size_t head_ = 0;  // of the oldest item
   std::size_t tail_ = 0;  // of the next one to come
-  std::size_t size_ = 0;
-  bool closed_ = false;
+  threads::plain<std::size_t> size_ = 0;
+  threads::plain<bool> closed_ = false;
 };
 
 template <class T>
@@ -235,10 +236,12 @@ class drain {
     }
     void operator++(int) { ++*this; }
     friend bool operator==(const iterator& a, std::default_sentinel_t /*end*/) noexcept {
-      return !a.from_->item_.has_value();
+      return a.is_over();
     }
 
    private:
+    [[nodiscard]] bool is_over() const noexcept { return !from_->item_.has_value(); }
+
     drain* from_;
   };
 
@@ -352,23 +355,6 @@ class sending {
   std::optional<T> copy_;
   channel_entry<T> entry_;
 };
-
-/// Waits for one thing that has a lock, or the end of ctx.
-/// \return false: ctx has ended, and nothing has happened.
-template <class Thing>
-bool wait_for_one(const context& ctx, Thing& thing) noexcept {
-  if (thing.try_now()) return true;
-  thread_waiter w(ctx);
-  {
-    finish_list after;
-    const std::lock_guard guard(*thing.lock());
-    if (thing.try_locked(after)) return true;
-    thing.enlist(w);
-  }
-  if (w.wait() != nullptr) return true;
-  thing.delist();
-  return false;
-}
 
 }  // namespace detail
 

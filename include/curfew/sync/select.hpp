@@ -181,6 +181,10 @@ std::size_t select(Cases&&... cases) {
   }
 }
 
+namespace detail {
+struct case_list_access;
+}
+
 /// Cases whose number is known only at run time:
 ///
 ///     curfew::case_list cases;
@@ -208,9 +212,7 @@ class case_list {
   [[nodiscard]] std::size_t size() const noexcept { return cases_.size(); }
 
  private:
-  friend std::size_t select(case_list& cases);
-  friend std::optional<std::size_t> try_select(case_list& cases);
-  friend struct case_list_access;
+  friend struct detail::case_list_access;
 
   template <class Thing, class F>
   case_list& add(Thing&& what, F&& f) {
@@ -223,6 +225,16 @@ class case_list {
   std::vector<std::unique_ptr<detail::select_case>> owned_;
   std::vector<detail::select_case*> cases_;
 };
+
+namespace detail {
+
+struct case_list_access {
+  static std::span<select_case* const> all(case_list& cases) noexcept { return cases.cases_; }
+  /// Throws std::invalid_argument if it is empty.
+  static std::span<select_case* const> some(case_list& cases);
+};
+
+}  // namespace detail
 
 /// As `select` of the cases one by one; at least one, else std::invalid_argument.
 std::size_t select(case_list& cases);

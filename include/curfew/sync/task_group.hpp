@@ -148,12 +148,13 @@ class task_group {
   void enqueue(std::unique_ptr<detail::group_task> task);
   void enter() noexcept;
   void leave(result<> outcome, std::exception_ptr thrown) noexcept;
+  static void abandon(std::unique_ptr<task_group> group) noexcept;
   bool work(bool drawn) noexcept;
   void wait_until_over() noexcept;
   void run_one(detail::group_task* task) noexcept;
   void fail(result<> outcome, std::exception_ptr thrown) noexcept;
   void count_out(std::unique_lock<detail::spin_lock>& guard) noexcept;
-  [[nodiscard]] bool is_over() const noexcept { return size_ == 0 && !ticket_out_; }
+  [[nodiscard]] bool is_over() const noexcept { return size_ == 0; }
   [[nodiscard]] bool wants_thread() const noexcept {
     return first_ != nullptr && !ticket_out_ && running_ < limit_;
   }
@@ -173,8 +174,9 @@ class task_group {
   detail::group_task* first_ = nullptr;
   detail::group_task* last_ = nullptr;
   detail::wait_list joiners_;
-  std::optional<error> error_;  // of the first that failed
-  std::exception_ptr thrown_;   // the same, if it threw
+  std::optional<error> error_;        // of the first that failed
+  std::exception_ptr thrown_;         // the same, if it threw
+  std::unique_ptr<task_group> self_;  // nobody joins it: the last of its tasks destroys it
 };
 
 namespace detail {
@@ -212,6 +214,8 @@ struct group_access {
   static void leave(task_group& group, result<> outcome, std::exception_ptr thrown) noexcept {
     group.leave(std::move(outcome), std::move(thrown));
   }
+  /// Cancels a group that nobody joins, and leaves it to the last of its tasks.
+  static void abandon(std::unique_ptr<task_group> group) noexcept { task_group::abandon(std::move(group)); }
 };
 
 }  // namespace detail

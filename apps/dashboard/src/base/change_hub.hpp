@@ -18,8 +18,7 @@ class change_hub {
   /// Is told of changes from its construction to its destruction.
   class subscription {
    public:
-    /// \param executor  Of the coroutine that waits.
-    subscription(change_hub& hub, const asio::any_io_executor& executor) : hub_(hub), wake_(executor) {
+    explicit subscription(change_hub& hub) : hub_(hub) {
       const std::lock_guard guard(hub_.mutex_);
       hub_.listeners_.push_back(&wake_);
     }

@@ -1,47 +1,39 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/co_spawn.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <cstddef>
-#include <exception>
-#include <memory>
+#include <curfew/core/context.hpp>
+#include <curfew/io/task_group.hpp>
 #include <optional>
 #include <utility>
 #include <vector>
 
-#include "base/wakeup.hpp"
-
 namespace curfew_dashboard {
 
-/// Runs all of them at once, on the caller's executor, and waits for all.
+namespace asio = boost::asio;
+
+/// Runs all of them at once, on the caller's executor, and waits for all. They end by themselves: ctx is theirs
+/// already.
 /// Throws: what the first of them threw, after all have come home.
 template <class T>
-asio::awaitable<std::vector<T>> gather(std::vector<asio::awaitable<T>> parts) {
-  struct state {
-    explicit state(const asio::any_io_executor& executor, std::size_t count)
-        : over(executor),
-          results(count),
-          left(count) {}
-    wakeup over;
-    std::vector<std::optional<T>> results;
-    std::size_t left;
-    std::exception_ptr thrown;
+asio::awaitable<std::vector<T>> gather(curfew::context ctx, std::vector<asio::awaitable<T>> parts) {
+  const auto executor = co_await asio::this_coro::executor;
+  std::vector<std::optional<T>> results(parts.size());
+  auto all = [&](curfew::task_group& group) -> asio::awaitable<void> {
+    for (std::size_t i = 0; i != parts.size(); ++i) {
+      auto part = [&results, &parts, i](curfew::context /*ctx*/) -> asio::awaitable<void> {
+        results[i] = co_await std::move(parts[i]);
+      };
+      curfew::spawn(group, executor, part);
+    }
+    co_return;
   };
-  auto executor = co_await asio::this_coro::executor;
-  auto all = std::make_shared<state>(executor, parts.size());
-  for (std::size_t i = 0; i < parts.size(); ++i) {
-    asio::co_spawn(executor, std::move(parts[i]), [all, i](const std::exception_ptr& thrown, T result) {
-      if (thrown && !all->thrown) all->thrown = thrown;
-      if (!thrown) all->results[i] = std::move(result);
-      if (--all->left == 0) all->over.notify();
-    });
-  }
-  if (all->left > 0) co_await all->over.async_wait(curfew::background());
-  if (all->thrown) std::rethrow_exception(all->thrown);
-  std::vector<T> results;
-  for (auto& result : all->results) results.push_back(*std::move(result));
-  co_return results;
+  auto joined = co_await curfew::async_task_group(std::move(ctx), all);
+  static_cast<void>(joined);  // they report by what they return
+  std::vector<T> got;
+  for (auto& result : results) got.push_back(*std::move(result));
+  co_return got;
 }
 
 }  // namespace curfew_dashboard

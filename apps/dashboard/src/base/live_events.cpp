@@ -1,6 +1,5 @@
 #include "base/live_events.hpp"
 
-#include <boost/asio/this_coro.hpp>
 #include <chrono>
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/io/wait.hpp>
@@ -19,7 +18,7 @@ constexpr auto tick = 1s;
 
 boost::asio::awaitable<void> stream_live(curfew::context ctx, curfew::http::body_writer out, change_hub& hub,
                                          std::string name, std::function<live_view()> look) {
-  change_hub::subscription changes(hub, co_await boost::asio::this_coro::executor);
+  change_hub::subscription changes(hub);
   for (;;) {
     const live_view now = look();
     auto written = co_await out.async_write(ctx, curfew::http::event(now.json, name));

@@ -13,9 +13,6 @@ namespace curfew_dashboard {
 template <class T>
 class mailbox {
  public:
-  /// \param executor  Of the coroutine that takes.
-  explicit mailbox(const asio::any_io_executor& executor) : wake_(executor) {}
-
   /// Thread safety: any thread.
   void put(T value) {
     {

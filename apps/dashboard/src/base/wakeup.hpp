@@ -1,13 +1,12 @@
 #pragma once
 
-#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
-#include <boost/asio/experimental/concurrent_channel.hpp>
-#include <boost/system/error_code.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/error.hpp>
-#include <curfew/io/with.hpp>
+#include <curfew/io/sync.hpp>
+#include <curfew/sync/channel.hpp>
 #include <utility>
+#include <variant>
 
 namespace curfew_dashboard {
 
@@ -16,20 +15,22 @@ namespace asio = boost::asio;
 /// Wakes one coroutine from any thread. Calls while nobody waits are remembered as one.
 class wakeup {
  public:
-  /// \param executor  Of the coroutine that waits.
-  explicit wakeup(const asio::any_io_executor& executor) : bell_(executor, 1) {}
-
   /// Thread safety: any thread.
-  void notify() { bell_.try_send(boost::system::error_code()); }
+  void notify() {
+    // Full: nobody has heard the last one yet.
+    static_cast<void>(bell_.try_send(std::monostate()));
+  }
 
   /// Completes when:  notified, before or after; or ctx ends, with its error.
   /// Thread safety:   one coroutine at a time.
   asio::awaitable<curfew::result<>> async_wait(curfew::context ctx) {
-    co_return co_await bell_.async_receive(curfew::with(std::move(ctx)));
+    auto rung = co_await curfew::async_receive(std::move(ctx), bell_);
+    if (!rung) co_return std::unexpected(std::move(rung).error());
+    co_return curfew::result<>();
   }
 
  private:
-  asio::experimental::concurrent_channel<void(boost::system::error_code)> bell_;
+  curfew::channel<std::monostate> bell_{1};
 };
 
 }  // namespace curfew_dashboard

@@ -220,7 +220,7 @@ asio::awaitable<http::response> front::ignore(curfew::context ctx, const http::r
   std::vector<asio::awaitable<json::object>> parts;
   parts.reserve(parts_.services.size());
   for (const auto& service : parts_.services) parts.push_back(ignore_one(scope.ctx(), service, body));
-  auto states = co_await gather(std::move(parts));
+  auto states = co_await gather(scope.ctx(), std::move(parts));
   bool ignoring = false;
   json::array shown;
   for (json::object& state : states) {

@@ -130,7 +130,7 @@ asio::awaitable<json::object> request_view::async_ask(curfew::context ctx) {
   std::vector<asio::awaitable<service_view>> parts;
   parts.reserve(what_.services.size());
   for (std::size_t i = 0; i < what_.services.size(); ++i) parts.push_back(ask_one(scope.ctx(), i));
-  auto services = co_await gather(std::move(parts));
+  auto services = co_await gather(scope.ctx(), std::move(parts));
   json::object front = what_.front->snapshot(recent_in_answers);
   front["ignoring"] = false;
   co_return merge_requests(std::move(front), services);

@@ -43,7 +43,7 @@ void service_process::set_where(address now) {
 }
 
 asio::awaitable<service_process::address> service_process::async_where(curfew::context ctx) {
-  change_hub::subscription changes(changed_, co_await asio::this_coro::executor);
+  change_hub::subscription changes(changed_);
   for (;;) {
     {
       const std::lock_guard guard(mutex_);

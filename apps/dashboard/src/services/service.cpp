@@ -169,7 +169,7 @@ asio::awaitable<void> service::answer_streamed(curfew::context ctx, http::body_w
   auto executor = co_await asio::this_coro::executor;
   // The worker and the callback share these with this coroutine, which outlives both: it waits until the box
   // is closed.
-  auto box = std::make_shared<mailbox<std::string>>(executor);
+  auto box = std::make_shared<mailbox<std::string>>();
   auto got = std::make_shared<outcome>(std::unexpected(failure{}));
   auto job = metered(entry, std::move(work), [box](const progress& p) { box->put(progress_line(p)); });
   auto home = [box, got, working = life->ctx()](const std::exception_ptr& thrown,

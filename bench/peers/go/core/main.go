@@ -1,32 +1,19 @@
 // The other side of bench/core.cpp: the same measurements of Go's context package.
-//
-// Reads the name of a measurement, a line each, and answers with a line of numbers; see bench/side_by_side.hpp.
 package main
 
 import (
-	"bufio"
 	"context"
-	"fmt"
-	"os"
 	"runtime"
-	"strings"
 	"sync"
 	"time"
+
+	"curfew/bench/peers/answer"
 )
 
 const (
 	depth   = 32
 	million = 1000000
 )
-
-// each returns the nanoseconds of each of n runs of act.
-func each(n int, act func()) float64 {
-	began := time.Now()
-	for i := 0; i < n; i++ {
-		act()
-	}
-	return float64(time.Since(began).Nanoseconds()) / float64(n)
-}
 
 func bytesInUse() float64 {
 	runtime.GC()
@@ -38,7 +25,7 @@ func bytesInUse() float64 {
 func withCancel() []float64 {
 	parent, end := context.WithCancel(context.Background())
 	defer end()
-	return []float64{each(200000, func() {
+	return []float64{answer.Each(200000, func() {
 		_, cancel := context.WithCancel(parent)
 		cancel()
 	})}
@@ -47,7 +34,7 @@ func withCancel() []float64 {
 func leaveScope() []float64 {
 	parent, end := context.WithCancel(context.Background())
 	defer end()
-	return []float64{each(200000, func() {
+	return []float64{answer.Each(200000, func() {
 		_, cancel := context.WithCancel(parent)
 		defer cancel()
 	})}
@@ -56,7 +43,7 @@ func leaveScope() []float64 {
 func withTimeout() []float64 {
 	parent, end := context.WithCancel(context.Background())
 	defer end()
-	return []float64{each(200000, func() {
+	return []float64{answer.Each(200000, func() {
 		_, cancel := context.WithTimeout(parent, time.Hour)
 		cancel()
 	})}
@@ -137,12 +124,12 @@ func millionChildren() []float64 {
 	parent, end := context.WithCancel(context.Background())
 	children := make([]scope, 0, million)
 	before := bytesInUse()
-	create := each(million, func() {
+	create := answer.Each(million, func() {
 		ctx, cancel := context.WithCancel(parent)
 		children = append(children, scope{ctx, cancel})
 	})
 	bytes := (bytesInUse() - before) / million
-	cancel := each(1, end) / million
+	cancel := answer.Each(1, end) / million
 	runtime.KeepAlive(children)
 	return []float64{create, cancel, bytes}
 }
@@ -153,14 +140,14 @@ func millionTimeouts() []float64 {
 	pending := make([]scope, 0, million)
 	before := bytesInUse()
 	i := 0
-	create := each(million, func() {
+	create := answer.Each(million, func() {
 		i++
 		ctx, cancel := context.WithTimeout(parent, time.Hour+time.Duration(i*7919%1000000)*time.Microsecond)
 		pending = append(pending, scope{ctx, cancel})
 	})
 	bytes := (bytesInUse() - before) / million
 	next := 0
-	cancel := each(million, func() {
+	cancel := answer.Each(million, func() {
 		pending[next].cancel()
 		next++
 	})
@@ -171,7 +158,7 @@ func millionTimeouts() []float64 {
 func onDone() []float64 {
 	ctx, end := context.WithCancel(context.Background())
 	defer end()
-	return []float64{each(200000, func() { afterFunc(ctx, func() { sink++ })() })}
+	return []float64{answer.Each(200000, func() { afterFunc(ctx, func() { sink++ })() })}
 }
 
 // settle lets goroutines that were started begin to wait.
@@ -189,7 +176,7 @@ func endWithCallback() []float64 {
 		ends = append(ends, end)
 	}
 	settle()
-	return []float64{each(1, func() {
+	return []float64{answer.Each(1, func() {
 		for _, end := range ends {
 			end()
 		}
@@ -215,19 +202,5 @@ func main() {
 		"burst":             burst,
 		"wake":              wake,
 	}
-	lines := bufio.NewScanner(os.Stdin)
-	for lines.Scan() {
-		name := lines.Text()
-		if name == "version" {
-			fmt.Println(strings.Replace(runtime.Version(), "go", "Go ", 1))
-			continue
-		}
-		measure, known := measurements[name]
-		if !known {
-			fmt.Fprintln(os.Stderr, "unknown measurement", name)
-			os.Exit(1)
-		}
-		runtime.GC() // what earlier ones left is not for this one to clear away
-		fmt.Println(strings.Trim(fmt.Sprint(measure()), "[]"))
-	}
+	answer.Serve(measurements)
 }

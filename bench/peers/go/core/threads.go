@@ -3,6 +3,8 @@ package main
 import (
 	"context"
 	"sync"
+
+	"curfew/bench/peers/answer"
 )
 
 // Two goroutines that derive and end children: of one parent, and each of its own.
@@ -21,7 +23,7 @@ func eachOf(n int, parentOf func() context.Context) float64 {
 			parent := parentOf()
 			ready.Done()
 			begin.Wait()
-			results[i] = each(children, func() {
+			results[i] = answer.Each(children, func() {
 				_, cancel := context.WithCancel(parent)
 				cancel()
 			})

@@ -78,4 +78,13 @@ std::size_t select_now(std::span<select_case* const> cases);
 /// As above, but waits.
 std::size_t select_waiting(std::span<select_case* const> cases);
 
+/// The same in two halves. The first lets one of the cases happen, or puts the waiter into the lists of all.
+/// \return which has happened; no_case: one will, and then finishes the waiter.
+/// Throws: what enlisting throws; the waiter is in no list then.
+std::size_t select_enlist(std::span<select_case* const> cases, waiter& w);
+/// The second half.
+/// \param by  What the waiter was finished by.
+/// \return which has happened. The waiter is in no list any more.
+std::size_t select_delist(std::span<select_case* const> cases, const wait_entry* by) noexcept;
+
 }  // namespace curfew::detail

@@ -6,6 +6,9 @@
 namespace curfew::detail {
 
 /// For sections of a few instructions in which nothing blocks, allocates or calls out. With std::lock_guard.
+///
+/// Who finds it taken stays away for a moment, which grows from 0.1 to 0.4 µs: the holder then often takes it
+/// several times before the cache line has to move to the other core.
 class spin_lock {
  public:
   void lock() noexcept {
@@ -13,7 +16,7 @@ class spin_lock {
       // acquire: pairs with the unlock of the previous holder
       if (held_.load(std::memory_order_relaxed) == 0 && held_.exchange(1, std::memory_order_acquire) == 0)
         return;
-      threads::relax(tries);
+      threads::relax(tries, tries < 2 ? 4U << tries : 16U);
     }
   }
 

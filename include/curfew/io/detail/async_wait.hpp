@@ -1,0 +1,246 @@
+#pragma once
+
+// A wait of an asynchronous operation, in the lists in which threads wait too; see sync/detail/waiter.hpp.
+//
+// Invariants
+//  1. An operation is owned by the one who starts it, until call_me() says that it is called; from then on by
+//     the one who finishes its waiter, who posts it; then by the function posted, on the handler's executor.
+//  2. Until its handler is called it is known to the pending_ops of its io_context, which destroys it, with its
+//     handler, if the io_context is destroyed before.
+//  3. Its registrations (with the context, with the cancellation slot, in a list) are removed by that function
+//     alone, before the handler is called. Whoever finishes the waiter from one of them is out of the
+//     operation by then, or is waited for, since a registration waits when it is removed.
+
+#include <boost/asio/associated_cancellation_slot.hpp>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/async_result.hpp>
+#include <boost/asio/cancellation_type.hpp>
+#include <boost/asio/execution/context.hpp>
+#include <boost/asio/execution/outstanding_work.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/prefer.hpp>
+#include <boost/asio/query.hpp>
+#include <curfew/core/context.hpp>
+#include <curfew/core/errc.hpp>
+#include <curfew/core/error.hpp>
+#include <curfew/core/on_done.hpp>
+#include <curfew/sync/detail/waiter.hpp>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace curfew::detail {
+
+template <class Wait>
+concept can_undo = requires(Wait& wait) { wait.undo(); };
+
+/// An operation that waits outside of the io_context that its handler belongs to.
+class pending_op {
+ public:
+  pending_op(const pending_op&) = delete;
+  pending_op& operator=(const pending_op&) = delete;
+
+ protected:
+  using abandon_fn = void (*)(pending_op&) noexcept;
+
+  /// \param abandon  Destroys the operation, unless it is about to complete.
+  explicit pending_op(abandon_fn abandon) noexcept : abandon_(abandon) {}
+  ~pending_op();
+
+  void pend_on(boost::asio::execution_context& context);
+
+ private:
+  friend class pending_ops;
+
+  const abandon_fn abandon_;
+  class pending_ops* of_ = nullptr;
+  pending_op* next_ = nullptr;  // guarded by the mutex of of_, as is prev_; null: not in its list
+  pending_op* prev_ = nullptr;
+};
+
+/// \tparam Wait  What is waited for:
+///   bool try_now()                      it happens now, if it can without waiting
+///   bool enlist(waiter&)                false: it has happened, and the waiter is in no list
+///   void delist(const wait_entry* by)   the waiter has been finished by this entry, or (null) by none of its own
+///   tuple outcome(ctx, bool happened)   what the handler is called with
+///   void undo()                         may be left out: it has happened, but there is nobody to tell
+template <class Wait, class Handler>
+class async_wait_op final : public waiter, private pending_op {
+ public:
+  async_wait_op(context ctx, Wait wait, Handler handler)
+      : waiter(&wake),
+        pending_op(&abandon),
+        ctx_(std::move(ctx)),
+        wait_(std::move(wait)),
+        handler_(std::move(handler)),
+        executor_(boost::asio::prefer(boost::asio::get_associated_executor(handler_),
+                                      boost::asio::execution::outstanding_work.tracked)) {}
+  ~async_wait_op() {
+    // With its io_context: what happened reaches nobody.
+    if constexpr (can_undo<Wait>) {
+      if (!delivered_ && (happened_at_once_ || (is_finished() && ended_by() != nullptr))) wait_.undo();
+    }
+  }
+
+  static void start(std::unique_ptr<async_wait_op> op) {
+    if constexpr (boost::asio::can_query_v<const executor_type&, boost::asio::execution::context_t>)
+      op->pend_on(boost::asio::query(op->executor_, boost::asio::execution::context));
+    if (!op->wait_.enlist(*op)) {
+      op->happened_at_once_ = true;
+      auto executor = op->executor_;
+      boost::asio::post(executor, [op = std::move(op)]() mutable { complete(std::move(op), true); });
+      return;
+    }
+    op->ending_.emplace(op->ctx_, give_up{op.get()});
+    if (auto slot = boost::asio::get_associated_cancellation_slot(op->handler_); slot.is_connected()) {
+      slot.assign([self = op.get()](boost::asio::cancellation_type /*type*/) { give_up{self}(); });
+    }
+    if (op->call_me()) {
+      static_cast<void>(op.release());  // invariant 1
+    } else {
+      post_finished(std::move(op));
+    }
+  }
+
+ private:
+  struct give_up {
+    async_wait_op* op;
+    void operator()() const noexcept {
+      if (op->claim()) op->finish(nullptr);
+    }
+  };
+
+  static void abandon(pending_op& self) noexcept {
+    std::unique_ptr<async_wait_op> op(static_cast<async_wait_op*>(&self));
+    if (!op->claim()) {  // it is in the queue of the io_context, which destroys it
+      static_cast<void>(op.release());
+      return;
+    }
+    op->ending_.reset();
+    op->wait_.delist(nullptr);
+  }
+
+  static void wake(waiter& self) noexcept {
+    static_cast<async_wait_op&>(self).publish();
+    post_finished(std::unique_ptr<async_wait_op>(static_cast<async_wait_op*>(&self)));
+  }
+
+  /// The handler's executor has to be told. If there is no memory for that the program terminates: an
+  /// operation that never completes would be a request that never dies.
+  static void post_finished(std::unique_ptr<async_wait_op> op) noexcept {
+    auto executor = op->executor_;
+    boost::asio::post(executor, [op = std::move(op)]() mutable {
+      if (auto slot = boost::asio::get_associated_cancellation_slot(op->handler_); slot.is_connected())
+        slot.clear();
+      op->ending_.reset();
+      const wait_entry* by = op->ended_by();
+      op->wait_.delist(by);
+      complete(std::move(op), by != nullptr);
+    });
+  }
+
+  static void complete(std::unique_ptr<async_wait_op> op, bool happened) {
+    op->delivered_ = true;
+    auto outcome = op->wait_.outcome(op->ctx_, happened);
+    Handler handler = std::move(op->handler_);
+    [[maybe_unused]] const auto executor =
+        std::move(op->executor_);  // has work until the handler has been called
+    op.reset();                    // its memory may serve the handler's next operation
+    std::apply(std::move(handler), std::move(outcome));
+  }
+
+  using executor_type =
+      decltype(boost::asio::prefer(boost::asio::get_associated_executor(std::declval<const Handler&>()),
+                                   boost::asio::execution::outstanding_work.tracked));
+
+  context ctx_;
+  Wait wait_;
+  Handler handler_;
+  executor_type executor_;
+  std::optional<on_done<give_up>> ending_;
+  bool happened_at_once_ = false;
+  bool delivered_ = false;
+};
+
+template <class T>
+inline constexpr bool is_result = false;
+template <class T>
+inline constexpr bool is_result<result<T>> = true;
+
+/// The wait for one Thing of sync, see sync/detail/select_case.hpp.
+template <class Thing>
+class async_thing {
+ public:
+  async_thing(Thing thing, const char* doing) noexcept : thing_(std::move(thing)), doing_(doing) {}
+
+  bool try_now() { return thing_.try_now(); }
+
+  bool enlist(waiter& w) {
+    finish_list after;
+    const std::lock_guard guard(*thing_.lock());
+    if (thing_.try_locked(after)) return false;
+    thing_.enlist(w);
+    return true;
+  }
+
+  void delist(const wait_entry* by) noexcept {
+    if (by == nullptr) thing_.delist();
+  }
+
+  void undo()
+    requires can_undo<Thing>
+  {
+    thing_.undo();
+  }
+
+  auto outcome(const context& ctx, bool happened) {
+    using given = decltype(thing_.outcome());
+    if constexpr (is_result<given>) {
+      if (!happened) return std::tuple<given>(std::unexpected(canceled(ctx)));
+      return std::tuple<given>(thing_.outcome());
+    } else {
+      if (!happened) return std::tuple<result<given>>(std::unexpected(canceled(ctx)));
+      if constexpr (std::is_void_v<given>) {
+        return std::tuple<result<given>>(result<given>());
+      } else {
+        return std::tuple<result<given>>(thing_.outcome());
+      }
+    }
+  }
+
+ private:
+  /// By the end of the context, or by Asio's cancellation slot.
+  [[nodiscard]] error canceled(const context& ctx) const {
+    if (ctx.err()) return error::ended(ctx, doing_);
+    return error(make_error_code(errc::canceled), doing_);
+  }
+
+  Thing thing_;
+  const char* doing_;
+};
+
+/// Starts an operation that waits; its handler is called with what `Wait::outcome` gives.
+template <class Signature, class Token, class Wait>
+auto initiate_wait(Token&& token, context ctx, Wait wait) {
+  return boost::asio::async_initiate<Token, Signature>(
+      [](auto handler, context of, Wait what) {
+        const bool ended = static_cast<bool>(of.err());
+        if (ended || (!can_undo<Wait> && what.try_now())) {
+          const auto executor = boost::asio::get_associated_executor(handler);
+          boost::asio::post(executor,
+                            [handler = std::move(handler), outcome = what.outcome(of, !ended)]() mutable {
+                              std::apply(std::move(handler), std::move(outcome));
+                            });
+        } else {
+          using op = async_wait_op<Wait, decltype(handler)>;
+          op::start(std::make_unique<op>(std::move(of), std::move(what), std::move(handler)));
+        }
+      },
+      token, std::move(ctx), std::move(wait));
+}
+
+}  // namespace curfew::detail

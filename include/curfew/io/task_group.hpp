@@ -1,0 +1,175 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <curfew/core/context.hpp>
+#include <curfew/core/errc.hpp>
+#include <curfew/core/error.hpp>
+#include <curfew/io/completion.hpp>
+#include <curfew/io/detail/async_wait.hpp>
+#include <curfew/sync/task_group.hpp>
+#include <exception>
+#include <memory>
+#include <source_location>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace curfew {
+
+namespace detail {
+
+/// A coroutine's place in a group, from when it is spawned until its frame is gone, be it that its executor
+/// never runs it.
+class group_member {
+ public:
+  explicit group_member(task_group& group) noexcept : group_(&group) { group_access::enter(group); }
+  group_member(group_member&& other) noexcept : group_(std::exchange(other.group_, nullptr)) {}
+  group_member& operator=(group_member&&) = delete;
+  ~group_member() {
+    if (group_ != nullptr)
+      leave(
+          std::unexpected(error(make_error_code(errc::canceled), "a coroutine that was not run to its end")));
+  }
+
+  void leave(result<> outcome, std::exception_ptr thrown = nullptr) noexcept {
+    group_access::leave(*std::exchange(group_, nullptr), std::move(outcome), std::move(thrown));
+  }
+
+ private:
+  task_group* group_;
+};
+
+template <class F>
+boost::asio::awaitable<void> run_member(group_member member, context ctx, F f) {
+  using returned = typename std::invoke_result_t<F&, context>::value_type;
+  result<> outcome;
+  std::exception_ptr thrown;
+  try {
+    if constexpr (std::is_void_v<returned>) {
+      co_await f(std::move(ctx));
+    } else {
+      static_assert(std::is_same_v<returned, result<>>,
+                    "curfew::spawn: a coroutine of a group returns asio::awaitable<void> or "
+                    "asio::awaitable<curfew::result<>>; it hands its values on by itself");
+      outcome = co_await f(std::move(ctx));
+    }
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  member.leave(std::move(outcome), std::move(thrown));
+}
+
+/// The group of a coroutine that awaits its end, unless its frame is destroyed before, with its io_context:
+/// then the coroutines of the group go the same way, and are not waited for.
+class awaited_group {
+ public:
+  explicit awaited_group(std::unique_ptr<task_group> group) noexcept : group_(std::move(group)) {}
+  awaited_group(const awaited_group&) = delete;
+  awaited_group& operator=(const awaited_group&) = delete;
+  ~awaited_group() {
+    if (group_ != nullptr) group_access::abandon(std::move(group_));
+  }
+
+  [[nodiscard]] task_group& get() const noexcept { return *group_; }
+  void joined() noexcept { group_.reset(); }
+
+ private:
+  std::unique_ptr<task_group> group_;
+};
+
+class async_joining {
+ public:
+  explicit async_joining(task_group& group) noexcept : group_(&group), joining_(group) {}
+
+  bool try_now() { return joining_.try_now(); }
+  bool enlist(waiter& w) {
+    const std::lock_guard guard(*joining_.lock());
+    finish_list none;
+    if (joining_.try_locked(none)) return false;
+    joining_.enlist(w);
+    return true;
+  }
+  void delist(const wait_entry* by) noexcept {
+    if (by == nullptr) joining_.delist();
+  }
+  std::tuple<std::exception_ptr, result<>> outcome(const context& /*ctx*/, bool happened) {
+    if (!happened) return {nullptr, std::unexpected(error(make_error_code(errc::canceled), "join"))};
+    try {
+      return {nullptr, group_->join()};  // at once: they are over
+    } catch (...) {
+      return {std::current_exception(), result<>()};
+    }
+  }
+
+ private:
+  task_group* group_;
+  group_joining joining_;
+};
+
+}  // namespace detail
+
+/// Runs a coroutine as a task of a group, on `executor`: `f(ctx)` returns asio::awaitable<void> or
+/// asio::awaitable<result<>>. The group's limit is for its threads and does not count it. If it is destroyed
+/// before its end, with its executor, that counts as an error.
+///
+/// Lifetime:       `f` is moved, and lives until the coroutine is over; a lambda with captures is fine here.
+///                 Name it on a line of its own: g++ 12 destroys one inside a co_await expression twice.
+/// Throws:         std::bad_alloc; the coroutine does not run then.
+/// Thread safety:  any thread.
+template <class Executor, class F>
+  requires std::invocable<F&, context>
+void spawn(task_group& group, const Executor& executor, F f) {
+  boost::asio::co_spawn(executor,
+                        detail::run_member<F>(detail::group_member(group), group.ctx(), std::move(f)),
+                        boost::asio::detached);
+}
+
+/// Waits until all tasks of a group are over: `auto joined = co_await curfew::async_join(group);`
+///
+/// Completes when:  all are over; with what `task_group::join` returns, and throws what it throws.
+/// Cancellation:    Asio's per-operation cancellation gives up the wait (errc::canceled); the tasks go on.
+/// Lifetime:        the group lives until completion.
+/// Thread safety:   one join of a group at a time; the handler runs on its own executor.
+template <class Token = default_token>
+auto async_join(task_group& group, Token&& token = {}) {
+  return detail::initiate_wait<void(std::exception_ptr, result<>)>(std::forward<Token>(token), background(),
+                                                                   detail::async_joining(group));
+}
+
+/// A task group for coroutines, whose end is awaited: what a block is to a task_group.
+///
+///     auto body = [&](curfew::task_group& group) -> asio::awaitable<void> {
+///       curfew::spawn(group, co_await asio::this_coro::executor, reader);
+///       curfew::spawn(group, co_await asio::this_coro::executor, writer);
+///       co_return;
+///     };
+///     auto done = co_await curfew::async_task_group(ctx, body);
+///
+/// Runs `body`, then waits for what it has spawned. If `body` throws, the group is canceled, its tasks are
+/// waited for, and the exception comes out.
+///
+/// \return the first error, or none.
+/// Cancellation:   by ctx, which the tasks learn; it always waits for them.
+/// Lifetime:       the tasks may use what `body` refers to. Do not destroy the io_context before they are over.
+template <class Body>
+  requires std::invocable<Body&, task_group&>
+boost::asio::awaitable<result<>> async_task_group(
+    context ctx, Body body, std::source_location where = std::source_location::current()) {
+  detail::awaited_group group(std::make_unique<task_group>(ctx, where));
+  std::exception_ptr thrown;
+  try {
+    co_await body(group.get());
+  } catch (...) {
+    thrown = std::current_exception();
+    group.get().cancel("the body of the group threw an exception");
+  }
+  auto joined = co_await async_join(group.get());
+  group.joined();
+  if (thrown) std::rethrow_exception(thrown);
+  co_return joined;
+}
+
+}  // namespace curfew

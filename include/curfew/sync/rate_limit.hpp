@@ -1,0 +1,140 @@
+#pragma once
+
+#include <cstdint>
+#include <curfew/core/clock.hpp>
+#include <curfew/core/context.hpp>
+#include <curfew/core/error.hpp>
+#include <curfew/sync/detail/spin_lock.hpp>
+#include <curfew/sync/detail/waiter.hpp>
+#include <mutex>
+#include <stdexcept>
+
+namespace curfew {
+
+namespace detail {
+struct rate_access;
+}  // namespace detail
+
+/// So many in so much time: `rate(100, 1s)`. Exact, whatever the two are: three a second are three a second.
+class rate {
+ public:
+  /// Throws: std::invalid_argument if `events` is 0 or `per` is zero or less.
+  constexpr rate(std::uint32_t events, clock::duration per) : events_(events), per_(per) {
+    if (events == 0 || per <= clock::duration::zero())
+      throw std::invalid_argument("curfew::rate: at least one event, in a time of more than zero");
+  }
+  /// One each `interval`.
+  static constexpr rate every(clock::duration interval) { return {1, interval}; }
+
+  [[nodiscard]] constexpr std::uint32_t events() const noexcept { return events_; }
+  [[nodiscard]] constexpr clock::duration per() const noexcept { return per_; }
+
+ private:
+  std::uint32_t events_;
+  clock::duration per_;
+};
+
+namespace detail {
+
+/// An instant, as the number of nanoseconds times the events of the rate: then the time that one event takes is
+/// `per`, and nothing is rounded.
+__extension__ typedef __int128 fine_time;  // NOLINT(modernize-use-using): an alias cannot be an extension
+
+/// A party that waits for its turn at a rate_limit.
+struct rate_entry final : wait_entry {
+  const std::uint32_t tokens;
+  const clock::time_point arrived;
+  clock::time_point due;   // as the first: when its tokens come; written before it is told that it is the first
+  bool has_taken = false;  // it is told that it has its tokens
+
+  rate_entry(std::uint32_t n, clock::time_point t) noexcept : tokens(n), arrived(t) {}
+};
+
+}  // namespace detail
+
+/// Limits how often something is done, on the whole and at once: a bucket of at most `burst` tokens, full at first,
+/// into which they come at a constant rate. So in any time `t` at most `burst + rate * t` are taken.
+///
+///     curfew::rate_limit limit(curfew::rate(100, 1s), 10);
+///     if (auto got = limit.acquire(ctx); !got) return got.error();    // does not wait if it would be too long
+///     send(ctx, message);
+///
+/// First come, first served: whoever waits is overtaken by nobody, neither by who asks for less nor by
+/// `try_acquire`. A thread that wakes late does not slow down those behind it: their tokens come at their time.
+///
+/// What is canceled did not happen: an `acquire` that returns an error has taken nothing, and all of its tokens go
+/// to those who wait behind it, who move up; to who comes later where nobody waits.
+///
+/// The time is that of the contexts: all of them live on the same clock. No thread and no timer runs while nobody
+/// waits.
+///
+/// Lifetime:       outlives all calls.
+/// Thread safety:  any thread.
+/// Source:         golang.org/x/time/rate, where a wait that is canceled gives back only those of its tokens that
+///                 nobody has reserved behind it, and those behind stay where they are.
+class rate_limit {
+ public:
+  /// \param burst  How many tokens there are at most.
+  /// Throws: std::invalid_argument if it is 0.
+  rate_limit(rate limit, std::uint32_t burst);
+  rate_limit(const rate_limit&) = delete;
+  rate_limit& operator=(const rate_limit&) = delete;
+  ~rate_limit() = default;
+
+  /// Waits until `n` tokens are there and nobody is before it, and takes them. 0 takes none and does not wait.
+  ///
+  /// Completes when:  the tokens come, or ctx ends.
+  /// Errors:          errc::deadline_exceeded at once if the tokens come at ctx's deadline or after it, as far as is
+  ///                  known now: those before it may still give up. The end of ctx, with its cause. At once
+  ///                  std::errc::invalid_argument if there are never so many tokens. Nothing is taken then.
+  /// Cancellation:    takes nothing, and those behind move up.
+  /// Throws:          as with_timeout; nothing is taken then.
+  /// Cost:            no allocation if the tokens are there, else a timer; one further wake-up for who waits behind
+  ///                  others.
+  [[nodiscard]] result<> acquire(const context& ctx, std::uint32_t n = 1);
+
+  /// Takes `n` tokens if they are there and nobody waits. Does not wait.
+  /// \return false: nothing is taken, as when ctx has ended.
+  [[nodiscard]] bool try_acquire(const context& ctx, std::uint32_t n = 1);
+
+  [[nodiscard]] rate limit() const noexcept { return rate_; }
+  [[nodiscard]] std::uint32_t burst() const noexcept { return burst_; }
+
+ private:
+  friend struct detail::rate_access;
+
+  /// What `begin` says.
+  enum class step { taken, too_late, first, queued };
+
+  step begin(const context& ctx, detail::rate_entry& e);
+  void leave_queue(detail::rate_entry& e) noexcept;
+  void leave_front(const detail::rate_entry& e, clock::time_point now, bool take) noexcept;
+
+  [[nodiscard]] detail::fine_time fine(clock::time_point t) const noexcept;
+  [[nodiscard]] detail::fine_time tokens_time(std::uint64_t tokens) const noexcept;
+  [[nodiscard]] clock::time_point due(detail::fine_time full, std::uint32_t tokens) const noexcept;
+
+  const rate rate_;
+  const std::uint32_t burst_;
+  mutable detail::spin_lock lock_;
+
+  // Guarded by lock_; see rate_limit.cpp
+  detail::fine_time full_at_ = 0;
+  std::uint64_t asked_for_ = 0;
+  bool has_first_ = false;
+  detail::wait_list behind_;
+};
+
+namespace detail {
+
+struct rate_access {
+  /// How many tokens those want who wait.
+  static std::uint64_t asked_for(const rate_limit& limit) noexcept {
+    const std::lock_guard guard(limit.lock_);
+    return limit.asked_for_;
+  }
+};
+
+}  // namespace detail
+
+}  // namespace curfew

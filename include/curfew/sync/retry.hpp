@@ -1,0 +1,152 @@
+#pragma once
+
+#include <atomic>
+#include <chrono>
+#include <concepts>
+#include <cstdint>
+#include <curfew/core/clock.hpp>
+#include <curfew/core/context.hpp>
+#include <curfew/core/error.hpp>
+#include <curfew/sync/detail/outcome.hpp>
+#include <expected>
+#include <optional>
+#include <utility>
+
+namespace curfew {
+
+namespace detail {
+class retrying;
+}  // namespace detail
+
+/// How many retries there may be in all, counted by those who call the same server: when it is down, a few retries
+/// find that out, and the many that would follow do not make it worse.
+///
+///     curfew::retry_budget budget;                                 // one for each server, long-lived
+///     auto policy = curfew::retry_policy().budget(budget);
+///
+/// Each retry takes a token, each success brings a part of one, up to a maximum, with which it begins. When there
+/// is less than one left, no retries are made; first tries always are, and their successes fill it again.
+/// Thread safety:  any thread.
+/// Source:         gRPC's retry throttling; Finagle's RetryBudget.
+class retry_budget {
+ public:
+  /// \param retries_per_success  Tokens that a success brings, from 0 to 1, to three digits: 0.1 allows one retry
+  ///                             for ten successes in the long run.
+  /// \param most                 How many there may be.
+  /// Throws: std::invalid_argument for anything else.
+  explicit retry_budget(double retries_per_success = 0.1, std::uint32_t most = 10);
+  retry_budget(const retry_budget&) = delete;
+  retry_budget& operator=(const retry_budget&) = delete;
+  ~retry_budget() = default;
+
+  /// Something succeeded, be it at the first try.
+  void deposit() noexcept;
+  /// A retry is about to be made. \return whether it may.
+  [[nodiscard]] bool withdraw() noexcept;
+  /// It was not made after all.
+  void give_back() noexcept;
+
+  /// How many retries could be made at this moment.
+  [[nodiscard]] std::uint32_t left() const noexcept;
+
+ private:
+  void add(std::uint64_t thousandths) noexcept;
+
+  const std::uint64_t per_success_;  // in thousandths of a token, as are the next two
+  const std::uint64_t most_;
+  std::atomic<std::uint64_t> tokens_;  // relaxed throughout: nothing else is read by it
+};
+
+/// How often `retry` tries, and how long it waits in between. Each setter returns the policy, so they can be chained.
+class retry_policy {
+ public:
+  /// Before the second try it waits for a random time of up to this much. Default: 100 ms.
+  retry_policy& initial(clock::duration d) { return initial_ = d, *this; }
+  /// For each further try that limit grows by this factor. Default: 2. Throws: std::invalid_argument if it is less
+  /// than 1.
+  retry_policy& multiplier(double factor);
+  /// Beyond this it does not grow. Default: 10 s.
+  retry_policy& max(clock::duration d) { return max_ = d, *this; }
+  /// How many tries there are, the first included; 0 counts as 1. Default: as many as ctx allows.
+  retry_policy& max_tries(std::uint32_t count) { return max_tries_ = count, *this; }
+  /// Who says whether there may be retries. It outlives the policy and all copies. Default: nobody.
+  retry_policy& budget(retry_budget& shared) { return budget_ = &shared, *this; }
+  /// Makes the random times the same in each call: for tests.
+  retry_policy& seed(std::uint64_t number) { return seed_ = number, *this; }
+
+ private:
+  friend class detail::retrying;
+
+  clock::duration initial_ = std::chrono::milliseconds(100);
+  clock::duration max_ = std::chrono::seconds(10);
+  double multiplier_ = 2;
+  std::optional<std::uint32_t> max_tries_;
+  std::optional<std::uint64_t> seed_;
+  retry_budget* budget_ = nullptr;
+};
+
+namespace detail {
+
+/// The tries of one call of `retry`.
+class retrying {
+ public:
+  retrying(const context& ctx, const retry_policy& policy);
+
+  /// Why there is no first try, if there is none.
+  [[nodiscard]] std::optional<error> refused() const;
+  void succeeded() noexcept;
+  /// A try has failed: waits until it is time for another.
+  /// \return the error to give up with, if there is to be no other.
+  [[nodiscard]] std::optional<error> failed(error last);
+
+ private:
+  [[nodiscard]] clock::duration next_wait() noexcept;
+
+  const context& ctx_;
+  const retry_policy& policy_;
+  std::uint32_t tries_ = 0;
+  double limit_;  // of the next wait, in ticks of the clock
+  std::uint64_t random_;
+};
+
+}  // namespace detail
+
+/// Calls `f(ctx)` until it succeeds or another try makes no sense:
+///
+///     auto page = curfew::retry(ctx, curfew::retry_policy().max_tries(5), [&](const curfew::context& ctx) {
+///       auto one_try = curfew::with_timeout(ctx, 1s);
+///       return fetch(one_try, url);                      // result<page>
+///     });
+///
+/// It tries again after an error that is `transient()`, and after no other. In between it waits on ctx's clock for
+/// a random time between zero and a limit, which grows from try to try (exponential backoff with full jitter), so
+/// that callers who failed together do not come back together. It does not begin what cannot come to an end: where
+/// the wait would reach ctx's deadline it gives up at once.
+///
+/// \param f  Returns result<T>, result<> or std::error_code; what it throws comes out and is not tried again.
+/// \return what the first try that succeeded returned, even if ctx has ended by then.
+/// Errors:         the last error, with its code; after several tries, or where another one was not allowed, what
+///                 was being done says so: "GET http://host/: connecting (3 tries)". Where ctx has ended, its end,
+///                 with its cause; what was being done then tells of the last error. Had it ended before the
+///                 first try, f is not called.
+/// Cancellation:   f gets ctx and has to look at it; a wait ends at once. What was withdrawn from the budget for a
+///                 try that is not made is given back.
+/// Lifetime:       policy and f outlive the call.
+/// Thread safety:  any thread; the policy is only read.
+/// Source:         "Exponential Backoff And Jitter", AWS Architecture Blog; gRPC's retry policy.
+template <class F>
+  requires std::invocable<F&, const context&>
+detail::outcome<F&> retry(const context& ctx, const retry_policy& policy, F&& f) {
+  detail::retrying tries(ctx, policy);
+  if (auto why = tries.refused()) return std::unexpected(*std::move(why));
+  for (;;) {
+    detail::outcome<F&> got = detail::call_with(f, ctx);
+    if (got) {
+      tries.succeeded();
+      return got;
+    }
+    if (auto why = tries.failed(std::move(got).error())) return std::unexpected(*std::move(why));
+  }
+}
+
+}  // namespace curfew

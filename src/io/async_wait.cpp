@@ -1,0 +1,74 @@
+#include <boost/asio/execution_context.hpp>
+#include <curfew/io/detail/async_wait.hpp>
+#include <mutex>
+
+namespace curfew::detail {
+
+/// What of one io_context waits in lists outside of it. Without it, the operations, and the coroutines in them,
+/// would outlive the io_context, and complete on it.
+class pending_ops final : public boost::asio::execution_context::service {
+ public:
+  inline static boost::asio::execution_context::id id;
+
+  explicit pending_ops(boost::asio::execution_context& owner) : service(owner) {}
+
+  void add(pending_op& op) noexcept {
+    const std::lock_guard guard(mutex_);
+    if (first_ == nullptr) {
+      op.next_ = &op;
+      op.prev_ = &op;
+      first_ = &op;
+    } else {
+      op.next_ = first_;
+      op.prev_ = first_->prev_;
+      first_->prev_->next_ = &op;
+      first_->prev_ = &op;
+    }
+  }
+
+  void remove(pending_op& op) noexcept {
+    const std::lock_guard guard(mutex_);
+    if (op.next_ != nullptr) unlink(op);
+  }
+
+ private:
+  /// The io_context is being destroyed, and nobody runs it.
+  void shutdown() noexcept override {
+    for (;;) {
+      pending_op* op = nullptr;
+      {
+        const std::lock_guard guard(mutex_);
+        op = first_;
+        if (op == nullptr) return;
+        unlink(*op);
+      }
+      op->abandon_(*op);  // may destroy others, with the coroutine that it resumes
+    }
+  }
+
+  void unlink(pending_op& op) noexcept {
+    if (op.next_ == &op) {
+      first_ = nullptr;
+    } else {
+      if (first_ == &op) first_ = op.next_;
+      op.next_->prev_ = op.prev_;
+      op.prev_->next_ = op.next_;
+    }
+    op.next_ = nullptr;
+    op.prev_ = nullptr;
+  }
+
+  std::mutex mutex_;
+  pending_op* first_ = nullptr;  // guarded by mutex_; circular
+};
+
+pending_op::~pending_op() {
+  if (of_ != nullptr) of_->remove(*this);
+}
+
+void pending_op::pend_on(boost::asio::execution_context& context) {
+  of_ = &boost::asio::use_service<pending_ops>(context);
+  of_->add(*this);
+}
+
+}  // namespace curfew::detail

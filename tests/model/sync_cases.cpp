@@ -1,0 +1,384 @@
+// The waiting of src/sync, compiled against the model checker, on top of the tree of src/core: each case is a
+// race of 2 or 3 threads through the public interface, run in every schedule within its bounds. What sleeps for
+// ever is a deadlock to the checker: so a lost wake-up is found by whoever should have been woken.
+//
+// Options: see tests/model/run_cases.hpp.
+
+#include <chrono>
+#include <cstddef>
+#include <curfew/core.hpp>
+#include <curfew/core/detail/manual_time.hpp>
+#include <curfew/sync/channel.hpp>
+#include <curfew/sync/errc.hpp>
+#include <curfew/sync/select.hpp>
+#include <curfew/sync/semaphore.hpp>
+#include <curfew/sync/task_group.hpp>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <tuple>
+
+#include "model/engine.hpp"
+#include "model/run_cases.hpp"
+
+namespace {
+
+using namespace std::chrono_literals;
+using curfew::background;
+using curfew::channel;
+using curfew::context;
+using curfew::errc;
+using curfew::select;
+using curfew::when;
+using curfew::model::check;
+using curfew::model::parallel;
+using curfew::model::plain;
+
+/// What is sent: the checker sees whether its content happens before its use.
+struct item {
+  std::unique_ptr<plain<int>> number;
+
+  item() = default;
+  explicit item(int n) : number(std::make_unique<plain<int>>(n)) {}
+  [[nodiscard]] int value() const { return number ? static_cast<int>(*number) : 0; }
+};
+
+/// Receives one.
+/// \return 0: the context has ended; -1: closed.
+int receive_from(const context& ctx, channel<item>& from) {
+  const auto got = from.receive(ctx);
+  if (!got) return 0;
+  return *got ? (*got)->value() : -1;
+}
+
+/// Sends one.
+/// \return whether it was sent; if not, it is still there.
+bool send_to(const context& ctx, channel<item>& to, int n) {
+  item it(n);
+  const bool sent = to.send(ctx, std::move(it)).has_value();
+  check(sent == (it.number == nullptr), "moved from only if sent");
+  return sent;
+}
+
+// ---- channels ----
+
+void hand_to_hand() {
+  channel<item> c;
+  int got = 0;
+  parallel({[&] { check(send_to(background(), c, 7), "sent"); }, [&] { got = receive_from(background(), c); }});
+  check(got == 7, "what was sent is received");
+}
+
+void two_senders_one_place() {
+  channel<item> c(1);
+  int sum = 0;
+  parallel({[&] { send_to(background(), c, 1); }, [&] { send_to(background(), c, 2); },
+            [&] {
+              sum += receive_from(background(), c);
+              sum += receive_from(background(), c);
+            }});
+  check(sum == 3, "both are received");
+}
+
+void receive_against_cancel() {
+  auto scope = curfew::with_cancel(background());
+  channel<item> c;
+  int got = 0;
+  parallel({[&] { scope.cancel(); }, [&] { got = receive_from(scope, c); }});
+  check(got == 0, "nothing to receive");
+  check(!c.try_send(item(1)), "nobody is left in the list");
+}
+
+void send_against_cancel_and_receive() {
+  auto scope = curfew::with_cancel(background());
+  channel<item> c;
+  bool sent = false;
+  int got = 0;
+  parallel({[&] { scope.cancel(); }, [&] { sent = send_to(scope, c, 7); },
+            [&] {
+              if (auto r = c.try_receive(); r) got = (*r)->value();
+            }});
+  check(sent == (got == 7), "sent if and only if received");
+}
+
+void receive_against_cancel_and_send() {
+  auto scope = curfew::with_cancel(background());
+  channel<item> c;
+  bool sent = false;
+  int got = 0;
+  parallel({[&] { scope.cancel(); }, [&] { got = receive_from(scope, c); },
+            [&] { sent = c.try_send(item(7)).has_value(); }});
+  check(sent == (got == 7), "received if and only if sent");
+}
+
+void receive_against_close() {
+  channel<item> c;
+  int got = 0;
+  parallel({[&] { c.close(); }, [&] { got = receive_from(background(), c); }});
+  check(got == -1, "closed");
+}
+
+void send_against_close() {
+  channel<item> c;
+  bool sent = true;
+  parallel({[&] { c.close(); }, [&] { sent = send_to(background(), c, 1); }});
+  check(!sent, "closed");
+}
+
+void close_against_send_and_receive() {
+  channel<item> c(1);
+  bool sent = false;
+  int got = 0;
+  parallel({[&] { c.close(); }, [&] { sent = send_to(background(), c, 7); },
+            [&] { got = receive_from(background(), c); }});
+  check(sent ? got == 7 : got == -1, "received if it was sent, else closed");
+}
+
+void two_receivers_one_item() {
+  auto scope = curfew::with_cancel(background());
+  channel<item> c;
+  int a = 0;
+  int b = 0;
+  parallel({[&] { a = receive_from(scope, c); }, [&] { b = receive_from(scope, c); },
+            [&] {
+              send_to(background(), c, 7);
+              scope.cancel();
+            }});
+  check(a + b == 7, "one of them has it");
+}
+
+void deadline_against_send() {
+  const context root = curfew::detail::make_manual_root();
+  const auto scope = curfew::with_timeout(root, 1s);
+  channel<item> c;
+  bool sent = false;
+  int got = 0;
+  parallel({[&] { curfew::detail::advance_manual_root(root, 1s); }, [&] { got = receive_from(scope, c); },
+            [&] { sent = c.try_send(item(7)).has_value(); }});
+  check(sent == (got == 7), "received if and only if sent");
+}
+
+// ---- select ----
+
+void select_against_two_senders() {
+  channel<item> one;
+  channel<item> two;
+  auto stop = curfew::with_cancel(background());
+  bool from_one = false;
+  bool from_two = false;
+  int cases = 0;
+  parallel({[&] {
+              select(when(one.receiving(), [&] { ++cases; }), when(two.receiving(), [&] { ++cases; }));
+              stop.cancel();
+            },
+            [&] { from_one = send_to(stop, one, 1); }, [&] { from_two = send_to(stop, two, 2); }});
+  check(cases == 1, "one case");
+  check(from_one != from_two, "and one sender has got rid of his item");
+}
+
+void two_selects_that_meet() {
+  channel<item> one;
+  channel<item> two;
+  int sent = 0;
+  int got = 0;
+  const auto both = [&] {
+    item a(1);
+    item b(2);
+    select(when(one.sending(std::move(a)), [&] { ++sent; }), when(two.receiving(), [&] { ++got; }));
+  };
+  const auto other = [&] {
+    item b(2);
+    select(when(two.sending(std::move(b)), [&] { ++sent; }), when(one.receiving(), [&] { ++got; }));
+  };
+  parallel({both, other});
+  check(sent == 1 && got == 1, "one item goes from the one to the other");
+}
+
+void select_against_cancel_and_send() {
+  auto scope = curfew::with_cancel(background());
+  channel<item> c;
+  bool ended = false;
+  int got = 0;
+  bool sent = false;
+  parallel({[&] {
+              select(when(scope.done(), [&] { ended = true; }),
+                     when(c.receiving(), [&](std::optional<item> i) { got = i->value(); }));
+            },
+            [&] { scope.cancel(); }, [&] { sent = c.try_send(item(7)).has_value(); }});
+  check(ended != (got == 7), "one of the two");
+  check(sent == (got == 7), "received if and only if sent");
+}
+
+void select_of_both_sides_of_one_channel() {
+  channel<item> c;
+  int sent = 0;
+  int got = 0;
+  const auto both = [&] {
+    item a(1);
+    select(when(c.sending(std::move(a)), [&] { ++sent; }), when(c.receiving(), [&] { ++got; }));
+  };
+  parallel({both, both});
+  check(sent == 1 && got == 1, "from the one to the other, never to itself");
+}
+
+// ---- semaphore ----
+
+void release_against_acquire() {
+  curfew::semaphore s(1);
+  check(s.try_acquire(), "one unit");
+  plain<int> guarded = 0;
+  parallel({[&] {
+              guarded = 1;
+              s.release();
+            },
+            [&] {
+              check(s.acquire(background()).has_value(), "acquired");
+              check(guarded == 1, "what was done before the release");
+            }});
+}
+
+void grant_against_cancel() {
+  auto scope = curfew::with_cancel(background());
+  curfew::semaphore s(1);
+  check(s.try_acquire(), "one unit");
+  bool held = false;
+  parallel({[&] { s.release(); }, [&] { scope.cancel(); }, [&] { held = s.acquire(scope).has_value(); }});
+  check(s.available() == (held ? 0 : 1), "held if and only if acquired");
+}
+
+void big_request_leaves_for_a_small_one() {
+  auto scope = curfew::with_cancel(background());
+  curfew::semaphore s(2);
+  check(s.try_acquire(1), "one of two units");
+  parallel({[&] { std::ignore = s.acquire(scope, 2); }, [&] { check(s.acquire(background()).has_value(), "it fits"); },
+            [&] { scope.cancel(); }});
+}
+
+// ---- task group ----
+
+/// The pool's queue: a place for one job. Its thread is one of the case.
+struct one_job_pool {
+  curfew::model::atomic<curfew::detail::pool_job*> queued{nullptr};
+
+  void run_one() {
+    for (;;) {
+      curfew::detail::pool_job* job = queued.load(std::memory_order_acquire);
+      if (job != nullptr && queued.compare_exchange_strong(job, nullptr, std::memory_order_acquire)) {
+        job->run(*job);
+        return;
+      }
+      if (closed.load(std::memory_order_acquire)) return;
+      curfew::model::relax();
+    }
+  }
+
+  curfew::model::atomic<bool> closed{false};
+};
+one_job_pool* the_pool = nullptr;
+
+curfew::thread_pool& no_pool() {  // only its name is needed
+  alignas(curfew::thread_pool) static std::byte place[sizeof(curfew::thread_pool)];
+  void* at = place;
+  return *static_cast<curfew::thread_pool*>(at);
+}
+
+template <class Body>
+void with_pool_thread(Body body) {
+  one_job_pool pool;
+  the_pool = &pool;
+  parallel({[&] {
+              body();
+              pool.closed.store(true, std::memory_order_release);
+            },
+            [&] { pool.run_one(); }});
+}
+
+void join_against_the_thread_that_runs_the_task() {
+  with_pool_thread([] {
+    plain<int> done = 0;
+    curfew::task_group group(background(), curfew::task_group::limit(2), no_pool());
+    group.spawn([&](const context&) { done = 1; });
+    check(group.join().has_value(), "joined");
+    check(done == 1, "what the task did");
+  });
+}
+
+void group_that_is_destroyed_once_joined() {
+  with_pool_thread([] {
+    curfew::model::atomic<int> ran{0};
+    {
+      curfew::task_group group(background(), curfew::task_group::limit(2), no_pool());
+      group.spawn([&](const context&) { ran.fetch_add(1, std::memory_order_relaxed); });
+      group.spawn([&](const context&) { ran.fetch_add(1, std::memory_order_relaxed); });
+      std::ignore = group.join();
+    }
+    check(ran.load(std::memory_order_relaxed) == 2, "both ran");
+  });
+}
+
+void first_error_of_two_tasks() {
+  with_pool_thread([] {
+    curfew::task_group group(background(), curfew::task_group::limit(2), no_pool());
+    const auto fail = [](const context&) -> curfew::result<> {
+      return std::unexpected(curfew::error(std::make_error_code(std::errc::io_error)));
+    };
+    group.spawn(fail);
+    group.spawn(fail);
+    const auto joined = group.join();
+    check(!joined && joined.error() == std::errc::io_error, "the error");
+    check(static_cast<bool>(group.ctx().err()), "the rest is canceled");
+  });
+}
+
+#define CASE(name, preemptions, stale_reads) {#name, name, preemptions, stale_reads}
+constexpr curfew::model::model_case cases[] = {
+    CASE(hand_to_hand, 4, 1),
+    CASE(two_senders_one_place, 2, 1),
+    CASE(receive_against_cancel, 3, 1),
+    CASE(send_against_cancel_and_receive, 2, 1),
+    CASE(receive_against_cancel_and_send, 2, 1),
+    CASE(receive_against_close, 4, 1),
+    CASE(send_against_close, 4, 1),
+    CASE(close_against_send_and_receive, 2, 1),
+    CASE(two_receivers_one_item, 2, 0),
+    CASE(deadline_against_send, 2, 1),
+    CASE(select_against_two_senders, 2, 0),
+    CASE(two_selects_that_meet, 3, 1),
+    CASE(select_against_cancel_and_send, 2, 1),
+    CASE(select_of_both_sides_of_one_channel, 3, 1),
+    CASE(release_against_acquire, 4, 1),
+    CASE(grant_against_cancel, 2, 1),
+    CASE(big_request_leaves_for_a_small_one, 2, 1),
+    CASE(join_against_the_thread_that_runs_the_task, 3, 1),
+    CASE(group_that_is_destroyed_once_joined, 2, 1),
+    CASE(first_error_of_two_tasks, 2, 1),
+};
+#undef CASE
+
+}  // namespace
+
+namespace curfew {
+
+thread_pool& thread_pool::shared() { return no_pool(); }
+
+void detail::pool_access::prepare(thread_pool& /*pool*/) {}
+
+void detail::pool_access::enqueue(thread_pool& /*pool*/, pool_job& job, bool /*blocks*/) noexcept {
+  the_pool->queued.store(&job, std::memory_order_release);
+}
+
+bool detail::pool_access::withdraw(thread_pool& /*pool*/, pool_job& job) noexcept {
+  pool_job* expected = &job;
+  return the_pool->queued.compare_exchange_strong(expected, nullptr, std::memory_order_acquire);
+}
+
+}  // namespace curfew
+
+int main(int argc, char** argv) {
+  auto scope = curfew::with_cancel(background());  // what the library makes once for the process
+  scope.cancel();
+  std::ignore = scope.cause();
+  const auto late = curfew::with_timeout(curfew::detail::make_manual_root(), 0s);
+  std::ignore = late.cause();
+  return curfew::model::run_cases("curfew_model_sync", argc, argv, cases);
+}

@@ -1,0 +1,1 @@
+#include "core/allocations.cpp"  // the same operators new and delete as in the tests of core
