@@ -1,5 +1,5 @@
-// The waiting of threads and coroutines beside Go's, and, where there is something like it, beside a queue with
-// a mutex and a condition variable, std::async, and Boost.Asio's experimental channel. The rows are in
+// The waiting of threads and coroutines beside Go's, and, where there is something like it, beside a queue
+// with a mutex and a condition variable, std::async, and Boost.Asio's experimental channel. The rows are in
 // bench/sync; the same in Go: bench/peers/go/sync.
 
 #include <exception>

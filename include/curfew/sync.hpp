@@ -2,9 +2,9 @@
 
 /// Waiting that obeys a context, for threads: what Go's programmers have around theirs.
 ///
-/// Whatever waits takes a `ctx` and gives up when it ends. What is canceled did not happen: nothing is taken, sent,
-/// locked or counted by it. Nobody who waits is overtaken. The asynchronous twins, for coroutines and handlers,
-/// are in curfew/io.hpp: they wait in the same queues.
+/// Whatever waits takes a `ctx` and gives up when it ends. What is canceled did not happen: nothing is taken,
+/// sent, locked or counted by it. Nobody who waits is overtaken. The asynchronous twins, for coroutines and
+/// handlers, are in curfew/io.hpp: they wait in the same queues.
 
 #include <curfew/sync/channel.hpp>
 #include <curfew/sync/condition.hpp>

@@ -631,7 +631,8 @@ const value_node* find_value(const node* n, const key_base* key) noexcept {
   return v;
 }
 
-/// \return a context below `first` that has the values of `other` too, as far as `first` has none for the key.
+/// \return a context below `first` that has the values of `other` too, as far as `first` has none for the
+///         key.
 context with_values_of(context first, const context& other) {
   const value_node* v = tree::of(other)->values;
   if (v == nullptr || v == tree::of(first)->values) return first;

@@ -20,12 +20,7 @@ class category final : public std::error_category {
   }
 
   [[nodiscard]] std::error_condition default_error_condition(int code) const noexcept override {
-    switch (static_cast<sync_errc>(code)) {
-      case sync_errc::closed:
-        return std::errc::broken_pipe;
-      case sync_errc::would_block:
-        return std::errc::operation_would_block;
-    }
+    if (static_cast<sync_errc>(code) == sync_errc::would_block) return std::errc::operation_would_block;
     return {code, *this};
   }
 };

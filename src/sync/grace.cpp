@@ -9,11 +9,12 @@
 #include <limits>
 
 // Invariants
-//  1. `timer_` and `run_out_` are touched by begin(), and by stop() after begin() has returned or can no longer come;
-//     or inside of it, in the same thread, where a callback destroys the grace.
+//  1. `timer_` and `run_out_` are touched by begin(), and by stop() after begin() has returned or can no
+//     longer come; or inside of it, in the same thread, where a callback destroys the grace.
 //  2. `until_` is written by begin() alone. Nothing else is read by it, so it is relaxed.
 //
-// The state outlives the grace that a callback of hard() destroys, until begin() or the end of the time is done with it.
+// The state outlives the grace that a callback of hard() destroys, until begin() or the end of the time is
+// done with it.
 
 namespace curfew {
 
@@ -37,7 +38,8 @@ cancel_scope derive_hard(const context& ctx, clock::duration d, std::source_loca
 
 }  // namespace
 
-struct grace::state : std::enable_shared_from_this<state> {
+class grace::state : public std::enable_shared_from_this<state> {
+ public:
   struct at_end {
     state* self;
     void operator()() const noexcept { self->begin(); }
@@ -85,6 +87,9 @@ struct grace::state : std::enable_shared_from_this<state> {
     timer_.reset();
     hard_.cancel();
   }
+
+ private:
+  friend class grace;
 
   const context soft_;
   const clock::duration length_;

@@ -4,7 +4,8 @@
 namespace curfew::detail {
 
 const cause& hedge_is_decided() {
-  static const auto* why = new cause(errc::canceled, "the other try has decided");  // never goes: for threads at exit
+  static const auto* why =
+      new cause(errc::canceled, "the other try has decided");  // never goes: for threads at exit
   return *why;
 }
 

@@ -21,7 +21,8 @@ error contest_base::failure(const context& ctx, const char* doing) {
 }
 
 const cause& race_is_decided() {
-  static const auto* why = new cause(errc::canceled, "the race is decided");  // never goes: for threads at exit
+  static const auto* why =
+      new cause(errc::canceled, "the race is decided");  // never goes: for threads at exit
   return *why;
 }
 

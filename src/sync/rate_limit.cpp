@@ -8,21 +8,24 @@
 #include <string>
 #include <system_error>
 
-// The bucket is one number: the time at which it is full again if nobody takes anything (the "theoretical arrival
-// time" of ATM's generic cell rate algorithm). Whoever takes n tokens moves it on by the time in which n tokens come,
-// from the present at the earliest; he may take them as soon as that is no further ahead than a whole bucket.
+// The bucket is one number: the time at which it is full again if nobody takes anything (the "theoretical
+// arrival time" of ATM's generic cell rate algorithm). Whoever takes n tokens moves it on by the time in
+// which n tokens come, from the present at the earliest; he may take them as soon as that is no further ahead
+// than a whole bucket.
 //
-// Who has to wait is the first, or behind the first. The first sleeps until its time, which nothing but its own end
-// can change. Those behind it have no timer: the first, when it leaves, gives their tokens to those whose time has
-// come, and makes the next one the first. So one that gives up leaves no trace: its tokens were never counted.
+// Who has to wait is the first, or behind the first. The first sleeps until its time, which nothing but its
+// own end can change. Those behind it have no timer: the first, when it leaves, gives their tokens to those
+// whose time has come, and makes the next one the first. So one that gives up leaves no trace: its tokens
+// were never counted.
 //
 // Invariants, under lock_
 //  1. full_at_ stands for what has been taken. Who waits has taken nothing yet.
-//  2. has_first_ is set exactly while somebody is the first. He is in no list. Where nobody is, behind_ is empty.
-//  3. asked_for_ counts the tokens of all who wait. (Who was canceled counts until his thread has seen it: then who
-//     comes with a near deadline may be turned away for a moment longer.)
-//  4. When somebody becomes the first, full_at_ is moved on to his arrival if it is before that: the bucket was full
-//     then. So the time counts that he waits, be those who serve him late or not.
+//  2. has_first_ is set exactly while somebody is the first. He is in no list. Where nobody is, behind_ is
+//     empty.
+//  3. asked_for_ counts the tokens of all who wait. (Who was canceled counts until his thread has seen it:
+//     then who comes with a near deadline may be turned away for a moment longer.)
+//  4. When somebody becomes the first, full_at_ is moved on to his arrival if it is before that: the bucket
+//     was full then. So the time counts that he waits, be those who serve him late or not.
 //
 // Locks. lock_ alone. The clock, which may be the user's, is read before it; waiters are finished after it.
 

@@ -29,7 +29,8 @@ std::uint64_t next_random(std::uint64_t& state) noexcept {
 }
 
 std::uint64_t any_seed() {
-  static thread_local std::uint64_t state = (std::uint64_t{std::random_device{}()} << 32) | std::random_device{}();
+  static thread_local std::uint64_t state =
+      (std::uint64_t{std::random_device{}()} << 32) | std::random_device{}();
   return next_random(state);
 }
 

@@ -10,10 +10,11 @@
 #include <stdexcept>
 #include <utility>
 
-// Locks. A select that has to wait holds the locks of all its things at once, in the order of their addresses,
-// while it looks a last time and puts its entries into their lists. Nobody else holds more than one, so there
-// is no deadlock. Why all at once: the party that completes another's wait is never itself in a list, so one
-// claim decides; with two half-registered selects that meet at two channels, each would have to claim both.
+// Locks. A select that has to wait holds the locks of all its things at once, in the order of their
+// addresses, while it looks a last time and puts its entries into their lists. Nobody else holds more than
+// one, so there is no deadlock. Why all at once: the party that completes another's wait is never itself in a
+// list, so one claim decides; with two half-registered selects that meet at two channels, each would have to
+// claim both.
 
 namespace curfew::detail {
 

@@ -45,8 +45,8 @@ bool ticker::take_missed() noexcept {
   return true;
 }
 
-/// Takes the tick that was waited for. What has come since is not dropped, however late this is called: it came
-/// while nobody had a tick to work off.
+/// Takes the tick that was waited for. What has come since is not dropped, however late this is called: it
+/// came while nobody had a tick to work off.
 void ticker::take_awaited() noexcept { next_ = later(next_, period_); }
 
 result<> ticker::next(const context& ctx) {

@@ -1,7 +1,11 @@
+#include <pthread.h>
+#include <sys/prctl.h>
+
 #include <algorithm>
 #include <atomic>
 #include <chrono>
 #include <condition_variable>
+#include <csignal>
 #include <cstdint>
 #include <ctime>
 #include <curfew/core/detail/threads.hpp>
@@ -50,7 +54,9 @@ std::chrono::microseconds processor_time() noexcept {
 }  // namespace
 
 struct thread_pool::impl : std::enable_shared_from_this<thread_pool::impl> {
-  explicit impl(unsigned limit) : max_threads_(std::max(limit, 1U)) {}
+  explicit impl(unsigned limit) : max_threads_(std::max(limit, 1U)) {
+    ::pthread_sigmask(SIG_SETMASK, nullptr, &signals_);
+  }
 
   /// \return whether there is a thread now.
   bool prepare() noexcept;
@@ -96,6 +102,7 @@ struct thread_pool::impl : std::enable_shared_from_this<thread_pool::impl> {
   const unsigned cores_ = std::max(std::thread::hardware_concurrency(), 1U);
   const unsigned at_once_ = std::max(cores_, 2U) - 1;
   const unsigned max_threads_;
+  sigset_t signals_{};  // blocked where the pool was made, and in its threads
 
   alignas(64) std::atomic<std::uint64_t> oldest_{0};  // number of first_, 0: none. Written with mutex_ held
 };
@@ -180,6 +187,9 @@ bool thread_pool::impl::start(void (impl::*body)(lock&) noexcept) noexcept {
   try {
     made.emplace_back();
     made.front() = std::thread([this, body, self = made.begin()] {
+      // Not those of the thread that happens to start it, which may be the one of the timers.
+      ::pthread_sigmask(SIG_SETMASK, &signals_, nullptr);
+      ::prctl(PR_SET_NAME, "curfew pool");
       std::thread before;
       {
         lock guard(mutex_);

@@ -203,6 +203,13 @@ TEST_F(NoMemory, LeavesNothingOfWithoutCancel) {
   EXPECT_EQ(fail_each_allocation(parent, [&] { const context ctx = without_cancel(parent); }), 1U);
 }
 
+TEST_F(NoMemory, LeavesNothingOfWithStopToken) {
+  const std::stop_source source;
+  EXPECT_GE(
+      fail_each_allocation(parent, [&] { const auto scope = with_stop_token(parent, source.get_token()); }),
+      4U);
+}
+
 TEST_F(NoMemory, LeavesNothingOfACause) {
   EXPECT_EQ(fail_each_allocation(parent, [&] { const cause why(errc::canceled, long_text); }), 2U);
 }

@@ -265,5 +265,75 @@ TEST(StopToken, IsMadeOnceWhenTwoThreadsTakeIt) {
   testing::hunt<two_take_one_after_the_end>("two first calls of stop_token() on an ended context");
 }
 
+// ---- the other way round: with_stop_token ----
+
+TEST(WithStopToken, EndsWhenTheTokenIsStopped) {
+  std::stop_source source;
+  const auto scope = with_stop_token(background(), source.get_token());
+  EXPECT_FALSE(scope.err());
+  source.request_stop();
+  EXPECT_EQ(scope.err(), errc::canceled);
+  EXPECT_EQ(scope.cause().message(), "stop requested");
+}
+
+TEST(WithStopToken, OfAStoppedTokenHasEnded) {
+  std::stop_source source;
+  source.request_stop();
+  const auto scope = with_stop_token(background(), source.get_token());
+  EXPECT_EQ(scope.err(), errc::canceled);
+}
+
+TEST(WithStopToken, OfATokenThatCannotStopIsWithCancel) {
+  auto scope = with_stop_token(background(), std::stop_token());
+  EXPECT_FALSE(scope.err());
+  scope.cancel("by hand");
+  EXPECT_EQ(scope.cause().message(), "by hand");
+}
+
+TEST(WithStopToken, EndsWithItsParentAndByItself) {
+  std::stop_source source;
+  auto parent = with_cancel(background());
+  const auto child = with_stop_token(parent, source.get_token());
+  auto other = with_stop_token(background(), source.get_token());
+  parent.cancel("parent");
+  other.cancel("itself");
+  EXPECT_EQ(child.cause().message(), "parent");
+  EXPECT_EQ(other.cause().message(), "itself");
+  source.request_stop();
+  EXPECT_EQ(child.cause().message(), "parent") << "the first end stays";
+}
+
+TEST(WithStopToken, KeepsNothingOfTheTokenOnceItsContextIsGone) {
+  std::stop_source source;
+  {
+    const auto scope = with_stop_token(background(), source.get_token());
+  }
+  source.request_stop();  // a callback that was left behind would be used after its end
+}
+
+TEST(WithStopToken, GoesRoundThroughAJthread) {
+  std::error_code seen;
+  {
+    std::jthread worker([&](std::stop_token token) {
+      const auto scope = with_stop_token(background(), std::move(token));
+      seen = scope.done().wait();
+    });
+  }
+  EXPECT_EQ(seen, errc::canceled);
+}
+
+struct stop_against_leave {
+  std::stop_source source;
+  std::optional<cancel_scope> scope{with_stop_token(background(), source.get_token())};
+
+  void left() { source.request_stop(); }
+  void right() { scope.reset(); }
+  void check() const { EXPECT_TRUE(source.stop_requested()); }
+};
+
+TEST(WithStopToken, MayLeaveWhileTheTokenIsStopped) {
+  testing::hunt<stop_against_leave>("request_stop() against the destruction of the scope");
+}
+
 }  // namespace
 }  // namespace curfew

@@ -211,6 +211,18 @@ TEST(AsyncReceive, GoesWithItsIoContext) {
   scope.cancel();
 }
 
+TEST(AsyncReceive, ThatHasEndedGoesWithItsIoContextToo) {
+  channel<std::string> c;
+  auto scope = curfew::with_cancel(curfew::background());
+  {
+    asio::io_context io;
+    asio::co_spawn(io, receive(scope, c), asio::detached);
+    io.poll();
+    scope.cancel();  // its completion is in the queue of the io_context, which is not run any more
+  }
+  EXPECT_EQ(c.try_send("nobody is there").error(), sync_errc::would_block);
+}
+
 TEST(AsyncWait, GoesWithItsIoContext) {
   auto scope = curfew::with_cancel(curfew::background());
   const auto guarded = std::make_shared<int>(0);

@@ -1,3 +1,4 @@
+#include "core/allocations.hpp"
 #include "sync/waiting.hpp"
 
 #include <chrono>
@@ -10,6 +11,7 @@
 #include <deque>
 #include <gtest/gtest.h>
 #include <memory>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -191,6 +193,31 @@ TEST(CaseList, TellsTheCloseThatCameBetweenTwoSends) {
   EXPECT_EQ(told, (std::vector<std::error_code>{{}, sync_errc::closed}));
   EXPECT_EQ(item, "again");
   EXPECT_EQ(c.size(), 1U);
+}
+
+TEST(CaseList, ThatFindsNoMemoryForACaseKeepsTheOthers) {
+  if (!testing::allocations_are_counted) GTEST_SKIP() << "this build keeps its own operator new";
+  channel<int> c(1);
+  for (std::size_t nth = 1; nth != 3; ++nth) {
+    case_list cases;
+    cases.when(c.receiving(), nothing);
+    {
+      const testing::failing_allocation fails(nth);
+      EXPECT_THROW(cases.when(c.receiving(), must_not_run), std::bad_alloc);
+    }
+    EXPECT_EQ(cases.size(), 1U);
+    ASSERT_TRUE(c.try_send(1));
+    EXPECT_EQ(select(cases), 0U);
+  }
+}
+
+TEST(CaseList, GrowsWithoutCopyingItselfForEachCase) {
+  channel<int> c;
+  case_list cases;
+  for (int i = 0; i != 10; ++i) cases.when(c.receiving(), nothing);
+  const testing::allocation_count all;
+  for (int i = 0; i != 1000; ++i) cases.when(c.receiving(), nothing);
+  EXPECT_LT(all.made(), 1100U) << "more than one allocation a case";
 }
 
 }  // namespace

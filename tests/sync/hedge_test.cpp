@@ -42,8 +42,8 @@ class event {
   std::atomic<bool> happened_{false};
 };
 
-/// The first try runs in the thread of the test, so it can move the clock to where the second one starts, and go on
-/// when it has.
+/// The first try runs in the thread of the test, so it can move the clock to where the second one starts, and
+/// go on when it has.
 struct Hedge : ::testing::Test {
   manual_clock clock;
   const context& ctx = clock.background();
@@ -187,15 +187,15 @@ TEST_F(Hedge, WithTheLongestDelayHasOneTry) {
 }
 
 TEST_F(Hedge, TakesFunctionsThatReturnAnErrorCode) {
-  const auto got = hedge(ctx, 20ms, [&](const context&) {
-    return ++calls == 1 ? refused().code() : std::error_code();
-  });
+  const auto got =
+      hedge(ctx, 20ms, [&](const context&) { return ++calls == 1 ? refused().code() : std::error_code(); });
   static_assert(std::is_same_v<decltype(got), const result<>>);
   EXPECT_TRUE(got);
 }
 
 TEST_F(Hedge, HandsOnAValueThatCanOnlyBeMoved) {
-  auto got = hedge(ctx, 20ms, [](const context&) -> result<std::unique_ptr<int>> { return std::make_unique<int>(7); });
+  auto got = hedge(ctx, 20ms,
+                   [](const context&) -> result<std::unique_ptr<int>> { return std::make_unique<int>(7); });
   ASSERT_TRUE(got);
   EXPECT_EQ(**got, 7);
 }
@@ -203,7 +203,8 @@ TEST_F(Hedge, HandsOnAValueThatCanOnlyBeMoved) {
 TEST_F(Hedge, GivesTheTriesTheValuesOfItsContext) {
   static constexpr key<int> answer{"answer"};
   const auto with_answer = with_value(ctx, answer, 42);
-  EXPECT_EQ(hedge(with_answer, 20ms, [](const context& given) -> result<int> { return *given.value(answer); }), 42);
+  EXPECT_EQ(
+      hedge(with_answer, 20ms, [](const context& given) -> result<int> { return *given.value(answer); }), 42);
 }
 
 // ---- the end of ctx

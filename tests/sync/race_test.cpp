@@ -72,7 +72,8 @@ TEST(All, HasAPlaceForFunctionsWithoutAValue) {
 }
 
 TEST(All, HandsOnValuesThatCanOnlyBeMoved) {
-  auto got = all(background(), [](const context&) -> result<std::unique_ptr<int>> { return std::make_unique<int>(7); });
+  auto got = all(background(),
+                 [](const context&) -> result<std::unique_ptr<int>> { return std::make_unique<int>(7); });
   ASSERT_TRUE(got);
   EXPECT_EQ(*std::get<0>(*got), 7);
 }
@@ -111,7 +112,8 @@ TEST(All, TheFirstErrorCancelsTheOthersAndIsReturned) {
 }
 
 TEST(All, AnErrorCodeIsAnError) {
-  const auto got = all(background(), [](const context&) { return std::make_error_code(std::errc::io_error); });
+  const auto got =
+      all(background(), [](const context&) { return std::make_error_code(std::errc::io_error); });
   EXPECT_EQ(got.error(), std::errc::io_error);
 }
 
@@ -198,7 +200,8 @@ TEST(All, ReturnsTheValuesThoughTheContextHasEnded) {
 TEST(All, MayBeNested) {
   const auto inner = [](const context& ctx) -> result<int> {
     const auto got = all(
-        ctx, [](const context&) -> result<int> { return 1; }, [](const context&) -> result<int> { return 2; });
+        ctx, [](const context&) -> result<int> { return 1; },
+        [](const context&) -> result<int> { return 2; });
     if (!got) return std::unexpected(got.error());
     return std::get<0>(*got) + std::get<1>(*got);
   };
@@ -220,7 +223,8 @@ TEST(All, SleepsOnTheClockOfItsContext) {
     asleep.wait();
     clock.advance(3h);
   });
-  EXPECT_EQ(all(clock.background(), sleeper(1h), sleeper(3h)), std::tuple(clock::duration(1h), clock::duration(3h)));
+  EXPECT_EQ(all(clock.background(), sleeper(1h), sleeper(3h)),
+            std::tuple(clock::duration(1h), clock::duration(3h)));
 }
 
 // ---- all, of a range
@@ -237,9 +241,10 @@ TEST(AllOfARange, ReturnsTheValuesInTheOrderOfTheFunctions) {
 
 TEST(AllOfARange, MayMakeItsFunctionsAsItGoes) {
   const std::vector<std::string> words{"a", "bc", "def"};
-  const auto got = all(background(), words | std::views::transform([](const std::string& word) {
-                                       return [&word](const context&) -> result<std::size_t> { return word.size(); };
-                                     }));
+  const auto got =
+      all(background(), words | std::views::transform([](const std::string& word) {
+                          return [&word](const context&) -> result<std::size_t> { return word.size(); };
+                        }));
   EXPECT_EQ(got, (std::vector<std::size_t>{1, 2, 3}));
 }
 
@@ -259,7 +264,8 @@ TEST(AllOfARange, WithoutValuesIsAResultWithoutAValue) {
 
 TEST(AllOfARange, OfBoolsIsSafe) {
   std::vector<std::function<result<bool>(const context&)>> tasks;
-  for (int i = 0; i != 64; ++i) tasks.emplace_back([i](const context&) -> result<bool> { return i % 3 == 0; });
+  for (int i = 0; i != 64; ++i)
+    tasks.emplace_back([i](const context&) -> result<bool> { return i % 3 == 0; });
   const auto got = all(background(), tasks);
   ASSERT_TRUE(got);
   for (int i = 0; i != 64; ++i) EXPECT_EQ((*got)[static_cast<std::size_t>(i)], i % 3 == 0);
@@ -283,12 +289,10 @@ TEST(AllOfARange, TheFirstErrorCancelsTheOthersAndIsReturned) {
 TEST(Race, TheFirstSuccessWinsAndCancelsTheOthers) {
   std::atomic<bool> started{false};
   cause seen;
-  const auto got = race(
-      background(), obedient{&started, &seen},
-      [&](const context&) -> result<int> {
-        started.wait(false);
-        return 2;
-      });
+  const auto got = race(background(), obedient{&started, &seen}, [&](const context&) -> result<int> {
+    started.wait(false);
+    return 2;
+  });
   static_assert(std::is_same_v<decltype(got), const result<int>>);
   EXPECT_EQ(got, 2);
   EXPECT_EQ(seen, errc::canceled);
@@ -312,13 +316,15 @@ TEST(Race, AFailureDoesNotDecideIt) {
 
 TEST(Race, OfOneIsThatOne) {
   EXPECT_EQ(race(background(), [](const context&) -> result<int> { return 1; }), 1);
-  const auto got = race(background(), [](const context&) { return std::make_error_code(std::errc::io_error); });
+  const auto got =
+      race(background(), [](const context&) { return std::make_error_code(std::errc::io_error); });
   static_assert(std::is_same_v<decltype(got), const result<>>);
   EXPECT_EQ(got.error(), std::errc::io_error);
 }
 
 TEST(Race, HandsOnAValueThatCanOnlyBeMoved) {
-  auto got = race(background(), [](const context&) -> result<std::unique_ptr<int>> { return std::make_unique<int>(7); });
+  auto got = race(background(),
+                  [](const context&) -> result<std::unique_ptr<int>> { return std::make_unique<int>(7); });
   ASSERT_TRUE(got);
   EXPECT_EQ(**got, 7);
 }
@@ -346,14 +352,15 @@ TEST(Race, IfAllFailTheErrorIsThatOfTheFirstToFail) {
   // A function that the range makes is destroyed once its failure has been seen to.
   std::latch first_has_failed(1);
   const std::vector<bool> is_first{false, true, false};
-  const auto got = race(background(), is_first | std::views::transform([&](bool first) {
-                                        return [&, first, token = first ? signal_at_end(first_has_failed) : nullptr](
-                                                   const context&) -> result<int> {
-                                          if (first) return std::unexpected(unknown());
-                                          first_has_failed.wait();
-                                          return std::unexpected(malformed());
-                                        };
-                                      }));
+  const auto got =
+      race(background(), is_first | std::views::transform([&](bool first) {
+                           return [&, first, token = first ? signal_at_end(first_has_failed) : nullptr](
+                                      const context&) -> result<int> {
+                             if (first) return std::unexpected(unknown());
+                             first_has_failed.wait();
+                             return std::unexpected(malformed());
+                           };
+                         }));
   EXPECT_EQ(got.error().message(), unknown().message());
 }
 
@@ -372,12 +379,11 @@ TEST(Race, IfAllFailAnErrorThatIsTransientComesBeforeOneThatIsNot) {
 TEST(Race, WhatAFunctionThrowsDecidesItToo) {
   std::atomic<bool> started{false};
   cause seen;
-  EXPECT_THROW(std::ignore = race(
-                   background(), obedient{&started, &seen},
-                   [&](const context&) -> result<int> {
-                     started.wait(false);
-                     throw std::runtime_error("bug");
-                   }),
+  EXPECT_THROW(std::ignore = race(background(), obedient{&started, &seen},
+                                  [&](const context&) -> result<int> {
+                                    started.wait(false);
+                                    throw std::runtime_error("bug");
+                                  }),
                std::runtime_error);
   EXPECT_EQ(seen.message(), "the race is decided");
 }

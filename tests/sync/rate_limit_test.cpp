@@ -197,7 +197,8 @@ TEST_F(RateLimit, FailsAtOnceIfTheTokensComeAfterTheDeadline) {
   const auto got = limit.acquire(scope);
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error(), errc::deadline_exceeded);
-  EXPECT_EQ(got.error().message(), "rate limit: the tokens do not come before the deadline: deadline exceeded");
+  EXPECT_EQ(got.error().message(),
+            "rate limit: the tokens do not come before the deadline: deadline exceeded");
   EXPECT_EQ(clock.now(), at(0s));
   EXPECT_FALSE(scope.err());
   EXPECT_TRUE(limit.acquire(ctx)) << "it took nothing";
@@ -220,8 +221,8 @@ TEST_F(RateLimit, FailsAtOnceIfTheTokensComeAtTheDeadline) {
 
 using detail::rate_access;
 
-/// Some who wait, each in a thread of its own, in the order in which they came. Once one has come, the clock may be
-/// moved: it need not be asleep for that.
+/// Some who wait, each in a thread of its own, in the order in which they came. Once one has come, the clock
+/// may be moved: it need not be asleep for that.
 class crowd {
  public:
   explicit crowd(rate_limit& limit) : limit_(limit) {}
@@ -232,7 +233,8 @@ class crowd {
     const int number = static_cast<int>(threads_.size());
     threads_.emplace_back([this, ctx, tokens, number] {
       const auto got = limit_.acquire(ctx, tokens);
-      std::ignore = told_.send(background(), {number, got ? std::error_code() : got.error().code(), ctx.now()});
+      std::ignore =
+          told_.send(background(), {number, got ? std::error_code() : got.error().code(), ctx.now()});
     });
     testing::await([&] { return rate_access::asked_for(limit_) == before + tokens; });
     return number;
@@ -245,7 +247,8 @@ class crowd {
 
     friend bool operator==(const news&, const news&) = default;
     friend std::ostream& operator<<(std::ostream& out, const news& n) {
-      return out << n.number << ": " << n.err.message() << " at " << n.when.time_since_epoch().count() << " ns";
+      return out << n.number << ": " << n.err.message() << " at " << n.when.time_since_epoch().count()
+                 << " ns";
     }
   };
 
@@ -447,7 +450,8 @@ TEST(RateLimitRace, WhoComesWhileTheFirstLeavesIsNotForgotten) {
 }
 
 TEST(RateLimitRace, ManyWhoWaitAndGiveUpTakeNoMoreThanThereIs) {
-  const std::uint64_t seed = testing::announce_seed("waits that end by their token, or by a cancel, in any order");
+  const std::uint64_t seed =
+      testing::announce_seed("waits that end by their token, or by a cancel, in any order");
   manual_clock clock;
   rate_limit limit(rate(1, 1us), 4);
   std::atomic<std::uint64_t> taken{0};

@@ -1,5 +1,6 @@
 #include <curfew/sync/select.hpp>
 
+#include "core/allocations.hpp"
 #include "sync/waiting.hpp"
 
 #include <array>
@@ -13,6 +14,7 @@
 #include <curfew/testing/manual_clock.hpp>
 #include <gtest/gtest.h>
 #include <memory>
+#include <new>
 #include <optional>
 #include <stdexcept>
 #include <string>
@@ -26,7 +28,9 @@ namespace curfew {
 namespace {
 
 using namespace std::chrono_literals;
+using testing::allocation_count;
 using testing::await;
+using testing::failing_allocation;
 using testing::manual_clock;
 using testing::parties_at;
 using testing::receivers_at;
@@ -860,6 +864,47 @@ TEST(SelectClosed, TellsASelectOnBothSidesOnce) {
   selecting.join();
   EXPECT_EQ(calls, 1);
   EXPECT_EQ(parties_at(c), 0U);
+}
+
+// ---- memory
+
+template <std::size_t... I>
+void select_of_all(std::array<channel<int>, sizeof...(I)>& c, std::index_sequence<I...> /*all*/) {
+  select(when(c[I].receiving(), nothing)...);
+}
+
+TEST(SelectMemory, OfUpTo64CasesIsOnTheStack) {
+  std::array<channel<int>, 64> c;
+  std::size_t made = 1;
+  std::jthread selecting([&] {
+    const allocation_count all;
+    select_of_all(c, std::make_index_sequence<64>());
+    made = all.made();
+  });
+  await([&] { return receivers_at(c[63]) == 1; });
+  EXPECT_TRUE(c[63].try_send(1));
+  selecting.join();
+  EXPECT_EQ(made, 0U);
+}
+
+TEST(SelectMemory, WhereThereIsNoneForATimerNothingHasHappened) {
+  if (!testing::allocations_are_counted) GTEST_SKIP() << "this build keeps its own operator new";
+  manual_clock clock;
+  channel<int> a;
+  channel<int> b;
+  const auto scope = with_cancel(clock.background());
+  for (std::size_t nth = 1; nth != 3; ++nth) {
+    auto first = when(after(clock.background(), 1h), must_not_run);
+    auto second = when(after(clock.background(), 2h), must_not_run);
+    {
+      const failing_allocation fails(nth);
+      EXPECT_THROW(select(when(a.receiving(), must_not_run), first, when(b.sending(1), must_not_run),
+                          when(scope.done(), must_not_run), second),
+                   std::bad_alloc);
+    }
+    EXPECT_EQ(parties_at(a) + parties_at(b), 0U);
+    EXPECT_FALSE(clock.advance_to_next()) << "a timer is left";
+  }
 }
 
 }  // namespace

@@ -185,7 +185,8 @@ TEST(Semaphore, IsUsableAfterAWaitThatWasGivenUp) {
   clock.autojump(1);
   semaphore s(2);
   ASSERT_TRUE(s.try_acquire());
-  ASSERT_FALSE(s.acquire(with_timeout(clock.background(), 1s).ctx(), 2));
+  const auto scope = with_timeout(clock.background(), 1s);
+  ASSERT_FALSE(s.acquire(scope, 2));
   EXPECT_EQ(s.available(), 1U);
   EXPECT_TRUE(s.try_acquire());
   s.release(2);

@@ -156,7 +156,8 @@ TEST(Ticker, ATickThatComesAtThisMomentHasCome) {
   EXPECT_EQ(clock.now(), at(20s));
 }
 
-/// However late the thread is to wake up by the tick that it waited for, those that came since count as missed.
+/// However late the thread is to wake up by the tick that it waited for, those that came since count as
+/// missed.
 TEST(Ticker, ATickThatWasWaitedForIsNotThoseThatCameSince) {
   manual_clock clock;
   ticker every(clock.background(), 10s);

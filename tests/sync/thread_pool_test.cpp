@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <atomic>
+#include <csignal>
 #include <cstddef>
 #include <curfew/core.hpp>
 #include <curfew/sync/task_group.hpp>
@@ -422,6 +423,25 @@ TEST(ThreadPoolAsExecutor, RunsWhatWasPostedThoughItIsDestroyedAtOnce) {
     scope.cancel();
   }
   EXPECT_EQ(runs, 100);
+}
+
+TEST(ThreadPool, HasTheSignalMaskOfWhoMadeItWhoeverStartsItsThreads) {
+  thread_pool pool(2);
+  sigset_t all;
+  sigfillset(&all);
+  sigset_t seen;
+  sigfillset(&seen);
+  std::latch ran(1);
+  std::thread([&] {  // as the timer thread does
+    pthread_sigmask(SIG_SETMASK, &all, nullptr);
+    pool.post([&] {
+      pthread_sigmask(SIG_SETMASK, nullptr, &seen);
+      ran.count_down();
+    });
+    ran.wait();
+  })
+      .join();
+  EXPECT_FALSE(sigismember(&seen, SIGTERM));
 }
 
 }  // namespace

@@ -27,8 +27,8 @@ namespace curfew {
 ///
 /// Completes when:  there is room, or a receiver takes the item; with result<>.
 /// Errors:          the end of ctx, with its cause; sync_errc::closed.
-/// Cancellation:    by ctx, or Asio's per-operation cancellation (errc::canceled): the item is not sent, and is
-///                  destroyed with the operation. Give a variable of your own to keep it: see below.
+/// Cancellation:    by ctx, or Asio's per-operation cancellation (errc::canceled): the item is not sent, and
+///                  is destroyed with the operation. Give a variable of your own to keep it: see below.
 /// Lifetime:        the channel lives until completion.
 /// Thread safety:   any thread may start it; the handler runs on its own executor, never inside this call.
 template <class T, class Token = default_token>
@@ -103,8 +103,8 @@ auto initiate_lock(context ctx, typename Lock::mutex_type& m, acquiring locking,
 /// Errors:          the end of ctx, with its cause; nothing is held then.
 /// Throws:          std::invalid_argument where more is asked for than there is in all.
 /// Cancellation:    by ctx, or Asio's per-operation cancellation (errc::canceled): nothing is held.
-/// Lifetime:        the semaphore lives until completion. Units that come too late for a handler that was destroyed
-///                  with its io_context are given back.
+/// Lifetime:        the semaphore lives until completion. Units that come too late for a handler that was
+///                  destroyed with its io_context are given back.
 /// Thread safety:   any thread may start it; the handler runs on its own executor, never inside this call.
 template <class Token = default_token>
 auto async_acquire(context ctx, semaphore& from, std::size_t units, Token&& token = {}) {
@@ -185,10 +185,12 @@ class async_cases {
 ///
 /// Completes when:  a case has happened, and its handler has run, on the executor of the completion handler;
 ///                  with result<std::size_t>, its place in the list.
-/// Errors:          none but Asio's per-operation cancellation (errc::canceled): then nothing has happened. The
-///                  end of a context is a case. What a case's handler throws is rethrown to the one who awaits.
+/// Errors:          none but Asio's per-operation cancellation (errc::canceled): then nothing has happened.
+///                  The end of a context is a case. What a case's handler throws is rethrown to the one who
+///                  awaits.
 /// Throws:          std::bad_alloc, std::system_error, as `select`; std::invalid_argument for an empty list.
-/// Lifetime:        the list, and what its cases name, live until completion; the list may be used again then.
+/// Lifetime:        the list, and what its cases name, live until completion; the list may be used again
+///                  then.
 /// Thread safety:   any thread may start it; one operation for a list at a time.
 template <class Token = default_token>
 auto async_select(case_list& cases, Token&& token = {}) {

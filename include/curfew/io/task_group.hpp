@@ -29,9 +29,10 @@ class group_member {
   group_member(group_member&& other) noexcept : group_(std::exchange(other.group_, nullptr)) {}
   group_member& operator=(group_member&&) = delete;
   ~group_member() {
-    if (group_ != nullptr)
+    if (group_ != nullptr) {
       leave(
           std::unexpected(error(make_error_code(errc::canceled), "a coroutine that was not run to its end")));
+    }
   }
 
   void leave(result<> outcome, std::exception_ptr thrown = nullptr) noexcept {
@@ -153,7 +154,8 @@ auto async_join(task_group& group, Token&& token = {}) {
 ///
 /// \return the first error, or none.
 /// Cancellation:   by ctx, which the tasks learn; it always waits for them.
-/// Lifetime:       the tasks may use what `body` refers to. Do not destroy the io_context before they are over.
+/// Lifetime:       the tasks may use what `body` refers to. Do not destroy the io_context before they are
+///                 over.
 template <class Body>
   requires std::invocable<Body&, task_group&>
 boost::asio::awaitable<result<>> async_task_group(

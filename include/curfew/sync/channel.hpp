@@ -147,8 +147,8 @@ struct channel_access;
 ///     if (!line) return line.error();        // ctx has ended
 ///     if (!*line) return {};                 // closed and drained
 ///
-/// With capacity 0 an item goes from hand to hand: `send` waits until somebody receives. Nobody overtakes: who
-/// waits is served in the order of coming.
+/// With capacity 0 an item goes from hand to hand: `send` waits until somebody receives. Nobody overtakes:
+/// who waits is served in the order of coming.
 ///
 /// What is canceled did not happen: a `send` that returns an error has not moved from its item, a `receive`
 /// that returns one has taken none. A context that has ended already sends and receives nothing.
@@ -188,8 +188,8 @@ class channel {
   /// Does not wait. Errors: sync_errc::would_block.
   [[nodiscard]] result<std::optional<T>> try_receive();
 
-  /// No more items: whoever waits to send, or comes later, gets sync_errc::closed; receivers get what is left,
-  /// then none. Further calls do nothing.
+  /// No more items: whoever waits to send, or comes later, gets sync_errc::closed; receivers get what is
+  /// left, then none. Further calls do nothing.
   void close() noexcept;
 
   [[nodiscard]] bool closed() const noexcept;
@@ -312,7 +312,7 @@ class receiving {
 template <class T>
 class sending {
  public:
-  sending(channel<T>& to, T& item) noexcept : channel_(&to), item_(&item) {}
+  sending(channel<T>& to, T& item) noexcept : channel_(&to), item_(std::addressof(item)) {}
   sending(channel<T>& to, T&& copy) noexcept : channel_(&to), copy_(std::move(copy)) {}
   sending(sending&& other) noexcept
       : channel_(other.channel_),
@@ -333,7 +333,7 @@ class sending {
   void enlist(waiter& w) noexcept {
     entry_.owner = &w;
     entry_.closed = false;
-    entry_.from = &item();
+    entry_.from = std::addressof(item());
     channel_access::state(*channel_).senders.push_back(entry_);
   }
   void delist() noexcept {

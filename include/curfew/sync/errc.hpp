@@ -4,10 +4,10 @@
 
 namespace curfew {
 
-/// Why an operation of the sync module did not happen, other than by the end of its context. As conditions,
-/// `closed` equals `std::errc::broken_pipe`, `would_block` equals `std::errc::operation_would_block`.
+/// Why an operation of the sync module did not happen, other than by the end of its context. As a condition,
+/// `would_block` equals `std::errc::operation_would_block`, and is transient. `closed` is not: it stays so.
 enum class sync_errc {
-  closed = 1,       ///< The channel is closed, or the group has been joined.
+  closed = 1,       ///< The channel is closed.
   would_block = 2,  ///< A `try_` function would have had to wait.
 };
 

@@ -8,8 +8,8 @@
 
 namespace curfew {
 
-/// A time in which work may be brought to an end in good order once its context has ended: two contexts, of which
-/// one ends with `ctx`, and the other some time later.
+/// A time in which work may be brought to an end in good order once its context has ended: two contexts, of
+/// which one ends with `ctx`, and the other some time later.
 ///
 ///     curfew::grace grace(ctx, 5s);
 ///     while (auto item = queue.receive(grace.soft()))        // no new work once ctx has ended,
@@ -20,8 +20,8 @@ namespace curfew {
 ///
 /// Lifetime:       the destructor cancels `hard()`.
 /// Thread safety:  any thread; destroying as for any object. From callbacks of the two contexts, too.
-/// Cost:           three allocations; two more at the end of ctx, in the thread that ends it. If there is no memory
-///                 for those, `hard()` ends at once.
+/// Cost:           three allocations; two more at the end of ctx, in the thread that ends it. If there is no
+///                 memory for those, `hard()` ends at once.
 class [[nodiscard("a grace that is not kept cancels its hard() at once: name it")]] grace {
  public:
   /// \param ctx  If it has ended already, the time begins now.
@@ -35,17 +35,17 @@ class [[nodiscard("a grace that is not kept cancels its hard() at once: name it"
   /// Ends with ctx: for what should not be begun any more. It is ctx.
   [[nodiscard]] const context& soft() const noexcept;
 
-  /// Has the values of ctx and ends `d` after it: for what should be finished.
-  /// Its deadline is that of ctx and `d`. It does not come nearer when ctx is canceled before: ask `remaining`.
-  /// Ends with:  the err and the cause that ctx ended with; where a deadline of ctx came in the life of the grace,
-  ///             the cause is the err. errc::canceled when the grace is destroyed. The first stays.
+  /// Has the values of ctx and ends `d` after it: for what should be finished. Its deadline is that of ctx
+  /// and `d`. It does not come nearer when ctx is canceled before: ask `remaining`.
+  /// Ends with:  the err and the cause that ctx ended with; where a deadline of ctx came in the life of the
+  ///             grace, the cause is the err. errc::canceled when the grace is destroyed. The first stays.
   [[nodiscard]] const context& hard() const noexcept;
 
   /// What is left of the time; none before ctx has ended; zero once `hard()` has ended because of it.
   [[nodiscard]] std::optional<clock::duration> remaining() const noexcept;
 
  private:
-  struct state;
+  class state;
   std::shared_ptr<state> state_;
 };
 

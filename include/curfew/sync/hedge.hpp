@@ -25,26 +25,29 @@ namespace detail {
 
 }  // namespace detail
 
-/// Calls `f(ctx)`, and once more if no result has come after `delay`: whoever is faster wins. For requests where a
-/// few are much slower than most, and a second one costs little:
+/// Calls `f(ctx)`, and once more if no result has come after `delay`: whoever is faster wins. For requests
+/// where a few are much slower than most, and a second one costs little:
 ///
 ///     auto value = curfew::hedge(ctx, 20ms, [&](const curfew::context& ctx) { return lookup(ctx, id); });
 ///
-/// The second try starts when `delay` has passed on ctx's clock, or at once when the first has failed with an error
-/// that is transient(). The first success cancels the context of the other try, with a cause that says so, and so
-/// does an error that is not transient: the other try would meet it too. The call returns when both are over. So f
-/// should obey its context. There are two tries at most.
+/// The second try starts when `delay` has passed on ctx's clock, or at once when the first has failed with an
+/// error that is transient(). The first success cancels the context of the other try, with a cause that says
+/// so, and so does an error that is not transient: the other try would meet it too. The call returns when
+/// both are over. So f should obey its context. There are two tries at most.
 ///
 /// \param delay  Such as the time in which 95 of 100 come back. Zero or less: both tries start at once.
-/// \param f      Returns result<T>; or result<> or std::error_code. May run in two threads at a time: this one, and
-///               one of the shared pool, of which nothing is needed while the first try is faster than `delay`.
-/// Errors:         the first that is not transient; if both tries fail, that of the first to fail. The end of ctx,
-///                 with its cause, if it has ended by then; had it ended before, f is not called.
-/// Throws:         what f throws before the other try has succeeded; it cancels that one. std::bad_alloc; but where
-///                 there is no memory for the second try after `delay`, there is none.
-/// Cancellation:   f gets a context that ends with ctx and has to look at it; a try that succeeds all the same wins.
-/// Thread safety:  any thread, tasks of groups included.     Cost: two allocations and a timer; one more for the
-///                 second try.
+/// \param f      Returns result<T>; or result<> or std::error_code. May run in two threads at a time: this
+///               one, and one of the shared pool, of which nothing is needed while the first try is faster
+///               than `delay`.
+/// Errors:         the first that is not transient; if both tries fail, that of the first to fail. The end of
+///                 ctx, with its cause, if it has ended by then; had it ended before, f is not called.
+/// Throws:         what f throws before the other try has decided; it cancels that one. As with_timeout; but
+///                 where there is no memory for the second try after `delay`, it is left to an error of the
+///                 first.
+/// Cancellation:   f gets a context that ends with ctx and has to look at it; a try that succeeds all the
+///                 same wins.
+/// Thread safety:  any thread, tasks of groups included.
+/// Cost:           two allocations and a timer; one more for the second try.
 /// Source:         "The Tail at Scale", Dean and Barroso, 2013; gRPC's hedging policy.
 template <class F>
   requires std::invocable<F&, const context&>
@@ -61,7 +64,7 @@ detail::outcome<F&> hedge(const context& ctx, clock::duration delay, F&& f) {
   on_done start_second(patience, [&]() noexcept {
     if (group.ctx().err() || !take_second()) return;
     try {
-      group.spawn([&](const context& /*the group's*/) { try_once(); });
+      group.spawn([&](const context& /*its*/) { try_once(); });
     } catch (const std::bad_alloc&) {
       second_is_taken.store(false, std::memory_order_relaxed);
     }

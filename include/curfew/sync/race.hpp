@@ -108,17 +108,30 @@ concept functions_of_context =
 template <class Range>
 using range_outcome = outcome<std::ranges::range_reference_t<Range>&>;
 
-template <class Range>
+template <functions_of_context Range>
 struct all_of_range {
   using value = range_outcome<Range>::value_type;
   using type = result<std::vector<value>>;
 };
-template <class Range>
+template <functions_of_context Range>
   requires std::is_void_v<typename range_outcome<Range>::value_type>
 struct all_of_range<Range> {
   using value = std::monostate;
   using type = result<>;
 };
+
+/// Calls `f(ctx)` and puts its value, if it succeeds, in its place.
+template <class F, class Value>
+result<> call_into(std::optional<Value>& place, F& f, const context& ctx) {
+  outcome<F&> got = call_with(f, ctx);
+  if (!got) return std::unexpected(std::move(got).error());
+  if constexpr (std::is_void_v<typename outcome<F&>::value_type>) {
+    place.emplace();
+  } else {
+    place.emplace(*std::move(got));
+  }
+  return {};
+}
 
 /// Why the others are canceled once one has decided.
 [[nodiscard]] const cause& race_is_decided();
@@ -134,17 +147,18 @@ struct all_of_range<Range> {
 ///     if (!both) return both.error();
 ///     auto& [user, orders] = *both;                          // std::tuple
 ///
-/// They run as the tasks of a task_group: in threads of the shared pool and in this one. The first error cancels the
-/// context of the others, with the error as the cause; nothing of them outlives the call.
+/// They run as the tasks of a task_group: in threads of the shared pool and in this one. The first error
+/// cancels the context of the others, with the error as the cause; nothing of them outlives the call.
 ///
 /// \param f  Each returns result<T>; or void, result<> or std::error_code, whose place has a std::monostate.
-/// Errors:         that of the first function to fail, in time. Functions that had not been started by then are not
-///                 run. The end of ctx, with its cause, if it had ended before, or if that kept a function from
-///                 being run.
+/// Errors:         that of the first function to fail, in time. Functions that had not been started by then
+///                 are not run. The end of ctx, with its cause, if it had ended before, or if that kept a
+///                 function from being run.
 /// Throws:         what the first function to fail threw, if it threw; std::bad_alloc.
-/// Cancellation:   the functions get a context that ends with ctx and have to look at it; if all succeed all the
-///                 same, their values are returned.
-/// Thread safety:  any thread, tasks of groups included.     Cost: an allocation for each function.
+/// Cancellation:   the functions get a context that ends with ctx and have to look at it; if all succeed all
+///                 the same, their values are returned.
+/// Thread safety:  any thread, tasks of groups included.
+/// Cost:           an allocation for each function.
 /// Source:         golang.org/x/sync/errgroup; Python's asyncio.TaskGroup.
 template <class... F>
   requires(sizeof...(F) > 0 && (std::invocable<F&, const context&> && ...))
@@ -152,17 +166,8 @@ result<std::tuple<detail::outcome_value<F&>...>> all(const context& ctx, F&&... 
   if (ctx.err()) return std::unexpected(error::ended(ctx, "all"));
   std::tuple<std::optional<detail::outcome_value<F&>>...> got;
   task_group group(ctx, ctx.origin());
-  const auto start = [&]<class G>(G& function, auto& place) {
-    group.spawn([&function, &place](const context& task_ctx) -> result<> {
-      auto outcome = detail::call_with(function, task_ctx);
-      if (!outcome) return std::unexpected(std::move(outcome).error());
-      if constexpr (std::is_void_v<typename detail::outcome<G&>::value_type>) {
-        place.emplace();
-      } else {
-        place.emplace(*std::move(outcome));
-      }
-      return {};
-    });
+  const auto start = [&](auto& function, auto& place) {
+    group.spawn([&](const context& its) { return detail::call_into(place, function, its); });
   };
   std::apply([&](auto&... place) { (start(f, place), ...); }, got);
   if (auto joined = group.join(); !joined) return std::unexpected(std::move(joined).error());
@@ -186,14 +191,8 @@ detail::all_of_range<Functions>::type all(const context& ctx, Functions&& functi
   task_group group(ctx, ctx.origin());
   for (auto&& each : functions) {
     std::optional<value>& place = got.emplace_back();
-    group.spawn([function = detail::held_function<reference>(std::forward<reference>(each)),
-                 &place](const context& task_ctx) mutable -> result<> {
-      auto outcome = detail::call_with(function.get(), task_ctx);
-      if (!outcome) return std::unexpected(std::move(outcome).error());
-      if constexpr (!std::is_void_v<typename detail::range_outcome<Functions>::value_type>)
-        place.emplace(*std::move(outcome));
-      return {};
-    });
+    group.spawn([function = detail::held_function<reference>(std::forward<reference>(each)), &place](
+                    const context& its) mutable { return detail::call_into(place, function.get(), its); });
   }
   if (auto joined = group.join(); !joined) return std::unexpected(std::move(joined).error());
   if constexpr (std::is_void_v<typename detail::range_outcome<Functions>::value_type>) {
@@ -211,31 +210,33 @@ detail::all_of_range<Functions>::type all(const context& ctx, Functions&& functi
 ///     auto page = curfew::race(ctx, [&](const curfew::context& ctx) { return fetch(ctx, mirror_a); },
 ///                                   [&](const curfew::context& ctx) { return fetch(ctx, mirror_b); });
 ///
-/// They run as the tasks of a task_group. The first success cancels the context of the others, with a cause that
-/// says so, and what those return is dropped; the call returns when all are over. So the losers should obey their
-/// context.
+/// They run as the tasks of a task_group. The first success cancels the context of the others, with a cause
+/// that says so, and what those return is dropped; the call returns when all are over. So the losers should
+/// obey their context.
 ///
 /// \param f  All return the same: result<T>; or void, result<> or std::error_code.
-/// Errors:         if all fail, the error of the first that failed, in time, but one that is transient() before one
-///                 that is not: it says whether another race may be won. The end of ctx, with its cause, if it has
-///                 ended by then; had it ended before, none is run.
+/// Errors:         if all fail, the error of the first that failed, in time, but one that is transient()
+///                 before one that is not: it says whether another race may be won. The end of ctx, with its
+///                 cause, if it has ended by then; had it ended before, none is run.
 /// Throws:         what a function throws before another one has succeeded; it cancels the others, too.
 ///                 std::bad_alloc.
-/// Cancellation:   the functions get a context that ends with ctx and have to look at it; one that succeeds all the
-///                 same wins.
-/// Thread safety:  any thread, tasks of groups included.     Cost: an allocation for each function.
+/// Cancellation:   the functions get a context that ends with ctx and have to look at it; one that succeeds
+///                 all the same wins.
+/// Thread safety:  any thread, tasks of groups included.
+/// Cost:           an allocation for each function.
 template <class First, class... F>
   requires(std::invocable<First&, const context&> && (std::invocable<F&, const context&> && ...))
 detail::outcome<First&> race(const context& ctx, First&& first, F&&... f) {
   using returned = detail::outcome<First&>;
-  static_assert((std::is_same_v<returned, detail::outcome<F&>> && ...),
-                "curfew::race: one value comes out, so all functions have to return the same curfew::result<T>");
+  static_assert(
+      (std::is_same_v<returned, detail::outcome<F&>> && ...),
+      "curfew::race: one value comes out, so all functions have to return the same curfew::result<T>");
   if (ctx.err()) return std::unexpected(error::ended(ctx, "race"));
   const cause& why = detail::race_is_decided();
   detail::contest<returned> contest;
   task_group group(ctx, ctx.origin());
   const auto start = [&](auto& function) {
-    group.spawn([&](const context& /*the group's*/) { contest.run(group, function, why); });
+    group.spawn([&](const context& /*its*/) { contest.run(group, function, why); });
   };
   start(first);
   (start(f), ...);
@@ -255,7 +256,7 @@ detail::range_outcome<Functions> race(const context& ctx, Functions&& functions)
   task_group group(ctx, ctx.origin());
   for (auto&& each : functions) {
     group.spawn([function = detail::held_function<reference>(std::forward<reference>(each)), &contest, &group,
-                 &why](const context& /*the group's*/) mutable { contest.run(group, function.get(), why); });
+                 &why](const context& /*its*/) mutable { contest.run(group, function.get(), why); });
     anybody = true;
   }
   if (!anybody) detail::throw_nobody_races();

@@ -36,42 +36,44 @@ class rate {
 
 namespace detail {
 
-/// An instant, as the number of nanoseconds times the events of the rate: then the time that one event takes is
-/// `per`, and nothing is rounded.
+/// An instant, as the number of nanoseconds times the events of the rate: then the time that one event takes
+/// is `per`, and nothing is rounded.
 __extension__ typedef __int128 fine_time;  // NOLINT(modernize-use-using): an alias cannot be an extension
 
 /// A party that waits for its turn at a rate_limit.
 struct rate_entry final : wait_entry {
   const std::uint32_t tokens;
   const clock::time_point arrived;
-  clock::time_point due;   // as the first: when its tokens come; written before it is told that it is the first
-  bool has_taken = false;  // it is told that it has its tokens
+  // Written before it is told that it is the first, or has its tokens:
+  clock::time_point due;
+  bool has_taken = false;
 
   rate_entry(std::uint32_t n, clock::time_point t) noexcept : tokens(n), arrived(t) {}
 };
 
 }  // namespace detail
 
-/// Limits how often something is done, on the whole and at once: a bucket of at most `burst` tokens, full at first,
-/// into which they come at a constant rate. So in any time `t` at most `burst + rate * t` are taken.
+/// Limits how often something is done, on the whole and at once: a bucket of at most `burst` tokens, full at
+/// first, into which they come at a constant rate. So in any time `t` at most `burst + rate * t` are given.
 ///
 ///     curfew::rate_limit limit(curfew::rate(100, 1s), 10);
-///     if (auto got = limit.acquire(ctx); !got) return got.error();    // does not wait if it would be too long
+///     if (auto got = limit.acquire(ctx); !got) return got.error();  // does not wait if it would be too long
 ///     send(ctx, message);
 ///
 /// First come, first served: whoever waits is overtaken by nobody, neither by who asks for less nor by
-/// `try_acquire`. A thread that wakes late does not slow down those behind it: their tokens come at their time.
+/// `try_acquire`. A thread that wakes late does not slow down those behind it: their tokens count as given at
+/// their time.
 ///
-/// What is canceled did not happen: an `acquire` that returns an error has taken nothing, and all of its tokens go
-/// to those who wait behind it, who move up; to who comes later where nobody waits.
+/// What is canceled did not happen: an `acquire` that returns an error has taken nothing, and all of its
+/// tokens go to those who wait behind it, who move up; to who comes later where nobody waits.
 ///
-/// The time is that of the contexts: all of them live on the same clock. No thread and no timer runs while nobody
-/// waits.
+/// The time is that of the contexts: all of them live on the same clock. No thread and no timer runs while
+/// nobody waits.
 ///
 /// Lifetime:       outlives all calls.
 /// Thread safety:  any thread.
-/// Source:         golang.org/x/time/rate, where a wait that is canceled gives back only those of its tokens that
-///                 nobody has reserved behind it, and those behind stay where they are.
+/// Source:         golang.org/x/time/rate, where a wait that is canceled gives back only those of its tokens
+///                 that nobody has reserved behind it, and those behind stay where they are.
 class rate_limit {
  public:
   /// \param burst  How many tokens there are at most.
@@ -81,16 +83,18 @@ class rate_limit {
   rate_limit& operator=(const rate_limit&) = delete;
   ~rate_limit() = default;
 
-  /// Waits until `n` tokens are there and nobody is before it, and takes them. 0 takes none and does not wait.
+  /// Waits until `n` tokens are there and nobody is before it, and takes them. 0 takes none and does not
+  /// wait.
   ///
   /// Completes when:  the tokens come, or ctx ends.
-  /// Errors:          errc::deadline_exceeded at once if the tokens come at ctx's deadline or after it, as far as is
-  ///                  known now: those before it may still give up. The end of ctx, with its cause. At once
-  ///                  std::errc::invalid_argument if there are never so many tokens. Nothing is taken then.
+  /// Errors:          errc::deadline_exceeded at once if the tokens come at ctx's deadline or after it, as
+  ///                  far as is known now: those before it may still give up. The end of ctx, with its cause.
+  ///                  At once std::errc::invalid_argument if there are never so many tokens. Nothing is taken
+  ///                  then.
   /// Cancellation:    takes nothing, and those behind move up.
   /// Throws:          as with_timeout; nothing is taken then.
-  /// Cost:            no allocation if the tokens are there, else a timer; one further wake-up for who waits behind
-  ///                  others.
+  /// Cost:            no allocation if the tokens are there, else a timer; one further wake-up for who waits
+  ///                  behind others.
   [[nodiscard]] result<> acquire(const context& ctx, std::uint32_t n = 1);
 
   /// Takes `n` tokens if they are there and nobody waits. Does not wait.

@@ -18,20 +18,21 @@ namespace detail {
 class retrying;
 }  // namespace detail
 
-/// How many retries there may be in all, counted by those who call the same server: when it is down, a few retries
-/// find that out, and the many that would follow do not make it worse.
+/// How many retries there may be in all, counted by those who call the same server: when it is down, a few
+/// retries find that out, and the many that would follow do not make it worse.
 ///
 ///     curfew::retry_budget budget;                                 // one for each server, long-lived
 ///     auto policy = curfew::retry_policy().budget(budget);
 ///
-/// Each retry takes a token, each success brings a part of one, up to a maximum, with which it begins. When there
-/// is less than one left, no retries are made; first tries always are, and their successes fill it again.
+/// Each retry takes a token, each success brings a part of one, up to a maximum, with which it begins. When
+/// there is less than one left, no retries are made; first tries always are, and their successes fill it
+/// again.
 /// Thread safety:  any thread.
 /// Source:         gRPC's retry throttling; Finagle's RetryBudget.
 class retry_budget {
  public:
-  /// \param retries_per_success  Tokens that a success brings, from 0 to 1, to three digits: 0.1 allows one retry
-  ///                             for ten successes in the long run.
+  /// \param retries_per_success  Tokens that a success brings, from 0 to 1, to three digits: 0.1 allows one
+  ///                             retry for ten successes in the long run.
   /// \param most                 How many there may be.
   /// Throws: std::invalid_argument for anything else.
   explicit retry_budget(double retries_per_success = 0.1, std::uint32_t most = 10);
@@ -57,13 +58,14 @@ class retry_budget {
   std::atomic<std::uint64_t> tokens_;  // relaxed throughout: nothing else is read by it
 };
 
-/// How often `retry` tries, and how long it waits in between. Each setter returns the policy, so they can be chained.
+/// How often `retry` tries, and how long it waits in between. Each setter returns the policy, so they can be
+/// chained.
 class retry_policy {
  public:
   /// Before the second try it waits for a random time of up to this much. Default: 100 ms.
   retry_policy& initial(clock::duration d) { return initial_ = d, *this; }
-  /// For each further try that limit grows by this factor. Default: 2. Throws: std::invalid_argument if it is less
-  /// than 1.
+  /// For each further try that limit grows by this factor. Default: 2. Throws: std::invalid_argument if it is
+  /// less than 1.
   retry_policy& multiplier(double factor);
   /// Beyond this it does not grow. Default: 10 s.
   retry_policy& max(clock::duration d) { return max_ = d, *this; }
@@ -118,19 +120,19 @@ class retrying {
 ///       return fetch(one_try, url);                      // result<page>
 ///     });
 ///
-/// It tries again after an error that is `transient()`, and after no other. In between it waits on ctx's clock for
-/// a random time between zero and a limit, which grows from try to try (exponential backoff with full jitter), so
-/// that callers who failed together do not come back together. It does not begin what cannot come to an end: where
-/// the wait would reach ctx's deadline it gives up at once.
+/// It tries again after an error that is `transient()`, and after no other. In between it waits on ctx's
+/// clock for a random time between zero and a limit, which grows from try to try (exponential backoff with
+/// full jitter), so that callers who failed together do not come back together. It does not begin what cannot
+/// come to an end: where the wait would reach ctx's deadline it gives up at once.
 ///
 /// \param f  Returns result<T>, result<> or std::error_code; what it throws comes out and is not tried again.
 /// \return what the first try that succeeded returned, even if ctx has ended by then.
-/// Errors:         the last error, with its code; after several tries, or where another one was not allowed, what
-///                 was being done says so: "GET http://host/: connecting (3 tries)". Where ctx has ended, its end,
-///                 with its cause; what was being done then tells of the last error. Had it ended before the
-///                 first try, f is not called.
-/// Cancellation:   f gets ctx and has to look at it; a wait ends at once. What was withdrawn from the budget for a
-///                 try that is not made is given back.
+/// Errors:         the last error, with its code; after several tries, or where another one was not allowed,
+///                 what was being done says so: "GET http://host/: connecting (3 tries)". Where ctx has
+///                 ended, its end, with its cause; what was being done then tells of the last error. Had it
+///                 ended before the first try, f is not called.
+/// Cancellation:   f gets ctx and has to look at it; a wait ends at once. What was withdrawn from the budget
+///                 for a try that is not made is given back.
 /// Lifetime:       policy and f outlive the call.
 /// Thread safety:  any thread; the policy is only read.
 /// Source:         "Exponential Backoff And Jitter", AWS Architecture Blog; gRPC's retry policy.

@@ -91,9 +91,9 @@ class instant {
 /// A case of a `select`: what has to happen, and what is done then. See `select`.
 ///
 /// \param what  `channel.receiving()`: the handler gets a std::optional<T>, none once closed and drained;
-///              `channel.sending(item)`: the handler gets a result<>, sync_errc::closed where nothing was sent;
-///              `ctx.done()`: the handler gets the std::error_code;  `after(1s)`: nothing;
-///              `group.joining()`: nothing.
+///              `channel.sending(item)`: a result<>, with sync_errc::closed where nothing was sent;
+///              `ctx.done()`: the std::error_code; `after(1s)`, `group.joining()`, `semaphore.acquiring(n)`,
+///              `mutex.locking()`, `ticker.ticking()`: nothing.
 /// \param f     May leave its parameter out.
 template <class Thing, class F>
 [[nodiscard]] auto when(Thing what, F f) {
@@ -136,8 +136,8 @@ template <class F>
 ///
 /// \return the place of the case that happened, from 0; that of `otherwise` where it was that.
 /// Errors:         none of its own; without a case for the end of a context it waits for ever.
-/// Throws:         what a handler throws. std::bad_alloc, std::system_error where `after` finds no memory or no
-///                 timer thread; nothing has happened then.
+/// Throws:         what a handler throws. std::bad_alloc, std::system_error where `after` finds no memory or
+///                 no timer thread; nothing has happened then.
 /// Lifetime:       channels, groups and items that the cases name live until it returns.
 /// Thread safety:  any thread.     Cost: no allocation for up to 64 cases, but by `after`.
 /// Source:         Go's select.
@@ -202,11 +202,11 @@ class case_list {
   /// Adds a case, as `curfew::when` makes one. Its place is the number of those before it.
   template <class Thing, class F>
   case_list& when(Thing what, F f) {
-    return add<Thing, F>(std::move(what), std::move(f));
+    return add(std::make_unique<detail::select_case_of<Thing, F>>(std::move(what), std::move(f)));
   }
   template <class F>
   case_list& when(done_signal done, F f) {
-    return add<detail::ending, F>(detail::ending(std::move(done).ctx()), std::move(f));
+    return when(detail::ending(std::move(done).ctx()), std::move(f));
   }
 
   [[nodiscard]] std::size_t size() const noexcept { return cases_.size(); }
@@ -214,11 +214,10 @@ class case_list {
  private:
   friend struct detail::case_list_access;
 
-  template <class Thing, class F>
-  case_list& add(Thing&& what, F&& f) {
-    cases_.reserve(cases_.size() + 1);
-    owned_.push_back(std::make_unique<detail::select_case_of<Thing, F>>(std::move(what), std::move(f)));
-    cases_.push_back(owned_.back().get());
+  case_list& add(std::unique_ptr<detail::select_case> made) {
+    if (cases_.size() == cases_.capacity()) cases_.reserve(cases_.empty() ? 8 : 2 * cases_.size());
+    owned_.push_back(std::move(made));
+    cases_.push_back(owned_.back().get());  // has room: nothing can throw any more
     return *this;
   }
 

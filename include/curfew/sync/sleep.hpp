@@ -16,10 +16,11 @@ namespace curfew {
 ///     if (auto slept = curfew::sleep_for(ctx, 100ms); !slept) return slept.error();
 ///
 /// Completes when:  `d` has passed (zero or less: at once), or ctx ends.
-/// Errors:          the end of ctx, with its cause. A deadline of ctx that comes before, or at the same moment:
-///                  deadline_exceeded, once it has come.
+/// Errors:          the end of ctx, with its cause. A deadline of ctx that comes before, or at the same
+///                  moment: deadline_exceeded, once it has come.
 /// Throws:          as with_timeout.
-/// Thread safety:   any thread.     Cost: a timer.
+/// Thread safety:   any thread.
+/// Cost:            a timer.
 /// Source:          Go's time.Sleep, which nobody can cut short.
 result<> sleep_for(const context& ctx, clock::duration d);
 
@@ -35,8 +36,8 @@ class ticking;
 ///     curfew::ticker every(ctx, 10s);
 ///     while (every.next(ctx)) report();     // until ctx ends
 ///
-/// Work that takes long does not shift what comes later. Of the ticks that were missed in the meantime, one is
-/// given at once; the others are dropped.
+/// Work that takes long does not shift what comes later. Of the ticks that were missed in the meantime, one
+/// is given at once; the others are dropped.
 ///
 /// It has no thread and no timer of its own: nothing happens while nobody waits.
 /// Lifetime:       keeps the clock of ctx, and nothing else of it.
@@ -54,14 +55,14 @@ class ticker {
   /// Waits for the next tick.
   ///
   /// Completes when:  a tick comes, at once if one has come since the last, or ctx ends.
-  /// Errors:          the end of ctx, with its cause; its deadline as in sleep_for. If it has ended already, no tick
-  ///                  is taken.
+  /// Errors:          the end of ctx, with its cause; its deadline as in sleep_for. If it has ended already,
+  ///                  no tick is taken.
   /// Cancellation:    takes no tick.
   /// Throws:          as with_timeout; no tick is taken then.
   result<> next(const context& ctx);
 
-  /// A case for `select`: a tick comes. The handler gets nothing. The ticker stays where it is until the select
-  /// has returned.
+  /// A case for `select`: a tick comes. The handler gets nothing. The ticker stays where it is until the
+  /// select has returned.
   [[nodiscard]] detail::ticking ticking() noexcept;
 
  private:

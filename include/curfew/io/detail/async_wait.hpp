@@ -5,11 +5,11 @@
 // Invariants
 //  1. An operation is owned by the one who starts it, until call_me() says that it is called; from then on by
 //     the one who finishes its waiter, who posts it; then by the function posted, on the handler's executor.
-//  2. Until its handler is called it is known to the pending_ops of its io_context, which destroys it, with its
-//     handler, if the io_context is destroyed before.
-//  3. Its registrations (with the context, with the cancellation slot, in a list) are removed by that function
-//     alone, before the handler is called. Whoever finishes the waiter from one of them is out of the
-//     operation by then, or is waited for, since a registration waits when it is removed.
+//  2. Until its handler is called it is known to the pending_ops of its io_context, which destroys it, with
+//     its handler, if the io_context is destroyed before.
+//  3. Its registrations (with the context, with the cancellation slot, in a list) are removed by that
+//     function alone, before the handler is called. Whoever finishes the waiter from one of them is out of
+//     the operation by then, or is waited for, since a registration waits when it is removed.
 
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
@@ -65,7 +65,7 @@ class pending_op {
 /// \tparam Wait  What is waited for:
 ///   bool try_now()                      it happens now, if it can without waiting
 ///   bool enlist(waiter&)                false: it has happened, and the waiter is in no list
-///   void delist(const wait_entry* by)   the waiter has been finished by this entry, or (null) by none of its own
+///   void delist(const wait_entry* by)   the waiter was finished by this entry; null: by none of its own
 ///   tuple outcome(ctx, bool happened)   what the handler is called with
 ///   void undo()                         may be left out: it has happened, but there is nobody to tell
 template <class Wait, class Handler>
@@ -80,9 +80,10 @@ class async_wait_op final : public waiter, private pending_op {
         executor_(boost::asio::prefer(boost::asio::get_associated_executor(handler_),
                                       boost::asio::execution::outstanding_work.tracked)) {}
   ~async_wait_op() {
-    // With its io_context: what happened reaches nobody.
+    // Reached early only with its io_context: what happened reaches nobody.
+    if (stage_ == stage::enlisted) delist();
     if constexpr (can_undo<Wait>) {
-      if (!delivered_ && (happened_at_once_ || (is_finished() && ended_by() != nullptr))) wait_.undo();
+      if (stage_ == stage::happened) wait_.undo();
     }
   }
 
@@ -90,14 +91,17 @@ class async_wait_op final : public waiter, private pending_op {
     if constexpr (boost::asio::can_query_v<const executor_type&, boost::asio::execution::context_t>)
       op->pend_on(boost::asio::query(op->executor_, boost::asio::execution::context));
     if (!op->wait_.enlist(*op)) {
-      op->happened_at_once_ = true;
+      op->stage_ = stage::happened;
       auto executor = op->executor_;
-      boost::asio::post(executor, [op = std::move(op)]() mutable { complete(std::move(op), true); });
+      boost::asio::post(executor, [op = std::move(op)]() mutable { complete(std::move(op)); });
       return;
     }
+    op->stage_ = stage::enlisted;
     op->ending_.emplace(op->ctx_, give_up{op.get()});
-    if (auto slot = boost::asio::get_associated_cancellation_slot(op->handler_); slot.is_connected()) {
-      slot.assign([self = op.get()](boost::asio::cancellation_type /*type*/) { give_up{self}(); });
+    try {
+      op->obey_slot();
+    } catch (...) {
+      if (op->claim()) throw;  // without memory for that it is not started; it leaves its list
     }
     if (op->call_me()) {
       static_cast<void>(op.release());  // invariant 1
@@ -116,12 +120,8 @@ class async_wait_op final : public waiter, private pending_op {
 
   static void abandon(pending_op& self) noexcept {
     std::unique_ptr<async_wait_op> op(static_cast<async_wait_op*>(&self));
-    if (!op->claim()) {  // it is in the queue of the io_context, which destroys it
-      static_cast<void>(op.release());
-      return;
-    }
-    op->ending_.reset();
-    op->wait_.delist(nullptr);
+    if (!op->claim())
+      static_cast<void>(op.release());  // it is in the queue of the io_context, which destroys it
   }
 
   static void wake(waiter& self) noexcept {
@@ -134,22 +134,34 @@ class async_wait_op final : public waiter, private pending_op {
   static void post_finished(std::unique_ptr<async_wait_op> op) noexcept {
     auto executor = op->executor_;
     boost::asio::post(executor, [op = std::move(op)]() mutable {
-      if (auto slot = boost::asio::get_associated_cancellation_slot(op->handler_); slot.is_connected())
-        slot.clear();
-      op->ending_.reset();
-      const wait_entry* by = op->ended_by();
-      op->wait_.delist(by);
-      complete(std::move(op), by != nullptr);
+      op->delist();
+      complete(std::move(op));
     });
   }
 
-  static void complete(std::unique_ptr<async_wait_op> op, bool happened) {
-    op->delivered_ = true;
+  void obey_slot() {
+    auto slot = boost::asio::get_associated_cancellation_slot(handler_);
+    if (slot.is_connected())
+      slot.assign([this](boost::asio::cancellation_type /*type*/) { give_up{this}(); });
+  }
+
+  /// Removes its registrations.
+  void delist() noexcept {
+    if (auto slot = boost::asio::get_associated_cancellation_slot(handler_); slot.is_connected())
+      slot.clear();
+    ending_.reset();
+    const wait_entry* by = ended_by();
+    wait_.delist(by);
+    stage_ = by != nullptr ? stage::happened : stage::fresh;
+  }
+
+  static void complete(std::unique_ptr<async_wait_op> op) {
+    const bool happened = std::exchange(op->stage_, stage::delivered) == stage::happened;
     auto outcome = op->wait_.outcome(op->ctx_, happened);
     Handler handler = std::move(op->handler_);
-    [[maybe_unused]] const auto executor =
-        std::move(op->executor_);  // has work until the handler has been called
-    op.reset();                    // its memory may serve the handler's next operation
+    // It has work until the handler has been called.
+    [[maybe_unused]] const auto executor = std::move(op->executor_);
+    op.reset();  // its memory may serve the handler's next operation
     std::apply(std::move(handler), std::move(outcome));
   }
 
@@ -162,8 +174,7 @@ class async_wait_op final : public waiter, private pending_op {
   Handler handler_;
   executor_type executor_;
   std::optional<on_done<give_up>> ending_;
-  bool happened_at_once_ = false;
-  bool delivered_ = false;
+  enum class stage : unsigned char { fresh, enlisted, happened, delivered } stage_ = stage::fresh;
 };
 
 template <class T>

@@ -29,8 +29,8 @@ using outcome = outcome_of<std::remove_cvref_t<std::invoke_result_t<F, const con
 
 /// The value of that, where there has to be an object: of a function that has none, std::monostate.
 template <class F>
-using outcome_value =
-    std::conditional_t<std::is_void_v<typename outcome<F>::value_type>, std::monostate, typename outcome<F>::value_type>;
+using outcome_value = std::conditional_t<std::is_void_v<typename outcome<F>::value_type>, std::monostate,
+                                         typename outcome<F>::value_type>;
 
 /// Calls `f(ctx)`. Throws: what it throws.
 template <class F>

@@ -13,9 +13,9 @@ namespace curfew::detail {
 /// One case of a select. What is waited for (a channel's receivers, the end of a context, …) is a `Thing`:
 ///
 ///   bool try_now()            it happens now, if it can without waiting
-///   spin_lock* lock()         what guards its list; null: it has none, and enlist and delist take care themselves
-///   bool try_locked(after)    as try_now, with the lock held; who is to be woken by it goes into `after`
-///   void enlist(waiter&)      with the lock held: from now on it may claim and finish the waiter, by its entry()
+///   spin_lock* lock()         what guards its list; null: it has none, enlist and delist take care themselves
+///   bool try_locked(after)    as try_now, with the lock held; who is to be woken goes into `after`
+///   void enlist(waiter&)      with the lock held: from now on it may finish the waiter, by its entry()
 ///   void delist()             without the lock: it no longer may
 ///   const wait_entry* entry()
 ///   const context* ctx()      on whose clock it waits; null if it has none
@@ -60,6 +60,7 @@ class select_case_of final : public select_case {
       static_assert(std::is_invocable_v<F&>,
                     "curfew::when: the handler takes what the case gives (receiving: std::optional<T>; "
                     "sending: curfew::result<>; done(): std::error_code), or nothing");
+      static_cast<void>(thing_.outcome());  // what it does not take must not stay here
       f_();
     }
   }

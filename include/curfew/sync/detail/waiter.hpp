@@ -9,8 +9,9 @@
 //   open ─────► claimed ───────────────► finished
 //
 // Invariants
-//  1. Of all calls of claim() one succeeds. Who made it decides how the wait ends: it may fill what belongs to
-//     an entry of the wait, then it calls finish() and touches neither the waiter nor its entries any more.
+//  1. Of all calls of claim() one succeeds. Who made it decides how the wait ends: it may fill what belongs
+//     to an entry of the wait, then it calls finish() and touches neither the waiter nor its entries any
+//     more.
 //  2. A waiter lives until it is finished, an entry while it is in a list and until its waiter is finished.
 //     Hence who holds the lock of a list may look at the waiters of all entries in it.
 //  3. An entry that was taken out of its list by somebody else is not put back: its waiter has been claimed.
@@ -76,7 +77,8 @@ class waiter {
   static constexpr std::uint32_t finished = 2;
   static constexpr std::uint32_t called = 4;
 
-  /// \param wake  Called by finish() if the one who waits sleeps; has to publish() first of all that he may see.
+  /// \param wake  Called by finish() if the one who waits sleeps; has to publish() first of all that he may
+  ///              see.
   explicit waiter(wake_fn wake) noexcept : wake_(wake) {}
   ~waiter() = default;
 
