@@ -1,4 +1,5 @@
-// On SIGTERM no new work is begun, what was begun may finish, and what does not finish within the grace is cut off.
+// On SIGTERM no new work is begun, what was begun may finish, and what does not finish within the grace is
+// cut off.
 
 #include <chrono>
 #include <curfew/core.hpp>

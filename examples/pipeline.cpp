@@ -1,5 +1,5 @@
-// Three stages, each in a thread of its own: numbers, their squares, a sum. Without an argument it counts to 1000
-// and drains; with "forever" it goes on until Ctrl-C, and then dies in all three stages at once.
+// Three stages, each in a thread of its own: numbers, their squares, a sum. Without an argument it counts to
+// 1000 and drains; with "forever" it goes on until Ctrl-C, and then dies in all three stages at once.
 
 #include <cstdint>
 #include <curfew/core.hpp>

@@ -1,5 +1,5 @@
-// Ask several shards at the same time, each of them once more if it takes long, and give up as a whole when the
-// budget is spent.
+// Ask several shards at the same time, each of them once more if it takes long, and give up as a whole when
+// the budget is spent.
 
 #include <atomic>
 #include <chrono>

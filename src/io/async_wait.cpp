@@ -4,8 +4,8 @@
 
 namespace curfew::detail {
 
-/// What of one io_context waits in lists outside of it. Without it, the operations, and the coroutines in them,
-/// would outlive the io_context, and complete on it.
+/// What of one io_context waits in lists outside of it. Without it, the operations, and the coroutines in
+/// them, would outlive the io_context, and complete on it.
 class pending_ops final : public boost::asio::execution_context::service {
  public:
   inline static boost::asio::execution_context::id id;

@@ -5,20 +5,20 @@
 #include <mutex>
 #include <utility>
 
-// Who runs the tasks. The group has one ticket, which is in the pool's queue while there are tasks that nobody
-// runs. A thread that draws it first puts it back if there is work for one more, and then runs tasks until none
-// waits. So there are never more threads at it than tasks or than the limit, and the pool is not touched once
-// for each task.
+// Who runs the tasks. The group has one ticket, which is in the pool's queue while there are tasks that
+// nobody runs. A thread that draws it first puts it back if there is work for one more, and then runs tasks
+// until none waits. So there are never more threads at it than tasks or than the limit, and the pool is not
+// touched once for each task.
 //
 // Invariants, under lock_
 //  1. size_ counts the tasks that wait in the list, those that run, and what entered and has not left.
-//  2. ticket_out_ is set by the one who then puts the ticket into the pool, and reset by the one who has drawn
-//     or withdrawn it. Nobody else touches the ticket.
+//  2. ticket_out_ is set by the one who then puts the ticket into the pool, and reset by the one who has
+//     drawn or withdrawn it. Nobody else touches the ticket.
 //  3. ticket_out_ only while size_ > 0: the task that would be the last one is counted until it has taken the
-//     ticket back, or whoever has drawn it has come by. So nobody waits for a thread of the pool to be free, only
-//     for one that is on its way.
-//  4. Who finds size_ at 0 under the lock may destroy the group: whoever was at work gave the lock back after its
-//     last touch of it. Joiners that sleep are finished after that, and are touched alone.
+//     ticket back, or whoever has drawn it has come by. So nobody waits for a thread of the pool to be free,
+//     only for one that is on its way.
+//  4. Who finds size_ at 0 under the lock may destroy the group: whoever was at work gave the lock back after
+//     its last touch of it. Joiners that sleep are finished after that, and are touched alone.
 //
 // Locks. lock_ is never held together with another one, while a task or a destructor runs, or a context ends.
 

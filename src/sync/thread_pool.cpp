@@ -20,18 +20,18 @@
 // Who waits how. A thread without work looks for some for a while without sleeping, but only one at a time: a
 // job that comes then needs nobody to be woken, which would take longer than many jobs do. The others sleep.
 //
-// How many threads. Jobs that block get a thread each, up to the limit. Of the others, which compute, more than
-// one for each core would not be done sooner, and one core is the caller's; but as a job may block in ways that
-// are not known here, a supervisor adds a thread whenever a job has waited for a millisecond, or for longer
-// while this process keeps all cores busy: then it is more likely that the jobs compute.
+// How many threads. Jobs that block get a thread each, up to the limit. Of the others, which compute, more
+// than one for each core would not be done sooner, and one core is the caller's; but as a job may block in
+// ways that are not known here, a supervisor adds a thread whenever a job has waited for a millisecond, or
+// for longer while this process keeps all cores busy: then it is more likely that the jobs compute.
 //
 // Invariants, under mutex_
-//  1. Of the jobs in the queue, as many as there are threads that search, start or are asleep will be taken by
-//     those. Who adds a job beyond that starts a thread, or has the supervisor watch, or there are max_threads_.
-//     Who takes a job wakes a sleeper if there are more, because nobody was woken for what the one who searches
-//     was to take.
-//  2. Once there has been a worker there is one until close(): the last does not end for want of work. So jobs
-//     are not stranded where no further thread can be started.
+//  1. Of the jobs in the queue, as many as there are threads that search, start or are asleep will be taken
+//     by those. Who adds a job beyond that starts a thread, or has the supervisor watch, or there are
+//     max_threads_. Who takes a job wakes a sleeper if there are more, because nobody was woken for what the
+//     one who searches was to take.
+//  2. Once there has been a worker there is one until close(): the last does not end for want of work. So
+//     jobs are not stranded where no further thread can be started.
 //  3. A thread that leaves joins the one that left before it. So who joins the last has joined all.
 //
 // Locks. mutex_ is held while a thread is started, but never while a job or a destructor runs or a thread is
@@ -221,8 +221,8 @@ bool thread_pool::impl::start_worker() noexcept {
 
 void thread_pool::impl::search() const noexcept {
   const auto until = std::chrono::steady_clock::now() + search_time;
-  // It looks every half microsecond or so, and has to see the same job twice: what is over by then, because its
-  // owner runs it himself, would only take longer if a second thread wanted it too.
+  // It looks every half microsecond or so, and has to see the same job twice: what is over by then, because
+  // its owner runs it himself, would only take longer if a second thread wanted it too.
   std::uint64_t seen = 0;
   do {
     for (unsigned i = 0; i != 24; ++i) detail::threads::relax(i);

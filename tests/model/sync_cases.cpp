@@ -65,7 +65,8 @@ bool send_to(const context& ctx, channel<item>& to, int n) {
 void hand_to_hand() {
   channel<item> c;
   int got = 0;
-  parallel({[&] { check(send_to(background(), c, 7), "sent"); }, [&] { got = receive_from(background(), c); }});
+  parallel(
+      {[&] { check(send_to(background(), c, 7), "sent"); }, [&] { got = receive_from(background(), c); }});
   check(got == 7, "what was sent is received");
 }
 
@@ -250,8 +251,8 @@ void big_request_leaves_for_a_small_one() {
   auto scope = curfew::with_cancel(background());
   curfew::semaphore s(2);
   check(s.try_acquire(1), "one of two units");
-  parallel({[&] { std::ignore = s.acquire(scope, 2); }, [&] { check(s.acquire(background()).has_value(), "it fits"); },
-            [&] { scope.cancel(); }});
+  parallel({[&] { std::ignore = s.acquire(scope, 2); },
+            [&] { check(s.acquire(background()).has_value(), "it fits"); }, [&] { scope.cancel(); }});
 }
 
 // ---- task group ----

@@ -784,7 +784,6 @@ void stop_token_against_cancel() {
   check(token.stop_requested(), "the token is stopped");
 }
 
-
 #define CASE(name, preemptions, stale_reads) {#name, name, preemptions, stale_reads}
 constexpr curfew::model::model_case cases[] = {
     CASE(cancel_against_derive, 4, 1),

@@ -73,16 +73,16 @@ struct group_access;
 ///
 ///     curfew::task_group group(ctx);
 ///     for (auto& each : files)
-///       group.spawn([&](const curfew::context& ctx) { return hash(ctx, each); });   // void, result<>, error_code
-///     auto hashed = group.join();                                                   // the first error, or none
+///       group.spawn([&](const curfew::context& ctx) { return hash(ctx, each); });  // void, result<> or a code
+///     auto hashed = group.join();                                                  // the first error, or none
 ///
 /// A task that fails, by an error or by an exception, cancels the group's context; its error is the cause.
 /// Tasks that have not been started by then are dropped, as they are when the context ends by itself.
 ///
 /// Tasks run on a thread_pool, in the order in which they were spawned, and in the thread that joins, which
 /// would only wait otherwise. A thread for each core is started at once, further ones when tasks have waited
-/// for a millisecond, because those that run may block; up to the limit of the group or of the pool. Tasks that
-/// wait for each other need a limit and a pool of at least their number.
+/// for a millisecond, because those that run may block; up to the limit of the group or of the pool. Tasks
+/// that wait for each other need a limit and a pool of at least their number.
 ///
 /// Lifetime:       the destructor cancels the context, without a cause, and joins. So a task may use what was
 ///                 declared before its group.

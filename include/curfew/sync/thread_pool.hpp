@@ -34,8 +34,8 @@ class thread_pool {
   explicit thread_pool(unsigned max_threads);
   thread_pool(const thread_pool&) = delete;
   thread_pool& operator=(const thread_pool&) = delete;
-  /// Waits for the work that runs; what is still queued runs too. Then waits for the threads to end, with their
-  /// thread_local objects.
+  /// Waits for the work that runs; what is still queued runs too. Then waits for the threads to end, with
+  /// their thread_local objects.
   ~thread_pool();
 
   /// The pool that is used where none is given: 64 threads at most. It is never destroyed.

@@ -13,8 +13,8 @@ namespace curfew_dashboard {
 
 namespace asio = boost::asio;
 
-/// Runs all of them at once, on the caller's executor, and waits for all. They end by themselves: ctx is theirs
-/// already.
+/// Runs all of them at once, on the caller's executor, and waits for all. They end by themselves: ctx is
+/// theirs already.
 /// Throws: what the first of them threw, after all have come home.
 template <class T>
 asio::awaitable<std::vector<T>> gather(curfew::context ctx, std::vector<asio::awaitable<T>> parts) {
