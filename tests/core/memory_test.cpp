@@ -119,6 +119,7 @@ TEST_F(Memory, IsGivenBackByTheLastOfEach) {
     const canceler stop = child.canceler();
     const std::stop_token token = timed.stop_token();
     const on_done ends(child, [] {});
+    const auto bridged = with_stop_token(child, token);
     clock.advance(1s);
     parent.cancel(long_text);
   }
@@ -204,10 +205,33 @@ TEST_F(NoMemory, LeavesNothingOfWithoutCancel) {
 }
 
 TEST_F(NoMemory, LeavesNothingOfWithStopToken) {
-  const std::stop_source source;
-  EXPECT_GE(
-      fail_each_allocation(parent, [&] { const auto scope = with_stop_token(parent, source.get_token()); }),
-      4U);
+  std::stop_source source;
+  const auto act = [&] {
+    const auto scope = with_stop_token(parent, source.get_token());
+    EXPECT_FALSE(scope.err());
+  };
+  EXPECT_GE(fail_each_allocation(parent, act), 4U);
+  const auto scope = with_stop_token(parent, source.get_token());
+  source.request_stop();  // a callback that a failure left behind would be used after its end
+  EXPECT_EQ(scope.cause().message(), "stop requested");
+  EXPECT_FALSE(parent.err());
+}
+
+TEST_F(NoMemory, LeavesNothingOfWithStopTokenOfOneThatIsStopped) {
+  std::stop_source source;
+  source.request_stop();
+  EXPECT_GE(fail_each_allocation(parent,
+                                 [&] {
+                                   const auto scope = with_stop_token(parent, source.get_token());
+                                   EXPECT_EQ(scope.cause().message(), "stop requested");
+                                 }),
+            4U);
+}
+
+TEST_F(NoMemory, LeavesNothingOfWithStopTokenOfOneThatCannotStop) {
+  EXPECT_EQ(
+      fail_each_allocation(parent, [&] { const auto scope = with_stop_token(parent, std::stop_token()); }),
+      1U);
 }
 
 TEST_F(NoMemory, LeavesNothingOfACause) {

@@ -1,20 +1,31 @@
 #include <curfew/sync/task_group.hpp>
 
+#include <unistd.h>
+
+#include "core/allocations.hpp"
 #include "sync/waiting.hpp"
 
+#include <algorithm>
+#include <array>
 #include <atomic>
 #include <cstddef>
+#include <curfew/core/after_func.hpp>
 #include <curfew/core/cancel_scope.hpp>
+#include <curfew/core/done.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/sync/channel.hpp>
 #include <curfew/sync/select.hpp>
 #include <curfew/sync/thread_pool.hpp>
 #include <curfew/testing/manual_clock.hpp>
+#include <exception>
+#include <functional>
 #include <gtest/gtest.h>
 #include <latch>
 #include <memory>
 #include <mutex>
+#include <new>
 #include <optional>
+#include <set>
 #include <stdexcept>
 #include <string>
 #include <system_error>
@@ -27,10 +38,30 @@ namespace curfew {
 namespace {
 
 using namespace std::chrono_literals;
+using detail::group_access;
+using testing::await;
+
+const unsigned cores = std::max(std::thread::hardware_concurrency(), 1U);
+
+/// What a task captures: calls `f` when the task is destroyed.
+class farewell {
+ public:
+  explicit farewell(std::function<void()> f) : f_(std::move(f)) {}
+  farewell(farewell&& other) noexcept : f_(std::exchange(other.f_, nullptr)) {}
+  farewell& operator=(farewell&&) = delete;
+  ~farewell() {
+    if (f_) f_();
+  }
+
+ private:
+  std::function<void()> f_;
+};
 
 error io_error(const char* doing = "reading") {
   return error(std::make_error_code(std::errc::io_error), doing);
 }
+
+constexpr key<std::shared_ptr<int>> key_of_guest{"guest"};
 
 /// Waits for the end of its context.
 std::error_code until_the_end(const context& ctx) { return ctx.done().wait(); }
@@ -162,6 +193,92 @@ TEST(TaskGroup, CarriesTheFirstExceptionToTheJoiner) {
   EXPECT_EQ(group.ctx().cause().message(), "a task threw an exception");
 }
 
+TEST(TaskGroup, CarriesAnExceptionOfAnyType) {
+  task_group group(background());
+  group.spawn([](const context&) { throw 7; });  // NOLINT(hicpp-exception-baseclass)
+  EXPECT_THROW(std::ignore = group.join(), int);
+}
+
+TEST(TaskGroup, AnErrorBeforeAnExceptionIsTheOutcome) {
+  task_group group(background());
+  std::latch waits(1);
+  group.spawn([&](const context& ctx) {
+    waits.count_down();
+    until_the_end(ctx);
+    throw std::runtime_error("too late");
+  });
+  group.spawn([&](const context&) -> result<> {
+    waits.wait();
+    return std::unexpected(io_error());
+  });
+  EXPECT_EQ(group.join().error(), std::errc::io_error);
+  EXPECT_EQ(group.ctx().cause().code(), std::errc::io_error);
+}
+
+TEST(TaskGroup, AnExceptionBeforeAnErrorIsTheOutcome) {
+  task_group group(background());
+  std::latch waits(1);
+  group.spawn([&](const context& ctx) -> result<> {
+    waits.count_down();
+    until_the_end(ctx);
+    return std::unexpected(io_error());
+  });
+  group.spawn([&](const context&) {
+    waits.wait();
+    throw std::runtime_error("first");
+  });
+  EXPECT_THROW(std::ignore = group.join(), std::runtime_error);
+  EXPECT_TRUE(group.join()) << "the error came too late";
+}
+
+TEST(TaskGroup, TheErrorOfATaskIsTheOutcomeThoughTheContextHadEnded) {
+  task_group group(background());
+  std::latch waits(1);
+  group.spawn([&](const context& ctx) -> result<> {
+    waits.count_down();
+    until_the_end(ctx);
+    return std::unexpected(io_error());
+  });
+  waits.wait();
+  group.cancel("by hand");
+  EXPECT_EQ(group.join().error(), std::errc::io_error);
+  EXPECT_EQ(group.ctx().cause().message(), "by hand") << "the first end stays";
+}
+
+TEST(TaskGroup, DropsWhatIsSpawnedAfterItFailed) {
+  task_group group(background());
+  group.spawn([](const context&) -> result<> { return std::unexpected(io_error()); });
+  EXPECT_EQ(group.join().error(), std::errc::io_error);
+  bool destroyed = false;
+  group.spawn([last = farewell([&] { destroyed = true; })](const context&) { FAIL() << "it has ended"; });
+  const auto again = group.join();
+  ASSERT_FALSE(again);
+  EXPECT_EQ(again.error(), errc::canceled);
+  EXPECT_EQ(again.error().cause().code(), std::errc::io_error);
+  EXPECT_TRUE(destroyed);
+}
+
+TEST(TaskGroup, WaitsForTasksThatDoNotObeyTheirContext) {
+  testing::manual_clock clock;
+  const auto scope = with_timeout(clock.background(), 1s);
+  task_group group(scope);
+  std::latch begun(1);
+  std::latch go(1);
+  bool over = false;
+  group.spawn([&](const context& ctx) {
+    begun.count_down();
+    go.wait();
+    EXPECT_EQ(ctx.err(), errc::deadline_exceeded);
+    over = true;
+  });
+  begun.wait();
+  clock.advance(1s);
+  EXPECT_EQ(group.size(), 1U);
+  go.count_down();
+  EXPECT_TRUE(group.join()) << "no task failed, and none was dropped";
+  EXPECT_TRUE(over);
+}
+
 TEST(TaskGroup, ReportsAnErrorOnce) {
   task_group group(background());
   group.spawn([](const context&) -> result<> { return std::unexpected(io_error()); });
@@ -223,6 +340,192 @@ TEST(TaskGroup, DestroysATaskInTheThreadItRanInBeforeJoinReturns) {
   EXPECT_EQ(destroyed_in, ran_in);
 }
 
+TEST(TaskGroup, ItsDestructorGivesNoCause) {
+  std::optional<cause> why;
+  std::latch waits(1);
+  {
+    task_group group(background());
+    group.spawn([&](const context& ctx) {
+      waits.count_down();
+      until_the_end(ctx);
+      why = ctx.cause();
+    });
+    waits.wait();
+  }
+  ASSERT_TRUE(why);
+  EXPECT_EQ(*why, cause(errc::canceled));
+}
+
+TEST(TaskGroup, ItsDestructorForgetsErrorsAndExceptions) {
+  std::atomic<int> ran{0};
+  for (const bool throws : {true, false}) {
+    std::latch failed(1);
+    task_group group(background());
+    group.spawn([&, last = farewell([&] { failed.count_down(); })](const context&) -> result<> {
+      ++ran;
+      if (throws) throw std::runtime_error("nobody joins");
+      return std::unexpected(io_error());
+    });
+    failed.wait();
+  }
+  EXPECT_EQ(ran, 2);
+}
+
+TEST(TaskGroup, DestroysATaskWithoutALock) {
+  int destroyed = 0;
+  bool ran = false;
+  task_group group(background(), task_group::limit(1));
+  group.spawn([&, last = farewell([&] {
+                    ++destroyed;
+                    EXPECT_EQ(group.size(), 1U) << "it is counted until it is destroyed";
+                    group.spawn([&](const context&) { ran = true; });
+                  })](const context&) {});
+  EXPECT_TRUE(group.join());
+  EXPECT_EQ(destroyed, 1);
+  EXPECT_TRUE(ran) << "what a task spawns as it is destroyed belongs to the same join";
+}
+
+TEST(TaskGroup, DestroysTheTasksThatItDropsBeforeJoinReturnsAndWithoutALock) {
+  std::atomic<int> destroyed{0};
+  task_group group(background());
+  group.cancel("not wanted");
+  for (int i = 0; i != 100; ++i) {
+    group.spawn([last = farewell([&] {
+                   ++destroyed;
+                   EXPECT_GE(group.size(), 1U);
+                 })](const context&) { FAIL() << "its context has ended"; });
+  }
+  const auto joined = group.join();
+  ASSERT_FALSE(joined);
+  EXPECT_EQ(joined.error().cause().message(), "not wanted");
+  EXPECT_EQ(destroyed, 100);
+}
+
+TEST(TaskGroup, IsWhatItWasIfATaskCannotBeMade) {
+  struct immovable_today {
+    immovable_today() = default;
+    immovable_today(immovable_today&&) { throw std::runtime_error("not today"); }  // NOLINT
+    immovable_today& operator=(immovable_today&&) = delete;
+    ~immovable_today() = default;
+    void operator()(const context&) const {}
+  };
+  bool ran = false;
+  task_group group(background());
+  EXPECT_THROW(group.spawn(immovable_today()), std::runtime_error);
+  EXPECT_EQ(group.size(), 0U);
+  group.spawn([&](const context&) { ran = true; });
+  EXPECT_TRUE(group.join());
+  EXPECT_TRUE(ran);
+}
+
+TEST(TaskGroup, IsWhatItWasIfThereIsNoMemoryForATask) {
+  if (!testing::allocations_are_counted) GTEST_SKIP() << "this sanitizer has its own operator new";
+  std::atomic<int> ran{0};
+  task_group group(background());
+  group.spawn([&](const context&) { ++ran; });  // starts the pool
+  EXPECT_TRUE(group.join());
+  const auto task = [&](const context&) { ran += 10; };
+  {
+    const testing::failing_allocation none_left(1);
+    EXPECT_THROW(group.spawn(task), std::bad_alloc);
+  }
+  EXPECT_EQ(group.size(), 0U);
+  EXPECT_TRUE(group.join());
+  EXPECT_EQ(ran, 1);
+}
+
+TEST(TaskGroup, IsOneAllocationForEachTask) {
+  if (!testing::allocations_are_counted) GTEST_SKIP() << "this sanitizer has its own operator new";
+  thread_pool pool(1);
+  std::latch begun(1);
+  std::latch go(1);
+  task_group group(background(), task_group::limit(1), pool);
+  group.spawn([&](const context&) {
+    begun.count_down();
+    go.wait();
+  });
+  begun.wait();
+  const testing::allocation_count count;
+  for (int i = 0; i != 10; ++i) group.spawn([](const context&) {});
+  EXPECT_EQ(count.made(), 10U);
+  go.count_down();
+  EXPECT_TRUE(group.join());
+}
+
+TEST(TaskGroup, MayBeJoinedByTwo) {
+  task_group group(background());
+  std::latch go(1);
+  std::latch both(2);
+  std::atomic<int> errors{0};
+  group.spawn([&](const context&) -> result<> {
+    go.wait();
+    return std::unexpected(io_error());
+  });
+  const auto join = [&] {
+    both.arrive_and_wait();
+    if (!group.join()) ++errors;
+    EXPECT_EQ(group.size(), 0U);
+  };
+  std::thread one(join);
+  std::thread two(join);
+  both.wait();
+  go.count_down();
+  one.join();
+  two.join();
+  EXPECT_EQ(errors, 1) << "the error is told once";
+}
+
+TEST(TaskGroup, ATreeOfTasksIsOverWithItsLastLeaf) {
+  std::atomic<int> leaves{0};
+  task_group group(background());
+  std::function<void(int)> grow = [&](int depth) {
+    if (depth == 0) {
+      ++leaves;
+      return;
+    }
+    for (int i = 0; i != 2; ++i) group.spawn([&, depth](const context&) { grow(depth - 1); });
+  };
+  group.spawn([&](const context&) { grow(12); });
+  EXPECT_TRUE(group.join());
+  EXPECT_EQ(leaves, 1 << 12);
+}
+
+TEST(TaskGroup, TakesTasksFromOtherThreadsWhileItIsJoined) {
+  std::atomic<int> ran{0};
+  task_group group(background());
+  std::latch joins(1);
+  std::thread other;
+  group.spawn([&](const context&) {  // as long as it runs the group is not over
+    joins.wait();
+    other.join();
+  });
+  other = std::thread([&] {
+    for (int i = 0; i != 100; ++i) group.spawn([&](const context&) { ++ran; });
+  });
+  joins.count_down();
+  EXPECT_TRUE(group.join());
+  EXPECT_EQ(ran, 100);
+}
+
+TEST(TaskGroup, TakesATaskFromTheEndOfAContext) {
+  std::atomic<bool> ran{false};
+  testing::manual_clock clock;
+  const auto soon = with_timeout(clock.background(), 1s);
+  task_group group(background());
+  std::latch spawned(1);
+  thread_pool pool(1);
+  after_func(soon, &pool, [&] {
+    group.spawn([&](const context&) { ran = true; });
+    spawned.count_down();
+  });
+  group.spawn([&](const context&) {
+    clock.advance(1s);
+    spawned.wait();
+  });
+  EXPECT_TRUE(group.join());
+  EXPECT_TRUE(ran);
+}
+
 TEST(TaskGroup, ATaskMaySpawnMore) {
   std::atomic<int> ran{0};
   task_group group(background());
@@ -269,6 +572,45 @@ TEST(TaskGroup, NeverRunsMoreThanItsLimit) {
   EXPECT_LE(most, 2);
 }
 
+TEST(TaskGroup, RunsAsManyAsItsLimitAllows) {
+  thread_pool pool(8);
+  std::latch all_at_once(3);
+  task_group group(background(), task_group::limit(3), pool);
+  for (int i = 0; i != 3; ++i) group.spawn([&](const context&) { all_at_once.arrive_and_wait(); });
+  EXPECT_TRUE(group.join());
+  EXPECT_TRUE(all_at_once.try_wait());
+}
+
+TEST(TaskGroup, ALimitOfZeroIsOne) {
+  EXPECT_EQ(task_group::limit(0).value, 1U);
+  bool ran = false;
+  task_group group(background(), task_group::limit(0));
+  group.spawn([&](const context&) { ran = true; });
+  EXPECT_TRUE(group.join());
+  EXPECT_TRUE(ran);
+}
+
+TEST(TaskGroup, ALimitCountsTheThreadThatJoins) {
+  thread_pool pool(4);
+  std::latch begun(1);
+  std::latch go(1);
+  std::atomic<bool> other_ran{false};
+  task_group group(background(), task_group::limit(1), pool);
+  group.spawn([&](const context&) {
+    begun.count_down();
+    go.wait();
+    EXPECT_FALSE(other_ran);
+  });
+  begun.wait();
+  group.spawn([&](const context&) { other_ran = true; });
+  std::thread joiner([&] { EXPECT_TRUE(group.join()); });
+  for (int i = 0; i != 100; ++i) std::this_thread::yield();  // time for the joiner to do what it must not
+  EXPECT_FALSE(other_ran);
+  go.count_down();
+  joiner.join();
+  EXPECT_TRUE(other_ran);
+}
+
 TEST(TaskGroup, ALimitOfOneKeepsTheOrder) {
   std::vector<int> order;
   task_group group(background(), task_group::limit(1));
@@ -283,6 +625,89 @@ TEST(TaskGroup, TasksThatWaitForEachOtherGetAThreadEach) {
   task_group group(background());
   for (int i = 0; i != tasks; ++i) group.spawn([&](const context&) { all.arrive_and_wait(); });
   EXPECT_TRUE(group.join());
+}
+
+TEST(TaskGroup, AHundredTasksThatWaitForEachOtherGetAThreadEach) {
+  constexpr int tasks = 100;
+  thread_pool pool(128);
+  std::latch all(tasks);
+  std::mutex mutex;
+  std::set<std::thread::id> threads;
+  task_group group(background(), task_group::limit(tasks), pool);
+  for (int i = 0; i != tasks; ++i) {
+    group.spawn([&](const context&) {
+      all.arrive_and_wait();
+      const std::lock_guard guard(mutex);
+      threads.insert(std::this_thread::get_id());
+    });
+  }
+  EXPECT_TRUE(group.join());
+  EXPECT_EQ(threads.size(), 100U);
+}
+
+TEST(TaskGroup, TasksThatBlockInForeignCallsDoNotKeepTheOthersFromAThread) {
+  const unsigned readers = 2 * cores + 6;
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  std::atomic<unsigned> bytes{0};
+  thread_pool pool(readers + 1);
+  task_group group(background(), task_group::limit(readers + 1), pool);
+  for (unsigned i = 0; i != readers; ++i) {
+    group.spawn([&](const context&) {
+      char byte = 0;
+      if (::read(ends[0], &byte, 1) == 1) ++bytes;
+    });
+  }
+  group.spawn([&](const context&) {
+    const std::string all(readers, 'x');
+    EXPECT_EQ(::write(ends[1], all.data(), all.size()), static_cast<ssize_t>(all.size()));
+  });
+  EXPECT_TRUE(group.join());
+  EXPECT_EQ(bytes, readers);
+  ::close(ends[0]);
+  ::close(ends[1]);
+}
+
+TEST(TaskGroup, GroupsInsideOfTasksNeedNoThreadsOfTheirOwn) {
+  thread_pool pool(1);
+  std::atomic<int> leaves{0};
+  std::function<void(const context&, int)> nest = [&](const context& ctx, int depth) {
+    if (depth == 0) {
+      ++leaves;
+      return;
+    }
+    task_group group(ctx, task_group::limit(4), pool);
+    for (int i = 0; i != 3; ++i) {
+      group.spawn([&, depth](const context& inner) { nest(inner, depth - 1); });
+    }
+    EXPECT_TRUE(group.join());
+  };
+  nest(background(), 6);
+  EXPECT_EQ(leaves, 3 * 3 * 3 * 3 * 3 * 3);
+}
+
+TEST(TaskGroup, AnErrorDeepInsideEndsAllOutwardAndInward) {
+  task_group outer(background());
+  std::error_code seen;
+  std::latch waits(1);
+  outer.spawn([&](const context& ctx) {
+    task_group sibling(ctx);
+    sibling.spawn([&](const context& inner) {
+      waits.count_down();
+      seen = until_the_end(inner);
+    });
+    std::ignore = sibling.join();
+  });
+  outer.spawn([&](const context& ctx) -> result<> {
+    waits.wait();
+    task_group inner(ctx);
+    inner.spawn([](const context&) -> result<> { return std::unexpected(io_error("deep inside")); });
+    return inner.join();
+  });
+  const auto joined = outer.join();
+  ASSERT_FALSE(joined);
+  EXPECT_EQ(joined.error().doing(), "deep inside");
+  EXPECT_EQ(seen, errc::canceled);
 }
 
 TEST(TaskGroup, RunsAPipelineOfMoreStagesThanCores) {
@@ -347,7 +772,189 @@ TEST(TaskGroup, RunsAMillionSmallTasks) {
   EXPECT_EQ(ran, tasks);
 }
 
+TEST(TaskGroup, DropsAMillionTasks) {
+  constexpr int tasks = 1'000'000;
+  int ran = 0;
+  std::latch begun(1);
+  task_group group(background(), task_group::limit(1));
+  group.spawn([&](const context& ctx) {
+    begun.count_down();
+    until_the_end(ctx);
+  });
+  begun.wait();
+  for (int i = 0; i != tasks; ++i) group.spawn([&](const context&) { ++ran; });
+  EXPECT_EQ(group.size(), tasks + 1U);
+  group.cancel();
+  EXPECT_EQ(group.join().error(), errc::canceled);
+  EXPECT_EQ(ran, 0);
+}
+
+// ---- time ----
+
+TEST(TaskGroup, WhoJoinsIsNotCountedAmongTheThreadsThatWaitForAManualClock) {
+  testing::manual_clock clock;
+  thread_pool pool(4);
+  std::latch begun(3);
+  std::latch go(1);
+  task_group group(clock.background(), task_group::limit(3), pool);
+  for (int i = 0; i != 2; ++i) {
+    group.spawn([&](const context& ctx) {
+      begun.arrive_and_wait();
+      const auto scope = with_timeout(ctx, 1s);
+      EXPECT_EQ(until_the_end(scope), errc::deadline_exceeded);
+    });
+  }
+  group.spawn([&](const context& ctx) {
+    begun.arrive_and_wait();
+    go.wait();  // it works; nothing that waits for the clock
+    EXPECT_EQ(clock.now().time_since_epoch(), 0s) << "the time passed while a task was at work";
+    const auto scope = with_timeout(ctx, 2s);
+    EXPECT_EQ(until_the_end(scope), errc::deadline_exceeded);
+  });
+  begun.wait();
+  clock.autojump(3);
+  std::thread helper([&] {
+    for (int i = 0; i != 1000; ++i) std::this_thread::yield();  // time for the joiner to fall asleep
+    go.count_down();
+    await([&] { return clock.now().time_since_epoch() >= 1s; });
+    clock.autojump(1);  // the one with two seconds
+  });
+  EXPECT_TRUE(group.join());
+  helper.join();
+  EXPECT_EQ(clock.now().time_since_epoch(), 2s);
+}
+
+// ---- tasks that run elsewhere, as coroutines do ----
+
+TEST(TaskGroupAccess, WhatHasEnteredIsWaitedFor) {
+  task_group group(background());
+  std::atomic<bool> left{false};
+  group_access::enter(group);
+  group_access::enter(group);
+  EXPECT_EQ(group.size(), 2U);
+  std::thread other([&] {
+    group_access::leave(group, {}, nullptr);
+    for (int i = 0; i != 1000; ++i) std::this_thread::yield();  // time for the joiner to fall asleep
+    left = true;
+    group_access::leave(group, {}, nullptr);
+  });
+  EXPECT_TRUE(group.join());
+  EXPECT_TRUE(left);
+  other.join();
+}
+
+TEST(TaskGroupAccess, WhatLeavesWithAnErrorCancelsTheRest) {
+  task_group group(background());
+  std::latch begun(1);
+  group.spawn([&](const context& ctx) {
+    begun.count_down();
+    until_the_end(ctx);
+  });
+  group_access::enter(group);
+  begun.wait();
+  group_access::leave(group, std::unexpected(io_error()), nullptr);
+  EXPECT_EQ(group.join().error(), std::errc::io_error);
+
+  task_group another(background());
+  group_access::enter(another);
+  group_access::leave(another, {}, std::make_exception_ptr(std::runtime_error("thrown")));
+  EXPECT_THROW(std::ignore = another.join(), std::runtime_error);
+}
+
+TEST(TaskGroupAccess, WhoLeavesLastEndsASelect) {
+  task_group group(background());
+  group_access::enter(group);
+  std::thread other([&] {
+    for (int i = 0; i != 1000; ++i) std::this_thread::yield();  // time for the select to fall asleep
+    group_access::leave(group, {}, nullptr);
+  });
+  EXPECT_EQ(select(when(group.joining(), [] {})), 0U);
+  other.join();
+}
+
+TEST(TaskGroupAccess, WhatNobodyJoinsGoesWithItsLastTask) {
+  const auto alive = std::make_shared<int>(0);
+  for (const bool by_coroutine : {true, false}) {
+    std::latch begun(1);
+    std::latch go(1);
+    auto group = std::make_unique<task_group>(with_value(background(), key_of_guest, alive));
+    const context ctx = group->ctx();
+    task_group& its = *group;
+    its.spawn([&, last = farewell([copy = alive] {})](const context&) {
+      begun.count_down();
+      go.wait();
+    });
+    begun.wait();
+    if (by_coroutine) group_access::enter(its);
+    group_access::abandon(std::move(group));
+    EXPECT_EQ(ctx.err(), errc::canceled);
+    EXPECT_GT(alive.use_count(), 2) << "the task is still there";
+    go.count_down();
+    if (by_coroutine) {
+      await([&] { return its.size() == 1; });
+      group_access::leave(its, {}, nullptr);
+    }
+    await([&] { return alive.use_count() == 2; });  // ours, and that of ctx
+    EXPECT_EQ(ctx.err(), errc::canceled);
+  }
+  auto over = std::make_unique<task_group>(background());
+  const context ctx = over->ctx();
+  group_access::abandon(std::move(over));
+  EXPECT_EQ(ctx.err(), errc::canceled);
+}
+
 // ---- select ----
+
+TEST(TaskGroupJoining, HappensAtOnceIfThereIsNothing) {
+  task_group group(background());
+  EXPECT_EQ(select(when(group.joining(), [] {}), otherwise([] {})), 0U);
+  group_access::enter(group);
+  EXPECT_EQ(select(when(group.joining(), [] {}), otherwise([] {})), 1U);
+  group_access::leave(group, {}, nullptr);
+  EXPECT_EQ(select(when(group.joining(), [] {}), otherwise([] {})), 0U);
+}
+
+TEST(TaskGroupJoining, HappensForAllWhoWait) {
+  task_group group(background());
+  group_access::enter(group);
+  std::atomic<int> happened{0};
+  std::latch waiting(4);
+  std::vector<std::thread> threads;
+  for (int i = 0; i != 3; ++i) {
+    threads.emplace_back([&] {
+      waiting.count_down();
+      channel<int> never;
+      select(when(never.receiving(), [] {}), when(group.joining(), [&] { ++happened; }));
+    });
+  }
+  threads.emplace_back([&] {
+    waiting.count_down();
+    EXPECT_TRUE(group.join());
+    ++happened;
+  });
+  waiting.wait();
+  group_access::leave(group, {}, nullptr);
+  for (std::thread& each : threads) each.join();
+  EXPECT_EQ(happened, 4);
+}
+
+TEST(TaskGroupJoining, GivesWayToTheEndOfAContext) {
+  testing::manual_clock clock;
+  const auto patience = with_timeout(clock.background(), 1s);
+  std::latch begun(1);
+  bool gave_up = false;
+  task_group group(background());
+  group.spawn([&](const context& ctx) {
+    begun.count_down();
+    until_the_end(ctx);
+  });
+  begun.wait();
+  clock.autojump(1);
+  select(when(patience.done(), [&] { gave_up = true; }), when(group.joining(), [] {}));
+  EXPECT_TRUE(gave_up);
+  group.cancel("no more patience");
+  EXPECT_TRUE(group.join());
+}
 
 TEST(TaskGroupJoining, HappensOnceAllTasksAreOver) {
   task_group group(background());
