@@ -185,11 +185,11 @@ void two_selects_that_meet() {
   const auto both = [&] {
     item a(1);
     item b(2);
-    select(when(one.sending(std::move(a)), [&] { ++sent; }), when(two.receiving(), [&] { ++got; }));
+    select(when(one.sending_from(a), [&] { ++sent; }), when(two.receiving(), [&] { ++got; }));
   };
   const auto other = [&] {
     item b(2);
-    select(when(two.sending(std::move(b)), [&] { ++sent; }), when(one.receiving(), [&] { ++got; }));
+    select(when(two.sending_from(b), [&] { ++sent; }), when(one.receiving(), [&] { ++got; }));
   };
   parallel({both, other});
   check(sent == 1 && got == 1, "one item goes from the one to the other");
@@ -216,7 +216,7 @@ void select_of_both_sides_of_one_channel() {
   int got = 0;
   const auto both = [&] {
     item a(1);
-    select(when(c.sending(std::move(a)), [&] { ++sent; }), when(c.receiving(), [&] { ++got; }));
+    select(when(c.sending_from(a), [&] { ++sent; }), when(c.receiving(), [&] { ++got; }));
   };
   parallel({both, both});
   check(sent == 1 && got == 1, "from the one to the other, never to itself");

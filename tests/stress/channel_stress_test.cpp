@@ -337,7 +337,7 @@ class all_rounder {
       } else {
         items[i] = next();
         contents[i] = *items[i];
-        cases.when(any().sending(std::move(items[i])), [&, i](const result<>& did) {
+        cases.when(any().sending_from(items[i]), [&, i](const result<>& did) {
           ++calls;
           EXPECT_TRUE(did);
           sent_by = i;
@@ -551,9 +551,7 @@ struct cancel_against_a_sent_item {
         [this] { sent = variant % 4 < 2 ? c.send(scope, std::move(item)).has_value() : selected(); });
     if (variant % 8 < 4) await([this] { return senders_at(c) == 1; });
   }
-  bool selected() {
-    return select(when(scope.done(), nothing), when(c.sending(std::move(item)), nothing)) == 1;
-  }
+  bool selected() { return select(when(scope.done(), nothing), when(c.sending_from(item), nothing)) == 1; }
   void left() { scope.cancel(); }
   void right() { got = c.try_receive(); }
   void check() {

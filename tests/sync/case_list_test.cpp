@@ -160,12 +160,75 @@ TEST(CaseList, SendsWhatItsItemIsAtThatTime) {
   channel<std::string> c(3);
   std::string next = "one";
   case_list cases;
-  cases.when(c.sending(std::move(next)), nothing);
+  cases.when(c.sending_from(next), nothing);
   select(cases);
   next = "two";  // NOLINT(bugprone-use-after-move): the case moved from it, so it may be filled again
   select(cases);
   EXPECT_EQ(c.try_receive(), "one");
   EXPECT_EQ(c.try_receive(), "two");
+}
+
+TEST(CaseList, OwnsAnItemThatIsGivenToIt) {
+  channel<std::unique_ptr<std::string>> c(1);
+  case_list cases;
+  cases.when(c.sending(std::make_unique<std::string>(100, 'x')), nothing);
+  EXPECT_EQ(try_select(cases), 0U);
+  EXPECT_EQ(***c.try_receive(), std::string(100, 'x'));
+}
+
+TEST(CaseList, SendsAnItemThatItOwnsOnce) {
+  channel<std::string> c(2);
+  int sent = 0;
+  case_list cases;
+  cases.when(c.sending("only one"), [&] { ++sent; });
+  EXPECT_EQ(select(cases), 0U);
+  EXPECT_EQ(try_select(cases), std::nullopt);
+  EXPECT_EQ(c.size(), 1U);
+  cases.when(c.receiving(), nothing);
+  EXPECT_EQ(select(cases), 1U);
+  std::jthread sender([&] {
+    await([&] { return receivers_at(c) == 1; });
+    EXPECT_TRUE(c.send(background(), "of another"));
+  });
+  EXPECT_EQ(select(cases), 1U) << "it waits for the other case alone";
+  c.close();
+  EXPECT_EQ(try_select(cases), 1U) << "also where a send would be told that the channel is closed";
+  EXPECT_EQ(sent, 1);
+}
+
+TEST(CaseList, SendsAnItemThatItOwnsToOneWhoWaitsOnce) {
+  channel<std::string> c;
+  case_list cases;
+  cases.when(c.sending("only one"), nothing);
+  std::string got;
+  std::jthread receiver([&] { got = c.receive(background())->value(); });
+  EXPECT_EQ(select(cases), 0U);
+  receiver.join();
+  EXPECT_EQ(got, "only one");
+  receiver = std::jthread([&] { EXPECT_EQ(c.receive(background())->value(), "of another"); });
+  await([&] { return receivers_at(c) == 1; });
+  EXPECT_EQ(try_select(cases), std::nullopt);
+  EXPECT_TRUE(c.send(background(), "of another"));
+}
+
+TEST(CaseList, MaySendAnItemThatItOwnsLater) {
+  channel<std::shared_ptr<int>> c(1);
+  ASSERT_TRUE(c.try_send(nullptr));
+  auto item = std::make_shared<int>(1);
+  const std::weak_ptr watched = item;
+  {
+    case_list cases;
+    cases.when(c.sending(std::move(item)), nothing);
+    EXPECT_EQ(try_select(cases), std::nullopt);
+    EXPECT_FALSE(watched.expired());
+    std::ignore = c.try_receive();
+    EXPECT_EQ(try_select(cases), 0U);
+    EXPECT_EQ(watched.use_count(), 1);
+    std::ignore = c.try_receive();
+    EXPECT_TRUE(watched.expired());
+    cases.when(c.sending(std::make_shared<int>(2)), must_not_run);
+  }
+  EXPECT_EQ(c.size(), 0U);
 }
 
 TEST(CaseList, KeepsNoItemThatItsHandlerDidNotTake) {
@@ -184,7 +247,7 @@ TEST(CaseList, TellsTheCloseThatCameBetweenTwoSends) {
   std::string item = "kept";
   std::vector<std::error_code> told;
   case_list cases;
-  cases.when(c.sending(std::move(item)),
+  cases.when(c.sending_from(item),
              [&](const result<>& sent) { told.push_back(sent ? std::error_code() : sent.error().code()); });
   select(cases);
   c.close();

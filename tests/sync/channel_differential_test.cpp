@@ -366,7 +366,7 @@ class script {
       log_ << (o.sends ? " send " : " receive ") << o.channel;
       pending& m = *mine;
       if (o.sends) {
-        mine->cases.when(channels_[o.channel].sending(std::move(mine->items[i])),
+        mine->cases.when(channels_[o.channel].sending_from(mine->items[i]),
                          [&m, i](const result<>& sent) { m.happened = outcome{i, what(sent), 0}; });
       } else {
         mine->cases.when(channels_[o.channel].receiving(), [&m, i](std::optional<int> item) {

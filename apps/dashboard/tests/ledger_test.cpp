@@ -36,8 +36,9 @@ json::value only(const json::object& snapshot, const char* list) {
 }
 
 TEST(Ledger, ListsARequestWhileItLives) {
+  curfew::testing::manual_clock clock;
   ledger book("disk");
-  auto scope = curfew::with_timeout(curfew::background(), 1h);
+  auto scope = curfew::with_timeout(clock.background(), 1h);
   auto entry = book.open(scope, facts("front-3"));
   EXPECT_EQ(entry->id(), "disk-1");
   const json::value row = only(book.snapshot(16), "requests");

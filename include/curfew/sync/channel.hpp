@@ -199,11 +199,15 @@ class channel {
 
   /// A case for `select`: an item comes. Its handler gets a std::optional<T>, none once closed and drained.
   [[nodiscard]] detail::receiving<T> receiving() noexcept { return detail::receiving<T>(*this); }
-  /// A case for `select`: `item` is sent. Moves from it only if this case happens; it has to live until then.
-  /// On a closed channel the case happens too; a handler that takes a `result<>` is told.
-  [[nodiscard]] detail::sending<T> sending(T&& item) noexcept { return detail::sending<T>(*this, item); }
-  /// The same with a copy.
-  [[nodiscard]] detail::sending<T> sending(const T& item) { return detail::sending<T>(*this, T(item)); }
+  /// A case for `select`: `item`, which the case owns, is sent: once. In a list of cases that is selected from
+  /// again it cannot happen a second time. On a closed channel the case happens too; a handler that takes a
+  /// `result<>` is told.
+  [[nodiscard]] detail::sending<T> sending(T item) noexcept {
+    return detail::sending<T>(*this, std::move(item));
+  }
+  /// The same with a variable, which lives until the select has returned and is moved from only if this case
+  /// happens. In a list of cases that is selected from again, put the next item into it first.
+  [[nodiscard]] detail::sending<T> sending_from(T& item) noexcept { return detail::sending<T>(*this, item); }
 
  private:
   friend struct detail::channel_access;
@@ -309,15 +313,16 @@ class receiving {
   channel_entry<T> entry_;
 };
 
+/// A send as a case of a select, or as a wait of its own.
 template <class T>
 class sending {
  public:
   sending(channel<T>& to, T& item) noexcept : channel_(&to), item_(std::addressof(item)) {}
-  sending(channel<T>& to, T&& copy) noexcept : channel_(&to), copy_(std::move(copy)) {}
+  sending(channel<T>& to, T&& item) noexcept : channel_(&to), own_(std::move(item)) {}
   sending(sending&& other) noexcept
       : channel_(other.channel_),
         item_(other.item_),
-        copy_(std::move(other.copy_)) {}
+        own_(std::move(other.own_)) {}
 
   [[nodiscard]] bool try_now() noexcept {
     finish_list after;
@@ -326,15 +331,17 @@ class sending {
   }
   [[nodiscard]] spin_lock* lock() noexcept { return &channel_access::lock(*channel_); }
   [[nodiscard]] bool try_locked(finish_list& after) noexcept {
-    const attempt got = channel_access::state(*channel_).send(item(), after);
+    T* const what = item();
+    if (what == nullptr) return false;
+    const attempt got = channel_access::state(*channel_).send(*what, after);
     entry_.closed = got == attempt::closed;
     return got != attempt::must_wait;
   }
   void enlist(waiter& w) noexcept {
     entry_.owner = &w;
     entry_.closed = false;
-    entry_.from = std::addressof(item());
-    channel_access::state(*channel_).senders.push_back(entry_);
+    entry_.from = item();
+    if (entry_.from != nullptr) channel_access::state(*channel_).senders.push_back(entry_);
   }
   void delist() noexcept {
     const std::lock_guard guard(*lock());
@@ -342,17 +349,22 @@ class sending {
   }
   [[nodiscard]] const wait_entry* entry() const noexcept { return &entry_; }
   [[nodiscard]] const context* ctx() const noexcept { return nullptr; }
-  [[nodiscard]] result<> outcome() const {
+  [[nodiscard]] result<> outcome() {
     if (entry_.closed) return closed_channel("send");
+    own_.reset();  // it has been moved from
     return {};
   }
 
  private:
-  [[nodiscard]] T& item() noexcept { return item_ != nullptr ? *item_ : *copy_; }
+  /// Null: it has been sent.
+  [[nodiscard]] T* item() noexcept {
+    if (item_ != nullptr) return item_;
+    return own_ ? std::addressof(*own_) : nullptr;
+  }
 
   channel<T>* channel_;
-  T* item_ = nullptr;
-  std::optional<T> copy_;
+  T* item_ = nullptr;     // somebody else's
+  std::optional<T> own_;  // or this
   channel_entry<T> entry_;
 };
 

@@ -91,7 +91,8 @@ class instant {
 /// A case of a `select`: what has to happen, and what is done then. See `select`.
 ///
 /// \param what  `channel.receiving()`: the handler gets a std::optional<T>, none once closed and drained;
-///              `channel.sending(item)`: a result<>, with sync_errc::closed where nothing was sent;
+///              `channel.sending(item)`, `channel.sending_from(variable)`: a result<>, with sync_errc::closed
+///              where nothing was sent;
 ///              `ctx.done()`: the std::error_code; `after(1s)`, `group.joining()`, `semaphore.acquiring(n)`,
 ///              `mutex.locking()`, `ticker.ticking()`: nothing.
 /// \param f     May leave its parameter out.
@@ -113,6 +114,8 @@ template <class Case>
 inline constexpr bool is_otherwise = false;
 template <class F>
 inline constexpr bool is_otherwise<otherwise_case<F>> = true;
+template <class Case>
+inline constexpr bool is_case = std::derived_from<Case, select_case> || is_otherwise<Case>;
 }  // namespace detail
 
 /// What a `select` does where no case can happen at once, instead of waiting. Its last argument.
@@ -144,6 +147,9 @@ template <class F>
 template <class... Cases>
 std::size_t select(Cases&&... cases) {
   static_assert(sizeof...(Cases) > 0, "curfew::select: give it at least one case");
+  static_assert((detail::is_case<std::remove_cvref_t<Cases>> && ...),
+                "curfew::select: each argument is a case, when(what, handler), or otherwise(handler); a "
+                "case_list is given alone, as a variable");
   constexpr std::size_t last = sizeof...(Cases) - 1;
   constexpr std::array<bool, sizeof...(Cases)> is_otherwise{
       detail::is_otherwise<std::remove_cvref_t<Cases>>...};
