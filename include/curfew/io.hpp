@@ -4,7 +4,13 @@
 /// comes back, main ends with a signal.
 
 #include <curfew/io/completion.hpp>
+#include <curfew/io/condition.hpp>
+#include <curfew/io/hedge.hpp>
 #include <curfew/io/offload.hpp>
+#include <curfew/io/once.hpp>
+#include <curfew/io/race.hpp>
+#include <curfew/io/rate_limit.hpp>
+#include <curfew/io/retry.hpp>
 #include <curfew/io/run.hpp>
 #include <curfew/io/sync.hpp>
 #include <curfew/io/task_group.hpp>

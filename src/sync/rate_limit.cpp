@@ -85,11 +85,11 @@ void rate_limit::leave_queue(detail::rate_entry& e) noexcept {
 }
 
 /// The first leaves, with its tokens or without.
-void rate_limit::leave_front(const detail::rate_entry& e, clock::time_point now, bool take) noexcept {
+void rate_limit::leave_front(std::uint32_t tokens, clock::time_point now, bool take) noexcept {
   detail::finish_list after;
   const std::lock_guard guard(lock_);
-  asked_for_ -= e.tokens;
-  if (take) full_at_ += tokens_time(e.tokens);
+  asked_for_ -= tokens;
+  if (take) full_at_ += tokens_time(tokens);
   has_first_ = false;
   while (auto* next = static_cast<detail::rate_entry*>(behind_.pop_claimed())) {
     full_at_ = std::max(full_at_, fine(next->arrived));
@@ -105,15 +105,23 @@ void rate_limit::leave_front(const detail::rate_entry& e, clock::time_point now,
   }
 }
 
+std::optional<error> rate_limit::refused(const context& ctx, std::uint32_t n) const {
+  if (ctx.err()) return ended(ctx);
+  if (n <= burst_) return std::nullopt;
+  return error(std::make_error_code(std::errc::invalid_argument),
+               "rate limit: " + std::to_string(n) + " tokens of at most " + std::to_string(burst_));
+}
+
+error rate_limit::ended(const context& ctx) { return error::ended(ctx, "waiting for the rate limit"); }
+
+error rate_limit::too_late() {
+  return error(make_error_code(errc::deadline_exceeded),
+               "rate limit: the tokens do not come before the deadline");
+}
+
 result<> rate_limit::acquire(const context& ctx, std::uint32_t n) {
-  const auto ended = [&] { return std::unexpected(error::ended(ctx, "waiting for the rate limit")); };
-  if (ctx.err()) return ended();
+  if (auto why = refused(ctx, n)) return std::unexpected(*std::move(why));
   if (n == 0) return {};
-  if (n > burst_) {
-    return std::unexpected(
-        error(std::make_error_code(std::errc::invalid_argument),
-              "rate limit: " + std::to_string(n) + " tokens of at most " + std::to_string(burst_)));
-  }
   detail::rate_entry e(n, ctx.now());
   detail::thread_waiter w(ctx);
   e.owner = &w;
@@ -121,12 +129,11 @@ result<> rate_limit::acquire(const context& ctx, std::uint32_t n) {
     case step::taken:
       return {};
     case step::too_late:
-      return std::unexpected(error(make_error_code(errc::deadline_exceeded),
-                                   "rate limit: the tokens do not come before the deadline"));
+      return std::unexpected(too_late());
     case step::queued:
       if (w.wait() == nullptr) {
         leave_queue(e);
-        return ended();
+        return std::unexpected(ended(ctx));
       }
       if (e.has_taken) return {};
       break;
@@ -137,11 +144,11 @@ result<> rate_limit::acquire(const context& ctx, std::uint32_t n) {
   try {
     has_ended = static_cast<bool>(ctx.done().wait_until(e.due));
   } catch (...) {
-    leave_front(e, ctx.now(), false);
+    leave_front(n, ctx.now(), false);
     throw;
   }
-  leave_front(e, ctx.now(), !has_ended);
-  if (has_ended) return ended();
+  leave_front(n, ctx.now(), !has_ended);
+  if (has_ended) return std::unexpected(ended(ctx));
   return {};
 }
 

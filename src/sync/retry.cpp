@@ -1,6 +1,5 @@
 #include <algorithm>
 #include <cmath>
-#include <curfew/core/done.hpp>
 #include <curfew/sync/retry.hpp>
 #include <random>
 #include <stdexcept>
@@ -98,41 +97,49 @@ void retrying::succeeded() noexcept {
 }
 
 /// A random time up to the limit, which then grows.
-clock::duration retrying::next_wait() noexcept {
+void retrying::next_wait() noexcept {
   const auto most = static_cast<double>(std::max(policy_.max_, clock::duration::zero()).count());
   limit_ = std::min(limit_, most);
   const double part = static_cast<double>(next_random(random_) >> 11) * 0x1p-53;  // from 0, below 1
-  const auto wait = static_cast<clock::rep>(limit_ * part);
+  wait_ = clock::duration(static_cast<clock::rep>(limit_ * part));
   limit_ *= policy_.multiplier_;
-  return clock::duration(wait);
 }
+
+void retrying::give_back() noexcept {
+  if (std::exchange(has_withdrawn_, false)) policy_.budget_->give_back();
+}
+
+std::string retrying::and_the_last() const { return counted(tries_) + ", the last: " + last_->message(); }
 
 std::optional<error> retrying::failed(error last) {
   ++tries_;
+  last_ = std::move(last);
   const auto several = [&](error e) { return tries_ == 1 ? std::move(e) : with_remark(e, counted(tries_)); };
-  const auto and_the_last = [&] { return counted(tries_) + ", the last: " + last.message(); };
   if (ctx_.err()) {
     // If it was the end that made the try fail, it says best what was being done.
-    if (last.code() == ctx_.err()) return several(error::ended(ctx_, last.doing()));
+    if (last_->code() == ctx_.err()) return several(error::ended(ctx_, last_->doing()));
     return error::ended(ctx_, and_the_last());
   }
-  if (!last.transient() || (policy_.max_tries_ && tries_ >= *policy_.max_tries_))
-    return several(std::move(last));
-  const clock::duration wait = next_wait();
-  if (const auto left = ctx_.remaining(); left && wait >= *left)
-    return with_remark(last, counted(tries_) + ", the deadline comes before the next");
-  if (policy_.budget_ != nullptr && !policy_.budget_->withdraw())
-    return with_remark(last, counted(tries_) + ", the retry budget is used up");
-  std::error_code end;
-  try {
-    end = ctx_.done().wait_for(wait);
-  } catch (...) {
-    if (policy_.budget_ != nullptr) policy_.budget_->give_back();
-    throw;
+  if (!last_->transient() || (policy_.max_tries_ && tries_ >= *policy_.max_tries_)) return several(*last_);
+  next_wait();
+  if (const auto left = ctx_.remaining(); left && wait_ >= *left)
+    return with_remark(*last_, counted(tries_) + ", the deadline comes before the next");
+  if (policy_.budget_ != nullptr) {
+    if (!policy_.budget_->withdraw())
+      return with_remark(*last_, counted(tries_) + ", the retry budget is used up");
+    has_withdrawn_ = true;
   }
-  if (!end) return std::nullopt;
-  if (policy_.budget_ != nullptr) policy_.budget_->give_back();
-  return error::ended(ctx_, "waiting for another try (" + and_the_last() + ")");
+  return std::nullopt;
+}
+
+std::optional<error> retrying::waited(const result<>& slept) {
+  if (slept) {
+    has_withdrawn_ = false;
+    return std::nullopt;
+  }
+  give_back();
+  const std::string doing = "waiting for another try (" + and_the_last() + ")";
+  return ctx_.err() ? error::ended(ctx_, doing) : error(slept.error().code(), doing);
 }
 
 }  // namespace detail

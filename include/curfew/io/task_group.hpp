@@ -9,6 +9,7 @@
 #include <curfew/core/error.hpp>
 #include <curfew/io/completion.hpp>
 #include <curfew/io/detail/async_wait.hpp>
+#include <curfew/io/detail/await_with.hpp>
 #include <curfew/sync/task_group.hpp>
 #include <exception>
 #include <memory>
@@ -45,17 +46,16 @@ class group_member {
 
 template <class F>
 boost::asio::awaitable<void> run_member(group_member member, context ctx, F f) {
-  using returned = typename std::invoke_result_t<F&, context>::value_type;
+  static_assert(std::is_same_v<awaited_outcome<F>, result<>>,
+                "curfew::spawn: a coroutine of a group returns asio::awaitable of void, curfew::result<> or "
+                "std::error_code; it hands its values on by itself");
   result<> outcome;
   std::exception_ptr thrown;
   try {
-    if constexpr (std::is_void_v<returned>) {
+    if constexpr (std::is_void_v<awaited<F>>) {
       co_await f(std::move(ctx));
     } else {
-      static_assert(std::is_same_v<returned, result<>>,
-                    "curfew::spawn: a coroutine of a group returns asio::awaitable<void> or "
-                    "asio::awaitable<curfew::result<>>; it hands its values on by itself");
-      outcome = co_await f(std::move(ctx));
+      outcome = as_outcome(co_await f(std::move(ctx)));
     }
   } catch (...) {
     thrown = std::current_exception();
@@ -112,16 +112,16 @@ class async_joining {
 
 }  // namespace detail
 
-/// Runs a coroutine as a task of a group, on `executor`: `f(ctx)` returns asio::awaitable<void> or
-/// asio::awaitable<result<>>. The group's limit is for its threads and does not count it. If it is destroyed
-/// before its end, with its executor, that counts as an error.
+/// Runs a coroutine as a task of a group, on `executor`: `f(ctx)` returns an asio::awaitable of void,
+/// result<> or std::error_code. The group's limit is for its threads and does not count it. If it is
+/// destroyed before its end, with its executor, that counts as an error.
 ///
 /// Lifetime:       `f` is moved, and lives until the coroutine is over; a lambda with captures is fine here.
 ///                 Name it on a line of its own: g++ 12 destroys one inside a co_await expression twice.
 /// Throws:         std::bad_alloc; the coroutine does not run then.
 /// Thread safety:  any thread.
 template <class Executor, class F>
-  requires std::invocable<F&, context>
+  requires detail::coroutine_of_context<F>
 void spawn(task_group& group, const Executor& executor, F f) {
   boost::asio::co_spawn(executor,
                         detail::run_member<F>(detail::group_member(group), group.ctx(), std::move(f)),

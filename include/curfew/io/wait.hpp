@@ -3,12 +3,14 @@
 #include <boost/asio/async_result.hpp>
 #include <curfew/core/clock.hpp>
 #include <curfew/core/context.hpp>
+#include <curfew/core/detail/blocking.hpp>
 #include <curfew/core/done.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/io/completion.hpp>
 #include <curfew/io/detail/async_wait.hpp>
 #include <curfew/sync/select.hpp>
+#include <curfew/sync/sleep.hpp>
 #include <system_error>
 #include <tuple>
 #include <utility>
@@ -17,31 +19,23 @@ namespace curfew {
 
 namespace detail {
 
-/// The wait for the end of a context, or for a point in time, which is one, too.
-template <class Thing, class Outcome>
+/// The wait for the end of a context.
 class async_end {
  public:
-  explicit async_end(Thing thing) noexcept : thing_(std::move(thing)) {}
+  explicit async_end(context ctx) noexcept : end_(std::move(ctx)) {}
 
-  [[nodiscard]] bool try_now() const noexcept { return thing_.try_now(); }
-  bool enlist(waiter& w) {
-    thing_.enlist(w);
+  [[nodiscard]] bool try_now() const noexcept { return end_.try_now(); }
+  bool enlist(waiter& w) noexcept {
+    end_.enlist(w);
     return true;
   }
-  void delist(const wait_entry* /*by*/) noexcept { thing_.delist(); }
-  std::tuple<Outcome> outcome(const context& ctx, bool happened) const {
-    const std::error_code canceled = make_error_code(errc::canceled);  // by Asio's slot, unless ctx says more
-    if constexpr (std::is_same_v<Outcome, std::error_code>) {
-      return happened ? thing_.outcome() : canceled;
-    } else {
-      if (happened) return Outcome();
-      return Outcome(
-          std::unexpected(ctx.err() ? error::ended(ctx, "sleeping") : error(canceled, "sleeping")));
-    }
+  void delist(const wait_entry* /*by*/) noexcept { end_.delist(); }
+  [[nodiscard]] std::tuple<std::error_code> outcome(const context& /*ctx*/, bool happened) const {
+    return happened ? end_.outcome() : make_error_code(errc::canceled);
   }
 
  private:
-  Thing thing_;
+  ending end_;
 };
 
 }  // namespace detail
@@ -54,9 +48,8 @@ class async_end {
 /// Thread safety:   any thread may start it; the handler runs on its own executor.
 template <class Token = default_token>
 auto async_wait(done_signal done, Token&& token = {}) {
-  using end = detail::async_end<detail::ending, std::error_code>;
   return detail::initiate_wait<void(std::error_code)>(std::forward<Token>(token), background(),
-                                                      end(detail::ending(std::move(done).ctx())));
+                                                      detail::async_end(std::move(done).ctx()));
 }
 
 /// Sleeps for `d` on the clock of `ctx`: the system's, or the manual clock that a test moves.
@@ -68,9 +61,28 @@ auto async_wait(done_signal done, Token&& token = {}) {
 /// Thread safety:   any thread may start it; the handler runs on its own executor.
 template <class Token = default_token>
 auto async_sleep_for(context ctx, clock::duration d, Token&& token = {}) {
-  using end = detail::async_end<detail::instant, result<>>;
-  auto until = end(after(ctx, d));
-  return detail::initiate_wait<void(result<>)>(std::forward<Token>(token), std::move(ctx), std::move(until));
+  auto passed = detail::async_thing(after(ctx, d), "sleeping");
+  return detail::initiate_wait<void(result<>)>(std::forward<Token>(token), std::move(ctx), std::move(passed));
+}
+
+/// As `async_sleep_for`, until a point in time of ctx's clock.
+template <class Token = default_token>
+auto async_sleep_until(context ctx, clock::time_point t, Token&& token = {}) {
+  auto come = detail::async_thing(detail::instant(detail::root_of(ctx), t), "sleeping");
+  return detail::initiate_wait<void(result<>)>(std::forward<Token>(token), std::move(ctx), std::move(come));
+}
+
+/// Waits for the next tick: `while (co_await curfew::async_next(ctx, every)) …`
+///
+/// Completes when:  a tick comes, at once if one has come since the last, or ctx ends.
+/// Errors:          the end of ctx, with its cause; no tick is taken then.
+/// Cancellation:    by ctx, or Asio's per-operation cancellation (errc::canceled): takes no tick.
+/// Lifetime:        the ticker lives until completion.
+/// Thread safety:   one wait for a ticker at a time; the handler runs on its own executor.
+template <class Token = default_token>
+auto async_next(context ctx, ticker& of, Token&& token = {}) {
+  return detail::initiate_wait<void(result<>)>(std::forward<Token>(token), std::move(ctx),
+                                               detail::async_thing(of.ticking(), "waiting for a tick"));
 }
 
 }  // namespace curfew

@@ -10,6 +10,10 @@
 
 namespace curfew {
 
+namespace detail {
+struct once_access;
+}  // namespace detail
+
 /// Has something done once, by whoever needs it first:
 ///
 ///     curfew::once connected_;
@@ -63,6 +67,8 @@ class once {
   }
 
  private:
+  friend struct detail::once_access;
+
   struct turn {
     once& of;
     bool success = false;
@@ -81,5 +87,14 @@ class once {
   // who wait go on at the same time.
   semaphore turns_{semaphore::max(), 1};
 };
+
+namespace detail {
+
+struct once_access {
+  using turn = once::turn;
+  static semaphore& turns(once& of) noexcept { return of.turns_; }
+};
+
+}  // namespace detail
 
 }  // namespace curfew

@@ -59,21 +59,33 @@ class contest : contest_base {
   /// \return false: it has failed and decided nothing.
   template <class F>
   bool run(task_group& group, F& f, const cause& why, bool permanent_decides = false) noexcept {
-    bool mine = false;
     try {
-      Result got = call_with(f, group.ctx());
-      if (!got && (!permanent_decides || group.ctx().err() || got.error().transient())) {
-        note(std::move(got).error());
-        return false;
-      }
-      mine = claim();
-      if (mine) decided_.emplace(std::move(got));
+      return returned(group, call_with(f, group.ctx()), why, permanent_decides);
     } catch (...) {
-      mine = mine || claim();
-      if (mine) thrown_ = std::current_exception();
+      threw(group, std::current_exception(), why);
+      return true;
     }
-    if (mine) group.cancel(why);
+  }
+
+  /// The same for one that has been run.
+  bool returned(task_group& group, Result got, const cause& why, bool permanent_decides = false) {
+    if (!got && (!permanent_decides || group.ctx().err() || got.error().transient())) {
+      note(std::move(got).error());
+      return false;
+    }
+    if (!claim()) return true;
+    try {
+      decided_.emplace(std::move(got));
+    } catch (...) {
+      thrown_ = std::current_exception();
+    }
+    group.cancel(why);
     return true;
+  }
+  void threw(task_group& group, std::exception_ptr what, const cause& why) noexcept {
+    if (!claim()) return;
+    thrown_ = std::move(what);
+    group.cancel(why);
   }
 
   /// All are over.
@@ -108,15 +120,13 @@ concept functions_of_context =
 template <class Range>
 using range_outcome = outcome<std::ranges::range_reference_t<Range>&>;
 
-template <functions_of_context Range>
-struct all_of_range {
-  using value = range_outcome<Range>::value_type;
-  using type = result<std::vector<value>>;
+/// What `all` makes of functions that return this, whose number is known only at run time.
+template <class Outcome>
+struct all_of {
+  using type = result<std::vector<typename Outcome::value_type>>;
 };
-template <functions_of_context Range>
-  requires std::is_void_v<typename range_outcome<Range>::value_type>
-struct all_of_range<Range> {
-  using value = std::monostate;
+template <>
+struct all_of<result<>> {
   using type = result<>;
 };
 
@@ -183,9 +193,9 @@ result<std::tuple<detail::outcome_value<F&>...>> all(const context& ctx, F&&... 
 /// \return the values in the order of the functions: result<std::vector<T>>; result<> where they have none.
 template <class Functions>
   requires detail::functions_of_context<Functions>
-detail::all_of_range<Functions>::type all(const context& ctx, Functions&& functions) {
+detail::all_of<detail::range_outcome<Functions>>::type all(const context& ctx, Functions&& functions) {
   using reference = std::ranges::range_reference_t<Functions>;
-  using value = detail::all_of_range<Functions>::value;
+  using value = detail::value_of<detail::range_outcome<Functions>>;
   if (ctx.err()) return std::unexpected(error::ended(ctx, "all"));
   std::deque<std::optional<value>> got;  // whose members stay where they are
   task_group group(ctx, ctx.origin());

@@ -7,6 +7,7 @@
 #include <curfew/sync/detail/spin_lock.hpp>
 #include <curfew/sync/detail/waiter.hpp>
 #include <mutex>
+#include <optional>
 #include <stdexcept>
 
 namespace curfew {
@@ -110,9 +111,13 @@ class rate_limit {
   /// What `begin` says.
   enum class step { taken, too_late, first, queued };
 
+  /// Why nobody waits for `n` tokens, if so.
+  [[nodiscard]] std::optional<error> refused(const context& ctx, std::uint32_t n) const;
+  [[nodiscard]] static error ended(const context& ctx);
+  [[nodiscard]] static error too_late();
   step begin(const context& ctx, detail::rate_entry& e);
   void leave_queue(detail::rate_entry& e) noexcept;
-  void leave_front(const detail::rate_entry& e, clock::time_point now, bool take) noexcept;
+  void leave_front(std::uint32_t tokens, clock::time_point now, bool take) noexcept;
 
   [[nodiscard]] detail::fine_time fine(clock::time_point t) const noexcept;
   [[nodiscard]] detail::fine_time tokens_time(std::uint64_t tokens) const noexcept;
@@ -132,6 +137,18 @@ class rate_limit {
 namespace detail {
 
 struct rate_access {
+  static std::optional<error> refused(const rate_limit& limit, const context& ctx, std::uint32_t tokens) {
+    return limit.refused(ctx, tokens);
+  }
+  static error ended(const context& ctx) { return rate_limit::ended(ctx); }
+  static error too_late() { return rate_limit::too_late(); }
+  using step = rate_limit::step;
+  static step begin(rate_limit& limit, const context& ctx, rate_entry& e) { return limit.begin(ctx, e); }
+  static void leave_queue(rate_limit& limit, rate_entry& e) noexcept { limit.leave_queue(e); }
+  static void leave_front(rate_limit& limit, std::uint32_t tokens, clock::time_point now,
+                          bool take) noexcept {
+    limit.leave_front(tokens, now, take);
+  }
   /// How many tokens those want who wait.
   static std::uint64_t asked_for(const rate_limit& limit) noexcept {
     const std::lock_guard guard(limit.lock_);

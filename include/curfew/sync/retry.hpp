@@ -8,8 +8,10 @@
 #include <curfew/core/context.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/sync/detail/outcome.hpp>
+#include <curfew/sync/sleep.hpp>
 #include <expected>
 #include <optional>
+#include <string>
 #include <utility>
 
 namespace curfew {
@@ -93,22 +95,35 @@ namespace detail {
 class retrying {
  public:
   retrying(const context& ctx, const retry_policy& policy);
+  retrying(const retrying&) = delete;
+  retrying& operator=(const retrying&) = delete;
+  ~retrying() { give_back(); }
 
   /// Why there is no first try, if there is none.
   [[nodiscard]] std::optional<error> refused() const;
   void succeeded() noexcept;
-  /// A try has failed: waits until it is time for another.
-  /// \return the error to give up with, if there is to be no other.
+  /// A try has failed.
+  /// \return the error to give up with; none: there may be another try, after `wait()`.
   [[nodiscard]] std::optional<error> failed(error last);
+  [[nodiscard]] clock::duration wait() const noexcept { return wait_; }
+  /// That time has passed.
+  /// \param slept  Or had to end before.
+  /// \return the error to give up with, if it had to.
+  [[nodiscard]] std::optional<error> waited(const result<>& slept);
 
  private:
-  [[nodiscard]] clock::duration next_wait() noexcept;
+  void next_wait() noexcept;
+  void give_back() noexcept;
+  [[nodiscard]] std::string and_the_last() const;
 
   const context& ctx_;
   const retry_policy& policy_;
   std::uint32_t tries_ = 0;
   double limit_;  // of the next wait, in ticks of the clock
   std::uint64_t random_;
+  clock::duration wait_{};
+  std::optional<error> last_;
+  bool has_withdrawn_ = false;  // for a try that has not begun
 };
 
 }  // namespace detail
@@ -148,6 +163,7 @@ detail::outcome<F&> retry(const context& ctx, const retry_policy& policy, F&& f)
       return got;
     }
     if (auto why = tries.failed(std::move(got).error())) return std::unexpected(*std::move(why));
+    if (auto why = tries.waited(sleep_for(ctx, tries.wait()))) return std::unexpected(*std::move(why));
   }
 }
 

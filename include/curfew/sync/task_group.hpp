@@ -5,11 +5,11 @@
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/error.hpp>
+#include <curfew/sync/detail/outcome.hpp>
 #include <curfew/sync/detail/spin_lock.hpp>
 #include <curfew/sync/detail/waiter.hpp>
 #include <curfew/sync/thread_pool.hpp>
 #include <exception>
-#include <functional>
 #include <limits>
 #include <memory>
 #include <mutex>
@@ -35,32 +35,18 @@ struct group_task {
   virtual result<> run(const context& ctx) = 0;
 };
 
-/// What a task returns, as a result<>.
-template <class F>
-result<> run_task(F& f, const context& ctx) {
-  using returned = std::invoke_result_t<F&, const context&>;
-  if constexpr (std::is_void_v<returned>) {
-    std::invoke(f, ctx);
-    return {};
-  } else if constexpr (std::is_same_v<std::remove_cvref_t<returned>, std::error_code>) {
-    const std::error_code code = std::invoke(f, ctx);
-    if (code) return std::unexpected(error(code));
-    return {};
-  } else {
-    static_assert(
-        std::is_same_v<std::remove_cvref_t<returned>, result<>>,
-        "curfew::task_group: a task returns void, curfew::result<> or std::error_code; it hands its "
-        "values on by itself");
-    return std::invoke(f, ctx);
-  }
-}
-
 template <class F>
 struct group_task_of final : group_task {
   F f;
 
   explicit group_task_of(F&& work) : f(std::move(work)) {}
-  result<> run(const context& ctx) override { return run_task(f, ctx); }
+  result<> run(const context& ctx) override {
+    static_assert(
+        std::is_same_v<outcome<F&>, result<>>,
+        "curfew::task_group: a task returns void, curfew::result<> or std::error_code; it hands its "
+        "values on by itself");
+    return call_with(f, ctx);
+  }
 };
 
 class group_joining;

@@ -25,6 +25,7 @@
 #include <curfew/core/errc.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/core/on_done.hpp>
+#include <curfew/sync/detail/spin_lock.hpp>
 #include <curfew/sync/detail/waiter.hpp>
 #include <memory>
 #include <mutex>
@@ -192,14 +193,15 @@ class async_thing {
 
   bool enlist(waiter& w) {
     finish_list after;
-    const std::lock_guard guard(*thing_.lock());
+    std::unique_lock<spin_lock> guard;
+    if (spin_lock* lock = thing_.lock(); lock != nullptr) guard = std::unique_lock(*lock);
     if (thing_.try_locked(after)) return false;
     thing_.enlist(w);
     return true;
   }
 
   void delist(const wait_entry* by) noexcept {
-    if (by == nullptr) thing_.delist();
+    if (by == nullptr || thing_.lock() == nullptr) thing_.delist();
   }
 
   void undo()

@@ -27,23 +27,30 @@ struct outcome_of<result<T>> {
 template <class F>
 using outcome = outcome_of<std::remove_cvref_t<std::invoke_result_t<F, const context&>>>::type;
 
-/// The value of that, where there has to be an object: of a function that has none, std::monostate.
+/// The value of a result, where there has to be an object: where it has none, std::monostate.
+template <class Result>
+using value_of = std::conditional_t<std::is_void_v<typename Result::value_type>, std::monostate,
+                                    typename Result::value_type>;
 template <class F>
-using outcome_value = std::conditional_t<std::is_void_v<typename outcome<F>::value_type>, std::monostate,
-                                         typename outcome<F>::value_type>;
+using outcome_value = value_of<outcome<F>>;
+
+template <class T>
+result<T> as_outcome(result<T> returned) {
+  return returned;
+}
+inline result<> as_outcome(std::error_code returned) {
+  if (returned) return std::unexpected(error(returned));
+  return {};
+}
 
 /// Calls `f(ctx)`. Throws: what it throws.
 template <class F>
 outcome<F&> call_with(F& f, const context& ctx) {
-  using returned = std::remove_cvref_t<std::invoke_result_t<F&, const context&>>;
-  if constexpr (std::is_void_v<returned>) {
+  if constexpr (std::is_void_v<std::invoke_result_t<F&, const context&>>) {
     std::invoke(f, ctx);
     return {};
-  } else if constexpr (std::is_same_v<returned, std::error_code>) {
-    if (const std::error_code code = std::invoke(f, ctx)) return std::unexpected(error(code));
-    return {};
   } else {
-    return std::invoke(f, ctx);
+    return as_outcome(std::invoke(f, ctx));
   }
 }
 

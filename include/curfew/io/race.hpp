@@ -1,0 +1,189 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <cstddef>
+#include <curfew/core/context.hpp>
+#include <curfew/core/error.hpp>
+#include <curfew/io/detail/await_with.hpp>
+#include <curfew/io/task_group.hpp>
+#include <curfew/sync/race.hpp>
+#include <exception>
+#include <expected>
+#include <optional>
+#include <ranges>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+#include <vector>
+
+namespace curfew {
+
+namespace detail {
+
+template <class Range>
+using element = std::remove_reference_t<std::ranges::range_reference_t<Range>>;
+
+template <class Range>
+concept coroutines_of_context =
+    std::ranges::forward_range<Range> && std::ranges::sized_range<Range> &&
+    std::is_lvalue_reference_v<std::ranges::range_reference_t<Range>> && coroutine_of_context<element<Range>>;
+
+/// Awaits `f(ctx)` and puts its value, if it succeeds, in its place.
+template <class F, class Value>
+boost::asio::awaitable<result<>> await_into(std::optional<Value>& place, F& f, context ctx) {
+  awaited_outcome<F> got = co_await await_with(f, std::move(ctx));
+  if (!got) co_return std::unexpected(std::move(got).error());
+  if constexpr (std::is_void_v<typename awaited_outcome<F>::value_type>) {
+    place.emplace();
+  } else {
+    place.emplace(*std::move(got));
+  }
+  co_return result<>();
+}
+
+/// Awaits `f` as one of those of which one decides; see contest::run.
+template <class Result, class F>
+boost::asio::awaitable<bool> await_contestant(contest<Result>& of, task_group& group, F& f, const cause& why,
+                                              bool permanent_decides = false) {
+  std::exception_ptr thrown;
+  try {
+    Result got = co_await await_with(f, group.ctx());
+    co_return of.returned(group, std::move(got), why, permanent_decides);
+  } catch (...) {
+    thrown = std::current_exception();
+  }
+  of.threw(group, std::move(thrown), why);
+  co_return true;
+}
+
+}  // namespace detail
+
+/// Runs several coroutines at the same time and returns all their values, as `all` does of functions:
+///
+///     auto user = [&](curfew::context ctx) { return find_user(ctx, id); };       // awaitable<result<user>>
+///     auto orders = [&](curfew::context ctx) { return find_orders(ctx, id); };
+///     auto both = co_await curfew::async_all(ctx, user, orders);                 // result<std::tuple<…>>
+///
+/// They run on the executor of the caller. The first error cancels the context of the others, with the error
+/// as the cause; all are over before it returns.
+///
+/// \param f  Each returns an asio::awaitable of result<T>; or of void, result<> or std::error_code, whose place
+///           has a std::monostate. Name a lambda on a line of its own: g++ 12 destroys one inside a co_await
+///           expression twice.
+/// Errors:         that of the first to fail, in time. The end of ctx, with its cause, if it had ended before.
+/// Throws:         what the first to fail threw, if it threw; std::bad_alloc.
+/// Cancellation:   they get a context that ends with ctx; if all succeed all the same, their values are
+///                 returned. It always waits for them.
+/// Lifetime:       do not destroy the io_context before it is over, unless what the coroutines refer to
+///                 outlives that.
+template <class... F>
+  requires(sizeof...(F) > 0 && (detail::coroutine_of_context<F> && ...))
+boost::asio::awaitable<result<std::tuple<detail::awaited_value<F>...>>> async_all(context ctx, F... f) {
+  if (ctx.err()) co_return std::unexpected(error::ended(ctx, "all"));
+  std::tuple<std::optional<detail::awaited_value<F>>...> got;
+  auto body = [&](task_group& group) -> boost::asio::awaitable<void> {
+    const auto executor = co_await boost::asio::this_coro::executor;
+    const auto start = [&](auto& place, auto& each) {
+      spawn(group, executor,
+            [&place, &each](context its) { return detail::await_into(place, each, std::move(its)); });
+    };
+    std::apply([&](auto&... place) { (start(place, f), ...); }, got);
+  };
+  result<> joined = co_await async_task_group(ctx, body, ctx.origin());
+  if (!joined) co_return std::unexpected(std::move(joined).error());
+  co_return std::apply([](auto&... place) { return std::tuple(*std::move(place)...); }, got);
+}
+
+/// As above, for coroutines whose number is known only at run time: a std::vector of them, or another sized
+/// range. \return the values in their order: result<std::vector<T>>; result<> where they have none.
+template <class Coroutines>
+  requires detail::coroutines_of_context<Coroutines>
+auto async_all(context ctx, Coroutines coroutines) -> boost::asio::awaitable<
+    typename detail::all_of<detail::awaited_outcome<detail::element<Coroutines>>>::type> {
+  using outcome = detail::awaited_outcome<detail::element<Coroutines>>;
+  using value = detail::value_of<outcome>;
+  if (ctx.err()) co_return std::unexpected(error::ended(ctx, "all"));
+  std::vector<std::optional<value>> got(std::ranges::size(coroutines));
+  auto body = [&](task_group& group) -> boost::asio::awaitable<void> {
+    const auto executor = co_await boost::asio::this_coro::executor;
+    std::size_t i = 0;
+    for (auto& each : coroutines) {
+      spawn(group, executor, [&place = got[i++], &each](context its) {
+        return detail::await_into(place, each, std::move(its));
+      });
+    }
+  };
+  result<> joined = co_await async_task_group(ctx, body, ctx.origin());
+  if (!joined) co_return std::unexpected(std::move(joined).error());
+  if constexpr (std::is_void_v<typename outcome::value_type>) {
+    co_return result<>();
+  } else {
+    std::vector<value> values;
+    values.reserve(got.size());
+    for (std::optional<value>& place : got) values.push_back(*std::move(place));
+    co_return values;
+  }
+}
+
+/// Runs several coroutines at the same time and returns the value of the first that succeeds, as `race` does
+/// of functions: `auto page = co_await curfew::async_race(ctx, from_here, from_there);`
+///
+/// They run on the executor of the caller. The first success cancels the context of the others, with a cause
+/// that says so, and what those return is dropped; all are over before it returns.
+///
+/// \param f  All return the same: an asio::awaitable of result<T>; or of void, result<> or std::error_code.
+///           Name a lambda on a line of its own: g++ 12 destroys one inside a co_await expression twice.
+/// Errors:         if all fail, the error of the first that failed, in time, but one that is transient()
+///                 before one that is not. The end of ctx, with its cause, if it has ended by then; had it
+///                 ended before, none is run.
+/// Throws:         what one throws before another has succeeded; it cancels the others, too. std::bad_alloc.
+/// Cancellation:   they get a context that ends with ctx; one that succeeds all the same wins. It always
+///                 waits for them.
+/// Lifetime:       as async_all.
+template <class First, class... F>
+  requires(detail::coroutine_of_context<First> && (detail::coroutine_of_context<F> && ...))
+boost::asio::awaitable<detail::awaited_outcome<First>> async_race(context ctx, First first, F... f) {
+  using returned = detail::awaited_outcome<First>;
+  static_assert((std::is_same_v<returned, detail::awaited_outcome<F>> && ...),
+                "curfew::async_race: one value comes out, so all coroutines have to return the same "
+                "curfew::result<T>");
+  if (ctx.err()) co_return std::unexpected(error::ended(ctx, "race"));
+  const cause& why = detail::race_is_decided();
+  detail::contest<returned> contest;
+  auto body = [&](task_group& group) -> boost::asio::awaitable<void> {
+    const auto executor = co_await boost::asio::this_coro::executor;
+    const auto start = [&](auto& each) {
+      spawn(group, executor, [&](const context& /*its*/) -> boost::asio::awaitable<void> {
+        co_await detail::await_contestant(contest, group, each, why);
+      });
+    };
+    start(first);
+    (start(f), ...);
+  };
+  std::ignore = co_await async_task_group(ctx, body, ctx.origin());
+  co_return contest.outcome(ctx, "race");
+}
+
+/// As above, for coroutines whose number is known only at run time; at least one, else std::invalid_argument.
+template <class Coroutines>
+  requires detail::coroutines_of_context<Coroutines>
+auto async_race(context ctx, Coroutines coroutines)
+    -> boost::asio::awaitable<detail::awaited_outcome<detail::element<Coroutines>>> {
+  if (ctx.err()) co_return std::unexpected(error::ended(ctx, "race"));
+  if (std::ranges::empty(coroutines)) detail::throw_nobody_races();
+  const cause& why = detail::race_is_decided();
+  detail::contest<detail::awaited_outcome<detail::element<Coroutines>>> contest;
+  auto body = [&](task_group& group) -> boost::asio::awaitable<void> {
+    const auto executor = co_await boost::asio::this_coro::executor;
+    for (auto& each : coroutines) {
+      spawn(group, executor, [&](const context& /*its*/) -> boost::asio::awaitable<void> {
+        co_await detail::await_contestant(contest, group, each, why);
+      });
+    }
+  };
+  std::ignore = co_await async_task_group(ctx, body, ctx.origin());
+  co_return contest.outcome(ctx, "race");
+}
+
+}  // namespace curfew
