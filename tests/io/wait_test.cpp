@@ -20,7 +20,7 @@ asio::awaitable<std::error_code> wait_for_end(curfew::context ctx) {
   co_return co_await curfew::async_wait(ctx.done());
 }
 
-asio::awaitable<curfew::result<>> sleep_for(curfew::context ctx, curfew::clock::duration d) {
+asio::awaitable<curfew::result<>> sleeping_for(curfew::context ctx, curfew::clock::duration d) {
   co_return co_await curfew::async_sleep_for(ctx, d);
 }
 
@@ -45,7 +45,7 @@ TEST(AsyncWait, ReturnsAtOnceIfTheContextHasEnded) {
 TEST(AsyncSleepFor, SleepsOnTheContextsClock) {
   asio::io_context io;
   curfew::testing::manual_clock clock;
-  auto outcome = asio::co_spawn(io, sleep_for(clock.background(), 1h), asio::use_future);
+  auto outcome = asio::co_spawn(io, sleeping_for(clock.background(), 1h), asio::use_future);
   io.poll();
   clock.advance(1h - 1ns);
   io.poll();
@@ -58,7 +58,7 @@ TEST(AsyncSleepFor, SleepsOnTheContextsClock) {
 TEST(AsyncSleepFor, SleepsOnTheSystemsClock) {
   asio::io_context io;
   const auto start = curfew::clock::now();
-  auto outcome = asio::co_spawn(io, sleep_for(curfew::background(), 20ms), asio::use_future);
+  auto outcome = asio::co_spawn(io, sleeping_for(curfew::background(), 20ms), asio::use_future);
   io.run();
   EXPECT_TRUE(outcome.get());
   EXPECT_GE(curfew::clock::now() - start, 20ms);
@@ -68,7 +68,7 @@ TEST(AsyncSleepFor, IsCutShortByTheEndOfTheContext) {
   asio::io_context io;
   curfew::testing::manual_clock clock;
   auto scope = curfew::with_cancel(clock.background());
-  auto outcome = asio::co_spawn(io, sleep_for(scope, 1h), asio::use_future);
+  auto outcome = asio::co_spawn(io, sleeping_for(scope, 1h), asio::use_future);
   io.poll();
   scope.cancel("shutdown");
   io.run();
@@ -82,7 +82,7 @@ TEST(AsyncSleepFor, ReportsADeadlineThatComesFirst) {
   asio::io_context io;
   curfew::testing::manual_clock clock;
   auto scope = curfew::with_timeout(clock.background(), 1min);
-  auto outcome = asio::co_spawn(io, sleep_for(scope, 1h), asio::use_future);
+  auto outcome = asio::co_spawn(io, sleeping_for(scope, 1h), asio::use_future);
   io.poll();
   clock.advance(1min);
   io.run();
@@ -94,10 +94,10 @@ TEST(AsyncSleepFor, ReportsADeadlineThatComesFirst) {
 TEST(AsyncSleepFor, TakesNoTimeWhenTheClockJumpsWheneverAllWait) {
   asio::io_context io;
   curfew::testing::manual_clock clock;
-  auto quick = asio::co_spawn(io, sleep_for(clock.background(), 1h), asio::use_future);
-  auto slow = asio::co_spawn(io, sleep_for(clock.background(), 24h), asio::use_future);
+  auto quick = asio::co_spawn(io, sleeping_for(clock.background(), 1h), asio::use_future);
+  auto slow = asio::co_spawn(io, sleeping_for(clock.background(), 24h), asio::use_future);
   auto scope = curfew::with_timeout(clock.background(), 2h);
-  auto cut = asio::co_spawn(io, sleep_for(scope, 24h), asio::use_future);
+  auto cut = asio::co_spawn(io, sleeping_for(scope, 24h), asio::use_future);
   while (io.poll() != 0 || clock.advance_to_next()) io.restart();
   EXPECT_TRUE(quick.get());
   EXPECT_TRUE(slow.get());
@@ -108,8 +108,8 @@ TEST(AsyncSleepFor, TakesNoTimeWhenTheClockJumpsWheneverAllWait) {
 TEST(AsyncSleepFor, DoesNotSleepForZeroOrLess) {
   asio::io_context io;
   curfew::testing::manual_clock clock;
-  auto none = asio::co_spawn(io, sleep_for(clock.background(), 0s), asio::use_future);
-  auto less = asio::co_spawn(io, sleep_for(clock.background(), -1s), asio::use_future);
+  auto none = asio::co_spawn(io, sleeping_for(clock.background(), 0s), asio::use_future);
+  auto less = asio::co_spawn(io, sleeping_for(clock.background(), -1s), asio::use_future);
   io.run();
   EXPECT_TRUE(none.get());
   EXPECT_TRUE(less.get());

@@ -33,6 +33,8 @@ class change_hub {
     asio::awaitable<curfew::result<>> async_wait(curfew::context ctx) {
       return wake_.async_wait(std::move(ctx));
     }
+    /// The same as a case of a select.
+    [[nodiscard]] auto receiving() noexcept { return wake_.receiving(); }
 
    private:
     change_hub& hub_;

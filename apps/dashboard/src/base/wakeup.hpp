@@ -28,6 +28,8 @@ class wakeup {
     if (!rung) co_return std::unexpected(std::move(rung).error());
     co_return curfew::result<>();
   }
+  /// The same as a case of a select.
+  [[nodiscard]] auto receiving() noexcept { return bell_.receiving(); }
 
  private:
   curfew::channel<std::monostate> bell_{1};

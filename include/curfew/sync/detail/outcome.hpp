@@ -35,8 +35,8 @@ template <class F>
 using outcome_value = value_of<outcome<F>>;
 
 template <class T>
-result<T> as_outcome(result<T> returned) {
-  return returned;
+result<T>&& as_outcome(result<T>&& returned) noexcept {
+  return std::move(returned);
 }
 inline result<> as_outcome(std::error_code returned) {
   if (returned) return std::unexpected(error(returned));
@@ -46,11 +46,14 @@ inline result<> as_outcome(std::error_code returned) {
 /// Calls `f(ctx)`. Throws: what it throws.
 template <class F>
 outcome<F&> call_with(F& f, const context& ctx) {
-  if constexpr (std::is_void_v<std::invoke_result_t<F&, const context&>>) {
+  using returned = std::invoke_result_t<F&, const context&>;
+  if constexpr (std::is_void_v<returned>) {
     std::invoke(f, ctx);
     return {};
-  } else {
+  } else if constexpr (std::is_same_v<std::remove_cvref_t<returned>, std::error_code>) {
     return as_outcome(std::invoke(f, ctx));
+  } else {
+    return std::invoke(f, ctx);
   }
 }
 

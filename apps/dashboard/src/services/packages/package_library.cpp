@@ -53,9 +53,9 @@ void package_library::make(const std::string& status_file) noexcept {
 }
 
 package_library::database package_library::get(const curfew::context& ctx) {
-  std::unique_lock lock(mutex_);
-  ready_.wait(lock, ctx.stop_token(), [this] { return database_.has_value(); });
-  if (!database_) return std::unexpected(ended_failure(ctx));
+  auto lock = mutex_.acquire(ctx);
+  if (!lock || !ready_.wait(ctx, *lock, [this] { return database_.has_value(); }))
+    return std::unexpected(ended_failure(ctx));
   return *database_;
 }
 

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <condition_variable>
 #include <curfew/core/context.hpp>
+#include <curfew/sync/condition.hpp>
+#include <curfew/sync/mutex.hpp>
 #include <expected>
 #include <memory>
-#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -30,8 +30,8 @@ class package_library {
  private:
   void make(const std::string& status_file) noexcept;
 
-  std::mutex mutex_;
-  std::condition_variable_any ready_;
+  curfew::mutex mutex_;
+  curfew::condition ready_;
   std::optional<database> database_;  // guarded by mutex_
   std::jthread maker_;                // last: uses all of the above
 };
