@@ -331,7 +331,7 @@ manual_source& manual(const context& root) noexcept {
 
 template <class Source, class... Arguments>
 context make_root(Arguments&&... arguments) {
-  std::ignore = background();  // fills end_codes
+  std::ignore = background();  // fills end_codes and background_node
   return tree::adopt(new root_node(std::make_unique<Source>(std::forward<Arguments>(arguments)...)));
 }
 

@@ -16,6 +16,7 @@
 namespace curfew::detail {
 
 constinit end_code_table end_codes;
+constinit node* background_node = nullptr;
 
 namespace {
 
@@ -705,6 +706,7 @@ struct immortal_roots {
         todo(detail::tree::adopt(new(storage[1]) detail::root_node(detail::system_clock_source()))) {
     new (&detail::end_codes.code) std::array<std::error_code, 3>{
         std::error_code(), make_error_code(errc::canceled), make_error_code(errc::deadline_exceeded)};
+    detail::background_node = detail::tree::of(background);
   }
 
   static const immortal_roots& get() noexcept {

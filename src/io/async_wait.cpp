@@ -1,4 +1,6 @@
+#include <atomic>
 #include <boost/asio/execution_context.hpp>
+#include <curfew/core/detail/threads.hpp>
 #include <curfew/io/detail/async_wait.hpp>
 #include <mutex>
 
@@ -26,6 +28,9 @@ class pending_ops final : public boost::asio::execution_context::service {
     }
   }
 
+  void begin_posting() noexcept { posting_.fetch_add(1, std::memory_order_relaxed); }
+  void end_posting() noexcept { posting_.fetch_sub(1, std::memory_order_release); }  // pairs: shutdown()
+
   void remove(pending_op& op) noexcept {
     const std::lock_guard guard(mutex_);
     if (op.next_ != nullptr) unlink(op);
@@ -39,11 +44,13 @@ class pending_ops final : public boost::asio::execution_context::service {
       {
         const std::lock_guard guard(mutex_);
         op = first_;
-        if (op == nullptr) return;
+        if (op == nullptr) break;
         unlink(*op);
       }
-      op->abandon_(*op);  // may destroy others, with the coroutine that it resumes
+      op->abandon_(*op);  // may destroy others, with the coroutine in its handler
     }
+    // Who posted one before may still be in post().
+    for (unsigned tries = 0; posting_.load(std::memory_order_acquire) != 0; ++tries) threads::relax(tries);
   }
 
   void unlink(pending_op& op) noexcept {
@@ -58,12 +65,27 @@ class pending_ops final : public boost::asio::execution_context::service {
     op.prev_ = nullptr;
   }
 
+  std::atomic<unsigned> posting_{0};
   std::mutex mutex_;
   pending_op* first_ = nullptr;  // guarded by mutex_; circular
 };
 
 pending_op::~pending_op() {
   if (of_ != nullptr) of_->remove(*this);
+}
+
+pending_op::posting::posting(pending_op& op) noexcept : of_(op.of_) {
+  if (of_ == nullptr) return;
+  of_->begin_posting();
+  op.is_posting_.store(true, std::memory_order_release);  // pairs: await_posting()
+}
+
+pending_op::posting::~posting() {
+  if (of_ != nullptr) of_->end_posting();
+}
+
+void pending_op::await_posting() const noexcept {
+  for (unsigned tries = 0; !is_posting_.load(std::memory_order_acquire); ++tries) threads::relax(tries);
 }
 
 void pending_op::pend_on(boost::asio::execution_context& context) {

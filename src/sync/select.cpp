@@ -5,7 +5,6 @@
 #include <curfew/sync/select.hpp>
 #include <memory>
 #include <mutex>
-#include <numeric>
 #include <optional>
 #include <stdexcept>
 #include <utility>
@@ -39,15 +38,19 @@ class per_case {
   std::span<T> all_;
 };
 
-/// Asks the cases in a random order, each order with the same chance.
+/// Asks those of the cases that may happen in a random order, each order with the same chance.
+/// \param memory  For one number for each case.
 /// \return the first that says yes.
 template <class Ask>
-std::size_t first_of(std::span<std::uint32_t> order, Ask ask) {
-  std::iota(order.begin(), order.end(), 0U);
-  for (std::size_t left = order.size(); left != 0; --left) {
-    const std::size_t chosen = threads::random_below(static_cast<std::uint32_t>(left));
-    const std::uint32_t which = std::exchange(order[chosen], order[left - 1]);
-    if (ask(which)) return which;
+std::size_t first_of(std::span<select_case* const> cases, std::span<std::uint32_t> memory, Ask ask) {
+  std::uint32_t left = 0;
+  for (std::uint32_t i = 0; i != cases.size(); ++i) {
+    if (cases[i]->may_happen()) memory[left++] = i;
+  }
+  for (; left != 0; --left) {
+    const std::uint32_t chosen = left == 1 ? 0 : threads::random_below(left);
+    const std::uint32_t which = std::exchange(memory[chosen], memory[left - 1]);
+    if (ask(*cases[which])) return which;
   }
   return no_case;
 }
@@ -86,7 +89,7 @@ const context& clock_context(std::span<select_case* const> cases) noexcept {
 
 std::size_t select_now(std::span<select_case* const> cases) {
   per_case<std::uint32_t> order(cases.size());
-  return first_of(*order, [&](std::uint32_t i) { return cases[i]->try_now(); });
+  return first_of(cases, *order, [](select_case& each) { return each.try_now(); });
 }
 
 std::size_t select_enlist(std::span<select_case* const> cases, waiter& w) {
@@ -95,7 +98,8 @@ std::size_t select_enlist(std::span<select_case* const> cases, waiter& w) {
   {
     finish_list after;
     const all_locks held(cases, *locks);
-    const std::size_t ready = first_of(*order, [&](std::uint32_t i) { return cases[i]->try_locked(after); });
+    const std::size_t ready =
+        first_of(cases, *order, [&](select_case& each) { return each.try_locked(after); });
     if (ready != no_case) return ready;
     for (select_case* each : cases) {
       if (each->lock() != nullptr) each->enlist(w);

@@ -153,7 +153,7 @@ struct tree {
   /// What `ctx` pointed to, with its reference; `ctx` may only be destroyed then.
   static node* give_up(context& ctx) noexcept { return std::exchange(ctx.node_, &nowhere); }
   /// As give_up; `ctx` is background() then.
-  static node* take(context& ctx) noexcept { return std::exchange(ctx.node_, of(background())); }
+  static node* take(context& ctx) noexcept { return std::exchange(ctx.node_, background_node); }
   template <class T>
   static const key_base* of(const curfew::key<T>& key) noexcept {
     return &key;

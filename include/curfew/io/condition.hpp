@@ -68,6 +68,7 @@ class notified_and_locked {
       self.complete(std::move(notified));
       return;
     }
+    if (notified) pass_on_.to = condition_;
     notified_ = std::move(notified);
     mutex& m = *lock_->mutex();
     context root = root_of(ctx_);  // which does not end: it is for the clock
@@ -76,6 +77,7 @@ class notified_and_locked {
   }
   template <class Self>
   void operator()(Self& self, result<std::unique_lock<mutex>> locked) {
+    pass_on_.to = nullptr;
     *lock_ = *std::move(locked);
     self.complete(std::move(notified_));
   }
@@ -85,6 +87,17 @@ class notified_and_locked {
   condition* condition_;
   std::unique_lock<mutex>* lock_;
   result<> notified_;
+
+  /// A notification that reaches nobody, since this is destroyed with its io_context, goes to another.
+  struct undelivered {
+    condition* to = nullptr;
+    undelivered() = default;
+    undelivered(undelivered&& other) noexcept : to(std::exchange(other.to, nullptr)) {}
+    undelivered& operator=(undelivered&&) = delete;
+    ~undelivered() {
+      if (to != nullptr) to->notify_one();
+    }
+  } pass_on_;
 };
 
 }  // namespace detail
@@ -118,8 +131,8 @@ auto async_wait(context ctx, condition& by, std::unique_lock<mutex>& lock, Token
 ///     auto told = co_await curfew::async_wait(ctx, changed_, *lock, some);
 ///
 /// \return no error if `ready()`; else the end of ctx, with its cause. It is asked once more when that has
-///         come. The lock is held, unless this throws.
-/// Throws:  what `ready` throws, with the lock held.
+///         come.
+/// Throws:  what `ready` throws. The lock is held when this returns or throws.
 /// Cancellation, lifetime: as above.
 template <class Predicate>
   requires std::predicate<Predicate&>

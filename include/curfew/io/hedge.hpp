@@ -33,8 +33,7 @@ namespace curfew {
 ///                 of ctx, with its cause, if it has ended by then; had it ended before, f is not called.
 /// Throws:         what f throws before the other try has decided; it cancels that one. std::bad_alloc;
 ///                 std::system_error where there is no timer thread.
-/// Cancellation:   f gets a context that ends with ctx; a try that succeeds all the same wins. It always waits
-///                 for both.
+/// Cancellation:   as of async_all; a try that succeeds all the same wins.
 /// Lifetime:       as async_all.
 template <class F>
   requires detail::coroutine_of_context<F>

@@ -35,7 +35,8 @@ boost::asio::awaitable<result<>> async_call(context ctx, once& of, F f) {
   result<> turn = co_await async_acquire(ctx, detail::once_access::turns(of), 1);
   if (!turn) {
     if (of.succeeded()) co_return result<>();
-    co_return ctx.err() ? detail::ended_wait(ctx, "once") : std::unexpected(turn.error());
+    if (ctx.err()) co_return detail::ended_wait(ctx, "once");
+    co_return std::unexpected(error(turn.error().code(), "once"));
   }
   if (of.succeeded()) {
     detail::once_access::turns(of).release(1);

@@ -73,8 +73,8 @@ boost::asio::awaitable<bool> await_contestant(contest<Result>& of, task_group& g
 ///           expression twice.
 /// Errors:         that of the first to fail, in time. The end of ctx, with its cause, if it had ended before.
 /// Throws:         what the first to fail threw, if it threw; std::bad_alloc.
-/// Cancellation:   they get a context that ends with ctx; if all succeed all the same, their values are
-///                 returned. It always waits for them.
+/// Cancellation:   they get a context that ends with ctx, and with Asio's per-operation cancellation of the
+///                 caller; if all succeed all the same, their values are returned. It always waits for them.
 /// Lifetime:       do not destroy the io_context before it is over, unless what the coroutines refer to
 ///                 outlives that.
 template <class... F>
@@ -138,8 +138,7 @@ auto async_all(context ctx, Coroutines coroutines) -> boost::asio::awaitable<
 ///                 before one that is not. The end of ctx, with its cause, if it has ended by then; had it
 ///                 ended before, none is run.
 /// Throws:         what one throws before another has succeeded; it cancels the others, too. std::bad_alloc.
-/// Cancellation:   they get a context that ends with ctx; one that succeeds all the same wins. It always
-///                 waits for them.
+/// Cancellation:   as of async_all; one that succeeds all the same wins.
 /// Lifetime:       as async_all.
 template <class First, class... F>
   requires(detail::coroutine_of_context<First> && (detail::coroutine_of_context<F> && ...))

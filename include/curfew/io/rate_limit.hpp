@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <curfew/core/clock.hpp>
 #include <curfew/core/context.hpp>
+#include <curfew/core/errc.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/io/completion.hpp>
 #include <curfew/io/detail/async_wait.hpp>
@@ -120,6 +121,11 @@ class rate_acquired {
       self.complete(got ? result<>() : result<>(std::unexpected(std::move(got).error())));
       return;
     }
+    if (self.cancelled() != boost::asio::cancellation_type::none) {  // between the two waits
+      got->reset();
+      self.complete(std::unexpected(error(make_error_code(errc::canceled), "waiting for the rate limit")));
+      return;
+    }
     front_.emplace(**std::move(got));
     context ctx = ctx_;
     const clock::time_point due = front_->due();
@@ -149,7 +155,7 @@ class rate_acquired {
 /// Cancellation:    by ctx, or Asio's per-operation cancellation (errc::canceled): takes nothing, and those
 ///                  behind move up.
 /// Lifetime:        the rate_limit lives until completion. Where the operation is destroyed with its
-///                  io_context those behind move up, too.
+///                  io_context those behind move up, too; tokens that it has been given by then are gone.
 /// Thread safety:   any thread may start it; the handler runs on its own executor, never inside this call.
 ///                  Those behind wait for as long as that executor is kept from running.
 template <class Token = default_token>

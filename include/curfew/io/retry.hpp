@@ -21,7 +21,8 @@ namespace curfew {
 ///           expression twice.
 /// \return, errors: as of `retry`.
 /// Cancellation:   f gets ctx; a wait ends at once. Asio's per-operation cancellation ends a wait, too
-///                 (errc::canceled). A retry_budget gets back what was withdrawn for a try that is not made,
+///                 (errc::canceled); where it came during a try, the wait throws operation_aborted, as any
+///                 co_await of Asio does then. A retry_budget gets back what was withdrawn for a try that is not made,
 ///                 also if this is destroyed with its io_context.
 template <class F>
   requires detail::coroutine_of_context<F>

@@ -1,6 +1,9 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
+#include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/this_coro.hpp>
@@ -153,7 +156,8 @@ auto async_join(task_group& group, Token&& token = {}) {
 /// waited for, and the exception comes out.
 ///
 /// \return the first error, or none.
-/// Cancellation:   by ctx, which the tasks learn; it always waits for them.
+/// Cancellation:   by ctx, or Asio's per-operation cancellation of the caller: the tasks learn it, and are waited
+///                 for all the same.
 /// Lifetime:       the tasks may use what `body` refers to. Do not destroy the io_context before they are
 ///                 over.
 template <class Body>
@@ -168,7 +172,20 @@ boost::asio::awaitable<result<>> async_task_group(
     thrown = std::current_exception();
     group.get().cancel("the body of the group threw an exception");
   }
-  auto joined = co_await async_join(group.get());
+  // Asio's per-operation cancellation is for the tasks, which are waited for all the same.
+  const bool throws_if_canceled = co_await boost::asio::this_coro::throw_if_cancelled();
+  co_await boost::asio::this_coro::throw_if_cancelled(false);
+  const boost::asio::cancellation_state canceled = co_await boost::asio::this_coro::cancellation_state;
+  auto slot = canceled.slot();
+  if (slot.is_connected()) {
+    slot.assign(
+        [&group](boost::asio::cancellation_type /*type*/) { group.get().cancel("canceled by Asio"); });
+  }
+  if (canceled.cancelled() != boost::asio::cancellation_type::none) group.get().cancel("canceled by Asio");
+  auto token = boost::asio::bind_cancellation_slot(boost::asio::cancellation_slot(), default_token());
+  auto joined = co_await async_join(group.get(), std::move(token));
+  if (slot.is_connected()) slot.clear();
+  co_await boost::asio::this_coro::throw_if_cancelled(throws_if_canceled);
   group.joined();
   if (thrown) std::rethrow_exception(thrown);
   co_return joined;

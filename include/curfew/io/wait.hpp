@@ -55,7 +55,8 @@ auto async_wait(done_signal done, Token&& token = {}) {
 /// Sleeps for `d` on the clock of `ctx`: the system's, or the manual clock that a test moves.
 ///
 /// Completes when:  `d` has passed (zero or less: at once), or ctx ends.
-/// Errors:          the end of ctx, with its cause. A deadline of ctx that comes before: deadline_exceeded.
+/// Errors:          the end of ctx, with its cause. A deadline of ctx that comes before, or at the same moment:
+///                  deadline_exceeded.
 /// Cancellation:    by ctx, or Asio's per-operation cancellation: errc::canceled.
 /// Lifetime:        keeps the context alive.
 /// Thread safety:   any thread may start it; the handler runs on its own executor.
@@ -75,7 +76,8 @@ auto async_sleep_until(context ctx, clock::time_point t, Token&& token = {}) {
 /// Waits for the next tick: `while (co_await curfew::async_next(ctx, every)) …`
 ///
 /// Completes when:  a tick comes, at once if one has come since the last, or ctx ends.
-/// Errors:          the end of ctx, with its cause; no tick is taken then.
+/// Errors:          the end of ctx, with its cause, also where it comes at the same moment; no tick is taken
+///                  then.
 /// Cancellation:    by ctx, or Asio's per-operation cancellation (errc::canceled): takes no tick.
 /// Lifetime:        the ticker lives until completion.
 /// Thread safety:   one wait for a ticker at a time; the handler runs on its own executor.

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <cstddef>
 #include <curfew/core/context.hpp>
 #include <curfew/core/error.hpp>
@@ -44,6 +45,9 @@ enum class attempt : unsigned char { happened, closed, must_wait };
 ///     (Whose waiter was claimed elsewhere may be in either; he does not count.)
 ///  2. Items leave in the order in which they came: a sender that waited has its item put into the ring by
 ///     the receiver that made room.
+///  3. Whenever the lock is given back, can_receive_ is false only if a receive would have to wait, and
+///     can_send_ only if a send would. Who reads them without the lock sees them no older than what happened
+///     before.
 template <class T>
 class channel_state {
  public:
@@ -61,19 +65,50 @@ class channel_state {
   }
 
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  /// For how many pauses of the processor a party stays away that finds the other at it, so that the other gets
+  /// on by several items before the cache lines have to move: about the time of half of the items.
+  [[nodiscard]] unsigned patience() const noexcept {
+    return static_cast<unsigned>(std::min<std::size_t>(capacity_ / 2, 32));
+  }
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool closed() const noexcept { return closed_; }
+
+  /// False: at this moment it would have to wait. Without the lock.
+  [[nodiscard]] bool can_send() const noexcept { return can_send_.load(std::memory_order_relaxed); }
+  [[nodiscard]] bool can_receive() const noexcept { return can_receive_.load(std::memory_order_relaxed); }
+
+  void enlist_sender(wait_entry& e) noexcept {
+    senders.push_back(e);
+    note();
+  }
+  void enlist_receiver(wait_entry& e) noexcept {
+    receivers.push_back(e);
+    note();
+  }
+  void delist_sender(wait_entry& e) noexcept {
+    senders.remove(e);
+    note();
+  }
+  void delist_receiver(wait_entry& e) noexcept {
+    receivers.remove(e);
+    note();
+  }
 
   attempt send(T& item, finish_list& after) noexcept {
     if (closed_) return attempt::closed;
     if (wait_entry* e = receivers.pop_claimed(); e != nullptr) {
       static_cast<channel_entry<T>*>(e)->to->emplace(std::move(item));
       after.add(*e);
+      note();
       return attempt::happened;
     }
-    if (size_ == capacity_) return attempt::must_wait;
-    push(std::move(item));
-    return attempt::happened;
+    if (size_ != capacity_) {
+      push(std::move(item));
+      note();
+      return attempt::happened;
+    }
+    note();
+    return attempt::must_wait;
   }
 
   attempt receive(std::optional<T>& item, finish_list& after) noexcept {
@@ -86,13 +121,16 @@ class channel_state {
         push(std::move(*e->from));
         after.add(*e);
       }
+      note();
       return attempt::happened;
     }
     if (auto* e = static_cast<channel_entry<T>*>(senders.pop_claimed()); e != nullptr) {  // capacity 0
       item.emplace(std::move(*e->from));
       after.add(*e);
+      note();
       return attempt::happened;
     }
+    note();
     return closed_ ? attempt::closed : attempt::must_wait;
   }
 
@@ -105,6 +143,7 @@ class channel_state {
         after.add(*e);
       }
     }
+    note();
   }
 
   wait_list senders;
@@ -123,12 +162,22 @@ class channel_state {
     size_ = size_ + 1;
   }
 
+  void note() noexcept {
+    const auto set = [](auto& flag, bool value) {
+      if (flag.load(std::memory_order_relaxed) != value) flag.store(value, std::memory_order_relaxed);
+    };
+    set(can_receive_, size_ != 0 || closed_ || !senders.empty());
+    set(can_send_, size_ != capacity_ || closed_ || !receivers.empty());
+  }
+
   const std::size_t capacity_;
   T* const ring_;
   std::size_t head_ = 0;  // of the oldest item
   std::size_t tail_ = 0;  // of the next one to come
   threads::plain<std::size_t> size_ = 0;
   threads::plain<bool> closed_ = false;
+  threads::atomic<bool> can_receive_{false};
+  threads::atomic<bool> can_send_{capacity_ != 0};
 };
 
 template <class T>
@@ -151,7 +200,8 @@ struct channel_access;
 /// who waits is served in the order of coming.
 ///
 /// What is canceled did not happen: a `send` that returns an error has not moved from its item, a `receive`
-/// that returns one has taken none. A context that has ended already sends and receives nothing.
+/// that returns one has taken none. A context that has ended already sends and receives nothing; a call that is
+/// waiting when its context ends may still get what comes before it has noticed.
 ///
 /// T is moved without throwing, under the channel's lock: its move constructor must not use the channel.
 /// Thread safety:  any thread. Whoever uses it must be done before it is destroyed; items left in it are
@@ -284,9 +334,12 @@ class receiving {
   explicit receiving(channel<T>& from) noexcept : channel_(&from) {}
   receiving(receiving&& other) noexcept : channel_(other.channel_) {}
 
+  [[nodiscard]] bool may_happen() const noexcept { return channel_access::state(*channel_).can_receive(); }
   [[nodiscard]] bool try_now() noexcept {
+    if (!may_happen()) return false;
     finish_list after;
-    const std::lock_guard guard(*lock());
+    lock()->lock(patience());
+    const std::lock_guard guard(*lock(), std::adopt_lock);
     return try_locked(after);
   }
   [[nodiscard]] spin_lock* lock() noexcept { return &channel_access::lock(*channel_); }
@@ -297,13 +350,14 @@ class receiving {
     entry_.owner = &w;
     entry_.closed = false;
     entry_.to = &item_;
-    channel_access::state(*channel_).receivers.push_back(entry_);
+    channel_access::state(*channel_).enlist_receiver(entry_);
   }
   void delist() noexcept {
     const std::lock_guard guard(*lock());
-    channel_access::state(*channel_).receivers.remove(entry_);
+    channel_access::state(*channel_).delist_receiver(entry_);
   }
   [[nodiscard]] const wait_entry* entry() const noexcept { return &entry_; }
+  [[nodiscard]] unsigned patience() const noexcept { return channel_access::state(*channel_).patience(); }
   [[nodiscard]] const context* ctx() const noexcept { return nullptr; }
   [[nodiscard]] std::optional<T> outcome() noexcept { return std::exchange(item_, std::nullopt); }
 
@@ -324,9 +378,12 @@ class sending {
         item_(other.item_),
         own_(std::move(other.own_)) {}
 
+  [[nodiscard]] bool may_happen() const noexcept { return channel_access::state(*channel_).can_send(); }
   [[nodiscard]] bool try_now() noexcept {
+    if (!may_happen()) return false;
     finish_list after;
-    const std::lock_guard guard(*lock());
+    lock()->lock(patience());
+    const std::lock_guard guard(*lock(), std::adopt_lock);
     return try_locked(after);
   }
   [[nodiscard]] spin_lock* lock() noexcept { return &channel_access::lock(*channel_); }
@@ -341,13 +398,14 @@ class sending {
     entry_.owner = &w;
     entry_.closed = false;
     entry_.from = item();
-    if (entry_.from != nullptr) channel_access::state(*channel_).senders.push_back(entry_);
+    if (entry_.from != nullptr) channel_access::state(*channel_).enlist_sender(entry_);
   }
   void delist() noexcept {
     const std::lock_guard guard(*lock());
-    channel_access::state(*channel_).senders.remove(entry_);
+    channel_access::state(*channel_).delist_sender(entry_);
   }
   [[nodiscard]] const wait_entry* entry() const noexcept { return &entry_; }
+  [[nodiscard]] unsigned patience() const noexcept { return channel_access::state(*channel_).patience(); }
   [[nodiscard]] const context* ctx() const noexcept { return nullptr; }
   [[nodiscard]] result<> outcome() {
     if (entry_.closed) return closed_channel("send");

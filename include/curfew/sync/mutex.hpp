@@ -140,7 +140,7 @@ class shared_mutex {
   /// Does not wait. False also where readers hold it but a writer waits for it.
   [[nodiscard]] bool try_lock_shared() noexcept { return units_.try_acquire(); }
 
-  /// To unlock what is not locked terminates.
+  /// To unlock what is not locked terminates; with a writer in it, it is the writer's lock that goes.
   void unlock_shared() noexcept { units_.release(); }
 
   /// A case for `select`: it is locked, and its handler holds it: std::unique_lock(m, std::adopt_lock).

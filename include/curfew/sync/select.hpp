@@ -26,6 +26,7 @@ class ending {
   explicit ending(context ctx) noexcept : ctx_(std::move(ctx)) {}
   ending(ending&& other) noexcept : ctx_(std::move(other.ctx_)) {}
 
+  [[nodiscard]] bool may_happen() const noexcept { return try_now(); }
   [[nodiscard]] bool try_now() const noexcept { return static_cast<bool>(ctx_.err()); }
   [[nodiscard]] spin_lock* lock() const noexcept { return nullptr; }
   [[nodiscard]] bool try_locked(finish_list& /*after*/) const noexcept { return try_now(); }

@@ -34,11 +34,13 @@ class manual_clock {
   /// \return false if there is none; the time stays then.
   bool advance_to_next() noexcept;
 
-  /// From now on, whenever `threads` threads wait at the same time in `done().wait()`, `wait_for` or
-  /// `wait_until` of contexts of this clock, and so nothing can happen before the next deadline, moves the
-  /// time on to it, in the last of them: a test of timeouts takes no time, and each thread still sees every
-  /// deadline at its own time. 0 ends this. Give the number of all threads that take part: with less, the
-  /// time may pass while one of them works. Other waits (a mutex, a socket, `done().fd()`) are not counted.
+  /// From now on, whenever `threads` threads wait at the same time under contexts of this clock, in
+  /// `done().wait()` or in a wait of the sync module, and so nothing can happen before the next deadline, moves
+  /// the time on to it, in the last of them: a test of timeouts takes no time, and each thread still sees every
+  /// deadline at its own time. 0 ends this. Give the number of all threads that take part, those included
+  /// that `all`, `race` and `hedge` take from the pool: with less, the time may pass while one of them works.
+  /// Not counted: a select none of whose cases is a context or a point in time of this clock; other waits (a
+  /// std::mutex, a socket, `done().fd()`).
   ///
   /// An io_context needs no counting; all of its coroutines wait when it has nothing to do:
   ///

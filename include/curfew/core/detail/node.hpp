@@ -87,6 +87,9 @@ union end_code_table {
 };
 extern end_code_table end_codes;
 
+/// That of background(). Set, as end_codes, before there is any context.
+extern node* background_node;
+
 inline std::uint8_t end_code_at(const node* ender) noexcept {
   // acquire: pairs with the unlock of who ended it
   return static_cast<std::uint8_t>((ender->state.load(std::memory_order_acquire) & state_bits::code) >>

@@ -6,11 +6,13 @@
 //  1. An operation is owned by the one who starts it, until call_me() says that it is called; from then on by
 //     the one who finishes its waiter, who posts it; then by the function posted, on the handler's executor.
 //  2. Until its handler is called it is known to the pending_ops of its io_context, which destroys it, with
-//     its handler, if the io_context is destroyed before.
+//     its handler, if the io_context is destroyed before. If it has been claimed by then, which may be in
+//     another thread, the io_context waits with its destruction until that thread has posted it.
 //  3. Its registrations (with the context, with the cancellation slot, in a list) are removed by that
 //     function alone, before the handler is called. Whoever finishes the waiter from one of them is out of
 //     the operation by then, or is waited for, since a registration waits when it is removed.
 
+#include <atomic>
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
@@ -54,6 +56,20 @@ class pending_op {
 
   void pend_on(boost::asio::execution_context& context);
 
+  /// While it lives, the io_context is not destroyed. To be made before what posts the operation.
+  class posting {
+   public:
+    explicit posting(pending_op& op) noexcept;
+    posting(const posting&) = delete;
+    posting& operator=(const posting&) = delete;
+    ~posting();
+
+   private:
+    class pending_ops* of_;
+  };
+  /// Waits until there is a `posting` for it.
+  void await_posting() const noexcept;
+
  private:
   friend class pending_ops;
 
@@ -61,6 +77,7 @@ class pending_op {
   class pending_ops* of_ = nullptr;
   pending_op* next_ = nullptr;  // guarded by the mutex of of_, as is prev_; null: not in its list
   pending_op* prev_ = nullptr;
+  std::atomic<bool> is_posting_{false};
 };
 
 /// \tparam Wait  What is waited for:
@@ -81,7 +98,7 @@ class async_wait_op final : public waiter, private pending_op {
         executor_(boost::asio::prefer(boost::asio::get_associated_executor(handler_),
                                       boost::asio::execution::outstanding_work.tracked)) {}
   ~async_wait_op() {
-    // Reached early only with its io_context: what happened reaches nobody.
+    // Reached early only with its io_context: what happened reaches nobody. The cancellation signal may be gone.
     if (stage_ == stage::enlisted) delist();
     if constexpr (can_undo<Wait>) {
       if (stage_ == stage::happened) wait_.undo();
@@ -121,8 +138,10 @@ class async_wait_op final : public waiter, private pending_op {
 
   static void abandon(pending_op& self) noexcept {
     std::unique_ptr<async_wait_op> op(static_cast<async_wait_op*>(&self));
-    if (!op->claim())
+    if (!op->claim()) {
+      op->await_posting();
       static_cast<void>(op.release());  // it is in the queue of the io_context, which destroys it
+    }
   }
 
   static void wake(waiter& self) noexcept {
@@ -133,8 +152,11 @@ class async_wait_op final : public waiter, private pending_op {
   /// The handler's executor has to be told. If there is no memory for that the program terminates: an
   /// operation that never completes would be a request that never dies.
   static void post_finished(std::unique_ptr<async_wait_op> op) noexcept {
+    const posting until_it_is_posted(*op);
     auto executor = op->executor_;
     boost::asio::post(executor, [op = std::move(op)]() mutable {
+      if (auto slot = boost::asio::get_associated_cancellation_slot(op->handler_); slot.is_connected())
+        slot.clear();
       op->delist();
       complete(std::move(op));
     });
@@ -146,10 +168,8 @@ class async_wait_op final : public waiter, private pending_op {
       slot.assign([this](boost::asio::cancellation_type /*type*/) { give_up{this}(); });
   }
 
-  /// Removes its registrations.
+  /// Removes its registrations with the context and in a list.
   void delist() noexcept {
-    if (auto slot = boost::asio::get_associated_cancellation_slot(handler_); slot.is_connected())
-      slot.clear();
     ending_.reset();
     const wait_entry* by = ended_by();
     wait_.delist(by);
@@ -166,9 +186,10 @@ class async_wait_op final : public waiter, private pending_op {
     std::apply(std::move(handler), std::move(outcome));
   }
 
-  using executor_type =
-      decltype(boost::asio::prefer(boost::asio::get_associated_executor(std::declval<const Handler&>()),
-                                   boost::asio::execution::outstanding_work.tracked));
+  // decay: prefer() returns a reference to what it was given where that knows no outstanding work
+  using executor_type = std::decay_t<decltype(boost::asio::prefer(
+      boost::asio::get_associated_executor(std::declval<const Handler&>()),
+      boost::asio::execution::outstanding_work.tracked))>;
 
   context ctx_;
   Wait wait_;
@@ -236,24 +257,34 @@ class async_thing {
   const char* doing_;
 };
 
+/// What Asio calls with the handler. (Not a lambda without captures: g++ 12 takes an empty object that it hands on
+/// for one that is not initialized, and warns of it.)
+template <class Wait>
+struct wait_initiation {
+  context ctx;
+  Wait wait;
+
+  template <class Handler>
+  void operator()(Handler handler) {
+    const bool ended = static_cast<bool>(ctx.err());
+    if (ended || (!can_undo<Wait> && wait.try_now())) {
+      const auto executor = boost::asio::get_associated_executor(handler);
+      boost::asio::post(executor,
+                        [handler = std::move(handler), outcome = wait.outcome(ctx, !ended)]() mutable {
+                          std::apply(std::move(handler), std::move(outcome));
+                        });
+    } else {
+      using op = async_wait_op<Wait, Handler>;
+      op::start(std::make_unique<op>(std::move(ctx), std::move(wait), std::move(handler)));
+    }
+  }
+};
+
 /// Starts an operation that waits; its handler is called with what `Wait::outcome` gives.
 template <class Signature, class Token, class Wait>
 auto initiate_wait(Token&& token, context ctx, Wait wait) {
-  return boost::asio::async_initiate<Token, Signature>(
-      [](auto handler, context of, Wait what) {
-        const bool ended = static_cast<bool>(of.err());
-        if (ended || (!can_undo<Wait> && what.try_now())) {
-          const auto executor = boost::asio::get_associated_executor(handler);
-          boost::asio::post(executor,
-                            [handler = std::move(handler), outcome = what.outcome(of, !ended)]() mutable {
-                              std::apply(std::move(handler), std::move(outcome));
-                            });
-        } else {
-          using op = async_wait_op<Wait, decltype(handler)>;
-          op::start(std::make_unique<op>(std::move(of), std::move(what), std::move(handler)));
-        }
-      },
-      token, std::move(ctx), std::move(wait));
+  return boost::asio::async_initiate<Token, Signature>(wait_initiation<Wait>{std::move(ctx), std::move(wait)},
+                                                       token);
 }
 
 }  // namespace curfew::detail

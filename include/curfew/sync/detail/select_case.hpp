@@ -12,6 +12,7 @@ namespace curfew::detail {
 
 /// One case of a select. What is waited for (a channel's receivers, the end of a context, …) is a `Thing`:
 ///
+///   bool may_happen()         may be left out: false if it cannot happen now, as far as is seen without the lock
 ///   bool try_now()            it happens now, if it can without waiting
 ///   spin_lock* lock()         what guards its list; null: it has none, enlist and delist take care themselves
 ///   bool try_locked(after)    as try_now, with the lock held; who is to be woken goes into `after`
@@ -27,6 +28,7 @@ class select_case {
   select_case& operator=(const select_case&) = delete;
   virtual ~select_case() = default;
 
+  [[nodiscard]] virtual bool may_happen() = 0;
   [[nodiscard]] virtual bool try_now() = 0;
   [[nodiscard]] virtual spin_lock* lock() noexcept = 0;
   [[nodiscard]] virtual bool try_locked(finish_list& after) noexcept = 0;
@@ -43,6 +45,13 @@ class select_case_of final : public select_case {
  public:
   select_case_of(Thing&& thing, F&& f) : thing_(std::move(thing)), f_(std::move(f)) {}
 
+  bool may_happen() override {
+    if constexpr (requires { thing_.may_happen(); }) {
+      return thing_.may_happen();
+    } else {
+      return true;
+    }
+  }
   bool try_now() override { return thing_.try_now(); }
   spin_lock* lock() noexcept override { return thing_.lock(); }
   bool try_locked(finish_list& after) noexcept override { return thing_.try_locked(after); }

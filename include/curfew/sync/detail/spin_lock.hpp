@@ -11,12 +11,14 @@ namespace curfew::detail {
 /// several times before the cache line has to move to the other core.
 class spin_lock {
  public:
-  void lock() noexcept {
+  void lock() noexcept { lock(0); }
+  /// \param patience  Stays away for so many pauses, instead; 0: as above.
+  void lock(unsigned patience) noexcept {
     for (unsigned tries = 0;; ++tries) {
       // acquire: pairs with the unlock of the previous holder
       if (held_.load(std::memory_order_relaxed) == 0 && held_.exchange(1, std::memory_order_acquire) == 0)
         return;
-      threads::relax(tries, tries < 2 ? 4U << tries : 16U);
+      threads::relax(tries, patience != 0 ? patience : tries < 2 ? 4U << tries : 16U);
     }
   }
 
