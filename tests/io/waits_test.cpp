@@ -1,4 +1,6 @@
 // The asynchronous waits for a notification, for tokens of a rate limit, for time, for one's turn at a once.
+// Long because it is a list: for each of them the outcomes, each way to give up, and each place at which its
+// io_context can go. They share the helpers at the top, and what costs most to compile, Boost.Asio's coroutines.
 
 #include "sync/waiting_at.hpp"
 
@@ -711,7 +713,8 @@ TEST_F(AsyncRateLimit, TheNextOneMovesUpWhenTheFirstGoesWithItsIoContext) {
   std::optional<asio::io_context> gone(std::in_place);
   const auto guarded = std::make_shared<int>(0);
   auto waits = [&](std::shared_ptr<int> kept) -> asio::awaitable<void> {
-    *kept = co_await curfew::async_acquire(ctx, limit, 3) ? 1 : 2;
+    const result<> got = co_await curfew::async_acquire(ctx, limit, 3);
+    *kept = got ? 1 : 2;
   };
   asio::co_spawn(*gone, waits(guarded), asio::detached);
   poll(*gone);
@@ -868,7 +871,8 @@ TEST_F(AsyncSleepUntil, ObeysAsiosCancellationSlotAndGoesWithItsIoContext) {
   {
     asio::io_context gone;
     auto waits = [&](std::shared_ptr<int> kept) -> asio::awaitable<void> {
-      *kept = co_await curfew::async_sleep_until(ctx, curfew::clock::time_point(1h)) ? 1 : 2;
+      const result<> slept = co_await curfew::async_sleep_until(ctx, curfew::clock::time_point(1h));
+      *kept = slept ? 1 : 2;
     };
     asio::co_spawn(gone, waits(guarded), asio::detached);
     poll(gone);

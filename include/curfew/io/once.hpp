@@ -38,10 +38,7 @@ boost::asio::awaitable<result<>> async_call(context ctx, once& of, F f) {
     if (ctx.err()) co_return detail::ended_wait(ctx, "once");
     co_return std::unexpected(error(turn.error().code(), "once"));
   }
-  if (of.succeeded()) {
-    detail::once_access::turns(of).release(1);
-    co_return result<>();
-  }
+  if (of.succeeded()) co_return result<>();
   detail::once_access::turn mine(of);
   result<> outcome = co_await detail::await_with(f, std::move(ctx));
   mine.success = outcome.has_value();
