@@ -31,13 +31,17 @@ class signal_watch {
   signal_watch(const signal_watch&) = delete;
   signal_watch& operator=(const signal_watch&) = delete;
   ~signal_watch() {
-    asio::post(io_, [this] { signals_.cancel(); });
+    asio::post(io_, [this] {
+      over_ = true;  // the handler of a signal that is on its way must not listen again: nothing cancels that
+      signals_.cancel();
+    });
     thread_.join();  // ends when the loop has nothing to do, so `canceled_` is set by now if it ever is
     if (canceled_.valid()) canceled_.wait();
   }
 
  private:
   void listen() {
+    if (over_) return;
     signals_.async_wait([this](boost::system::error_code failed, int number) {
       if (failed) return;
       if (seen_) ::_exit(128 + number);
@@ -54,7 +58,8 @@ class signal_watch {
   canceler root_;
   asio::io_context io_{1};
   asio::signal_set signals_;
-  bool seen_ = false;  // seen_, canceled_: of the loop's thread
+  bool over_ = false;  // over_, seen_, canceled_: of the loop's thread
+  bool seen_ = false;
   std::future<void> canceled_;
   std::thread thread_;
 };

@@ -283,7 +283,10 @@ void thread_pool::impl::supervise(lock& guard) noexcept {
     }
     const auto waited =
         std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began);
-    if (processor_time() - had >= waited * cores_ * 7 / 8 && (busy += waited) < patience) continue;
+    if (processor_time() - had >= waited * cores_ * 7 / 8) {
+      busy += waited;
+      if (busy < patience) continue;
+    }
     busy = busy.zero();
     start_worker();
   }

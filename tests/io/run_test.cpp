@@ -86,6 +86,15 @@ TEST_F(Run, ExitsAtTheSecondSignalEvenIfACallbackDoesNotReturn) {
   EXPECT_EXIT(exit_with(main), testing::ExitedWithCode(128 + SIGINT), "");
 }
 
+/// The signal is on its way through the watch while the watch is taken down.
+TEST_F(Run, ReturnsThoughASignalComesAtItsEnd) {
+  const auto program = [] {
+    for (int i = 0; i != 2'000; ++i) curfew::run([](const curfew::context&) { ::raise(SIGTERM); });
+    ::_exit(3);
+  };
+  EXPECT_EXIT(program(), testing::ExitedWithCode(3), "");
+}
+
 TEST_F(Run, ThrowsWhatMainThrows) {
   const auto main = [](curfew::context) -> asio::awaitable<int> {
     throw std::runtime_error("no");

@@ -63,6 +63,14 @@ ignore() {
 lives() { # a process that is no zombie
   [[ -r /proc/$1/stat ]] && [[ $(sed 's/.*) //' "/proc/$1/stat" 2>/dev/null | cut -c1) != [ZX] ]]
 }
+show() { # of a process that should be gone: what it is, and what its threads wait for
+  local thread
+  printf '   %s: %s\n' "$1" "$(tr '\0' ' ' <"/proc/$1/cmdline")" >&2
+  for thread in "/proc/$1/task/"*; do
+    printf '   %s %s, waits in %s\n' "$(<"$thread/comm")" "$(sed -n 's/^State:\t//p' "$thread/status")" \
+      "$(<"$thread/wchan")" >&2
+  done
+}
 
 step 'options that make no sense, and what is not there'
 set +e
@@ -168,7 +176,10 @@ for _ in $(seq 100); do
   ((left)) || break
   sleep 0.02
 done
-((left == 0)) || fail "$left services live 2 s after the dashboard was killed"
+if ((left)); then
+  for child in $children; do ! lives "$child" || show "$child" || true; done
+  fail "$left services live 2 s after the dashboard was killed"
+fi
 dashboard=
 leave
 

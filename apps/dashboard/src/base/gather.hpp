@@ -32,6 +32,7 @@ asio::awaitable<std::vector<T>> gather(curfew::context ctx, std::vector<asio::aw
   auto joined = co_await curfew::async_task_group(std::move(ctx), all);
   static_cast<void>(joined);  // they report by what they return
   std::vector<T> got;
+  got.reserve(results.size());
   for (auto& result : results) got.push_back(*std::move(result));
   co_return got;
 }
