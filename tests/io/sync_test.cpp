@@ -77,6 +77,31 @@ TEST(AsyncReceive, NeverCompletesInsideTheCallThatStartsIt) {
   EXPECT_TRUE(called);
 }
 
+TEST(AsyncReceive, OfACoroutineThatAlwaysFindsAnItemLetsOthersRun) {
+  constexpr std::size_t items = 1'280;
+  asio::io_context io;
+  channel<std::size_t> c(items);
+  for (std::size_t i = 0; i != items; ++i) ASSERT_TRUE(c.try_send(std::size_t{i}));
+  c.close();
+  bool over = false;
+  auto drain = [&]() -> asio::awaitable<void> {
+    for (std::size_t i = 0; i != items; ++i) {
+      auto got = co_await curfew::async_receive(curfew::background(), c);
+      EXPECT_EQ(got.value(), i);
+    }
+    over = true;
+  };
+  int turns = 0;
+  auto other = [&]() -> asio::awaitable<void> {
+    for (; !over; ++turns) co_await asio::post(io, asio::use_awaitable);
+  };
+  asio::co_spawn(io, drain, asio::detached);
+  asio::co_spawn(io, other, asio::detached);
+  io.run();
+  EXPECT_GE(turns, 8) << "it kept the thread for itself";
+  EXPECT_LE(turns, 40) << "it was posted though it had nothing to wait for";
+}
+
 TEST(AsyncReceive, GetsNoneOnceClosedAndDrained) {
   asio::io_context io;
   channel<std::string> c(1);

@@ -16,6 +16,7 @@
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_type.hpp>
 #include <boost/asio/execution/context.hpp>
 #include <boost/asio/execution/outstanding_work.hpp>
@@ -23,12 +24,14 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/prefer.hpp>
 #include <boost/asio/query.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/core/on_done.hpp>
 #include <curfew/sync/detail/spin_lock.hpp>
 #include <curfew/sync/detail/waiter.hpp>
+#include <exception>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -280,11 +283,60 @@ struct wait_initiation {
   }
 };
 
+/// Whether a coroutine of this thread goes on with what need not wait. Now and then it does not: else one that
+/// always finds something would never let the others of its io_context run.
+[[nodiscard]] inline bool goes_on() noexcept {
+  constexpr unsigned in_a_row = 128;
+  constinit thread_local unsigned left = in_a_row;
+  if (left != 0) {
+    --left;
+    return true;
+  }
+  left = in_a_row;
+  return false;
+}
+
+template <class T>
+T given_to_coroutine(std::tuple<T> outcome) {
+  return std::get<0>(std::move(outcome));
+}
+template <class T>
+T given_to_coroutine(std::tuple<std::exception_ptr, T> outcome) {
+  if (std::get<0>(outcome) != nullptr) std::rethrow_exception(std::get<0>(std::move(outcome)));
+  return std::get<1>(std::move(outcome));
+}
+
+template <class Wait>
+using given_by = decltype(given_to_coroutine(
+    std::declval<Wait&>().outcome(std::declval<const context&>(), std::declval<bool>())));
+
+/// The wait of a coroutine, which is not suspended where it need not wait: it runs on its executor already.
+template <class Signature, class Executor, class Wait>
+boost::asio::awaitable<given_by<Wait>, Executor> await_wait(context ctx, Wait wait,
+                                                            boost::asio::use_awaitable_t<Executor> token) {
+  if (goes_on()) {
+    const bool ended = static_cast<bool>(ctx.err());
+    if (ended || wait.try_now()) co_return given_to_coroutine(wait.outcome(ctx, !ended));
+  }
+  auto waiting = boost::asio::async_initiate<boost::asio::use_awaitable_t<Executor>, Signature>(
+      wait_initiation<Wait>{std::move(ctx), std::move(wait)}, token);
+  co_return co_await std::move(waiting);
+}
+
+template <class Token>
+inline constexpr bool is_use_awaitable = false;
+template <class Executor>
+inline constexpr bool is_use_awaitable<boost::asio::use_awaitable_t<Executor>> = true;
+
 /// Starts an operation that waits; its handler is called with what `Wait::outcome` gives.
 template <class Signature, class Token, class Wait>
 auto initiate_wait(Token&& token, context ctx, Wait wait) {
-  return boost::asio::async_initiate<Token, Signature>(wait_initiation<Wait>{std::move(ctx), std::move(wait)},
-                                                       token);
+  if constexpr (is_use_awaitable<std::remove_cvref_t<Token>>) {
+    return await_wait<Signature>(std::move(ctx), std::move(wait), token);
+  } else {
+    return boost::asio::async_initiate<Token, Signature>(
+        wait_initiation<Wait>{std::move(ctx), std::move(wait)}, token);
+  }
 }
 
 }  // namespace curfew::detail
