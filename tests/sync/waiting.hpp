@@ -26,14 +26,14 @@ inline std::size_t length(const detail::wait_list& list) {
 template <class T>
 std::size_t receivers_at(channel<T>& c) {
   const std::lock_guard guard(detail::channel_access::lock(c));
-  return length(detail::channel_access::state(c).receivers);
+  return length(detail::channel_access::state(c).receivers());
 }
 
 /// As receivers_at, of senders.
 template <class T>
 std::size_t senders_at(channel<T>& c) {
   const std::lock_guard guard(detail::channel_access::lock(c));
-  return length(detail::channel_access::state(c).senders);
+  return length(detail::channel_access::state(c).senders());
 }
 
 /// Of both.

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <curfew/core/context.hpp>
 #include <curfew/core/error.hpp>
+#include <curfew/sync/detail/own_line.hpp>
 #include <curfew/sync/detail/select_case.hpp>
 #include <curfew/sync/detail/spin_lock.hpp>
 #include <curfew/sync/detail/wait_for_one.hpp>
@@ -38,10 +39,10 @@ struct channel_entry : wait_entry {
 /// What happened to an attempt.
 enum class attempt : unsigned char { happened, closed, must_wait };
 
-/// The state of a channel, whose lock the caller holds.
+/// The state of a channel, all in one cache line, and its lock, which the caller holds where nothing else is said.
 ///
 /// Invariants
-///  1. Someone waits in `receivers` only while the ring is empty, and in `senders` only while it is full.
+///  1. Someone waits in `receivers_` only while the ring is empty, and in `senders_` only while it is full.
 ///     (Whose waiter was claimed elsewhere may be in either; he does not count.)
 ///  2. Items leave in the order in which they came: a sender that waited has its item put into the ring by
 ///     the receiver that made room.
@@ -52,7 +53,8 @@ template <class T>
 class channel_state {
  public:
   explicit channel_state(std::size_t capacity)
-      : capacity_(capacity),
+      : can_send_(capacity != 0),
+        capacity_(capacity),
         ring_(capacity_ ? allocate() : nullptr) {}
   channel_state(const channel_state&) = delete;
   channel_state& operator=(const channel_state&) = delete;
@@ -73,30 +75,33 @@ class channel_state {
   [[nodiscard]] std::size_t size() const noexcept { return size_; }
   [[nodiscard]] bool closed() const noexcept { return closed_; }
 
+  [[nodiscard]] const wait_list& senders() const noexcept { return senders_; }
+  [[nodiscard]] const wait_list& receivers() const noexcept { return receivers_; }
+
   /// False: at this moment it would have to wait. Without the lock.
   [[nodiscard]] bool can_send() const noexcept { return can_send_.load(std::memory_order_relaxed); }
   [[nodiscard]] bool can_receive() const noexcept { return can_receive_.load(std::memory_order_relaxed); }
 
   void enlist_sender(wait_entry& e) noexcept {
-    senders.push_back(e);
+    senders_.push_back(e);
     note();
   }
   void enlist_receiver(wait_entry& e) noexcept {
-    receivers.push_back(e);
+    receivers_.push_back(e);
     note();
   }
   void delist_sender(wait_entry& e) noexcept {
-    senders.remove(e);
+    senders_.remove(e);
     note();
   }
   void delist_receiver(wait_entry& e) noexcept {
-    receivers.remove(e);
+    receivers_.remove(e);
     note();
   }
 
   attempt send(T& item, finish_list& after) noexcept {
     if (closed_) return attempt::closed;
-    if (wait_entry* e = receivers.pop_claimed(); e != nullptr) {
+    if (wait_entry* e = receivers_.pop_claimed(); e != nullptr) {
       static_cast<channel_entry<T>*>(e)->to->emplace(std::move(item));
       after.add(*e);
       note();
@@ -117,14 +122,14 @@ class channel_state {
       std::destroy_at(ring_ + head_);
       advance(head_);
       size_ = size_ - 1;
-      if (auto* e = static_cast<channel_entry<T>*>(senders.pop_claimed()); e != nullptr) {
+      if (auto* e = static_cast<channel_entry<T>*>(senders_.pop_claimed()); e != nullptr) {
         push(std::move(*e->from));
         after.add(*e);
       }
       note();
       return attempt::happened;
     }
-    if (auto* e = static_cast<channel_entry<T>*>(senders.pop_claimed()); e != nullptr) {  // capacity 0
+    if (auto* e = static_cast<channel_entry<T>*>(senders_.pop_claimed()); e != nullptr) {  // capacity 0
       item.emplace(std::move(*e->from));
       after.add(*e);
       note();
@@ -137,7 +142,7 @@ class channel_state {
   void close(finish_list& after) noexcept {
     if (closed_) return;
     closed_ = true;
-    for (wait_list* list : {&receivers, &senders}) {
+    for (wait_list* list : {&receivers_, &senders_}) {
       while (auto* e = static_cast<channel_entry<T>*>(list->pop_claimed())) {
         e->closed = true;
         after.add(*e);
@@ -146,8 +151,7 @@ class channel_state {
     note();
   }
 
-  wait_list senders;
-  wait_list receivers;
+  spin_lock lock;
 
  private:
   [[nodiscard]] T* allocate() const { return std::allocator<T>().allocate(capacity_); }
@@ -166,18 +170,20 @@ class channel_state {
     const auto set = [](auto& flag, bool value) {
       if (flag.load(std::memory_order_relaxed) != value) flag.store(value, std::memory_order_relaxed);
     };
-    set(can_receive_, size_ != 0 || closed_ || !senders.empty());
-    set(can_send_, size_ != capacity_ || closed_ || !receivers.empty());
+    set(can_receive_, size_ != 0 || closed_ || !senders_.empty());
+    set(can_send_, size_ != capacity_ || closed_ || !receivers_.empty());
   }
 
+  threads::plain<bool> closed_ = false;
+  threads::atomic<bool> can_receive_{false};
+  threads::atomic<bool> can_send_;
+  wait_list senders_;
+  wait_list receivers_;
+  threads::plain<std::size_t> size_ = 0;
   const std::size_t capacity_;
   T* const ring_;
   std::size_t head_ = 0;  // of the oldest item
   std::size_t tail_ = 0;  // of the next one to come
-  threads::plain<std::size_t> size_ = 0;
-  threads::plain<bool> closed_ = false;
-  threads::atomic<bool> can_receive_{false};
-  threads::atomic<bool> can_send_{capacity_ != 0};
 };
 
 template <class T>
@@ -245,7 +251,7 @@ class channel {
   [[nodiscard]] bool closed() const noexcept;
   /// How many items are on their way, at this moment.
   [[nodiscard]] std::size_t size() const noexcept;
-  [[nodiscard]] std::size_t capacity() const noexcept { return state_.capacity(); }
+  [[nodiscard]] std::size_t capacity() const noexcept { return state_->capacity(); }
 
   /// A case for `select`: an item comes. Its handler gets a std::optional<T>, none once closed and drained.
   [[nodiscard]] detail::receiving<T> receiving() noexcept { return detail::receiving<T>(*this); }
@@ -262,8 +268,7 @@ class channel {
  private:
   friend struct detail::channel_access;
 
-  mutable detail::spin_lock lock_;
-  detail::channel_state<T> state_;  // guarded by lock_
+  detail::own_line<detail::channel_state<T>> state_;
 };
 
 /// The items of a channel until it is closed and drained, or ctx ends:
@@ -319,11 +324,11 @@ namespace detail {
 struct channel_access {
   template <class T>
   static spin_lock& lock(channel<T>& c) noexcept {
-    return c.lock_;
+    return c.state_->lock;
   }
   template <class T>
   static channel_state<T>& state(channel<T>& c) noexcept {
-    return c.state_;
+    return *c.state_;
   }
 };
 
@@ -431,7 +436,7 @@ class sending {
 template <class T>
 result<> channel<T>::send(const context& ctx, T&& item) {
   if (ctx.err()) return detail::ended_channel(ctx, "send");
-  detail::sending<T> wait(*this, item);
+  alignas(64) detail::sending<T> wait(*this, item);  // in no line that the thread looks at while it waits
   if (!detail::wait_for_one(ctx, wait)) return detail::ended_channel(ctx, "send");
   return wait.outcome();
 }
@@ -446,7 +451,7 @@ result<> channel<T>::try_send(T&& item) {
 template <class T>
 result<std::optional<T>> channel<T>::receive(const context& ctx) {
   if (ctx.err()) return detail::ended_channel(ctx, "receive");
-  detail::receiving<T> wait(*this);
+  alignas(64) detail::receiving<T> wait(*this);  // as above
   if (!detail::wait_for_one(ctx, wait)) return detail::ended_channel(ctx, "receive");
   return wait.outcome();
 }
@@ -461,20 +466,20 @@ result<std::optional<T>> channel<T>::try_receive() {
 template <class T>
 void channel<T>::close() noexcept {
   detail::finish_list after;
-  const std::lock_guard guard(lock_);
-  state_.close(after);
+  const std::lock_guard guard(state_->lock);
+  state_->close(after);
 }
 
 template <class T>
 bool channel<T>::closed() const noexcept {
-  const std::lock_guard guard(lock_);
-  return state_.closed();
+  const std::lock_guard guard(state_->lock);
+  return state_->closed();
 }
 
 template <class T>
 std::size_t channel<T>::size() const noexcept {
-  const std::lock_guard guard(lock_);
-  return state_.size();
+  const std::lock_guard guard(state_->lock);
+  return state_->size();
 }
 
 }  // namespace curfew

@@ -98,8 +98,8 @@ class async_wait_op final : public waiter, private pending_op {
         ctx_(std::move(ctx)),
         wait_(std::move(wait)),
         handler_(std::move(handler)),
-        executor_(boost::asio::prefer(boost::asio::get_associated_executor(handler_),
-                                      boost::asio::execution::outstanding_work.tracked)) {}
+        executor_(boost::asio::get_associated_executor(handler_)),
+        work_(boost::asio::prefer(executor_, boost::asio::execution::outstanding_work.tracked)) {}
   ~async_wait_op() {
     // Reached early only with its io_context: what happened reaches nobody. The cancellation signal may be gone.
     if (stage_ == stage::enlisted) delist();
@@ -183,21 +183,22 @@ class async_wait_op final : public waiter, private pending_op {
     const bool happened = std::exchange(op->stage_, stage::delivered) == stage::happened;
     auto outcome = op->wait_.outcome(op->ctx_, happened);
     Handler handler = std::move(op->handler_);
-    // It has work until the handler has been called.
-    [[maybe_unused]] const auto executor = std::move(op->executor_);
+    // Its executor has work until the handler has been called.
+    [[maybe_unused]] const auto work = std::move(op->work_);
     op.reset();  // its memory may serve the handler's next operation
     std::apply(std::move(handler), std::move(outcome));
   }
 
+  using executor_type = boost::asio::associated_executor_t<Handler>;
   // decay: prefer() returns a reference to what it was given where that knows no outstanding work
-  using executor_type = std::decay_t<decltype(boost::asio::prefer(
-      boost::asio::get_associated_executor(std::declval<const Handler&>()),
-      boost::asio::execution::outstanding_work.tracked))>;
+  using work_type = std::decay_t<decltype(boost::asio::prefer(
+      std::declval<const executor_type&>(), boost::asio::execution::outstanding_work.tracked))>;
 
   context ctx_;
   Wait wait_;
   Handler handler_;
-  executor_type executor_;
+  executor_type executor_;  // for posting: it is copied there, and a copy of work_ counts
+  work_type work_;
   std::optional<on_done<give_up>> ending_;
   enum class stage : unsigned char { fresh, enlisted, happened, delivered } stage_ = stage::fresh;
 };

@@ -103,8 +103,8 @@ class waiter {
   threads::plain<const wait_entry*> by_ = nullptr;
 };
 
-/// The wait of a thread, on its stack.
-class thread_waiter final : public waiter {
+/// The wait of a thread, on its stack, in a cache line of its own: the thread looks at it again and again.
+class alignas(64) thread_waiter final : public waiter {
  public:
   /// \param ctx  Ends the wait; outlives it.
   explicit thread_waiter(const context& ctx) noexcept : waiter(&wake), ctx_(ctx) {}
