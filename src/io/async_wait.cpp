@@ -1,8 +1,10 @@
 #include <atomic>
 #include <boost/asio/execution_context.hpp>
 #include <curfew/core/detail/threads.hpp>
-#include <curfew/io/detail/async_wait.hpp>
+#include <curfew/io/detail/pending_op.hpp>
+#include <memory>
 #include <mutex>
+#include <utility>
 
 namespace curfew::detail {
 
@@ -39,15 +41,25 @@ class pending_ops final : public boost::asio::execution_context::service {
  private:
   /// The io_context is being destroyed, and nobody runs it.
   void shutdown() noexcept override {
-    for (;;) {
+    for (unsigned tries = 0;;) {
       pending_op* op = nullptr;
+      std::shared_ptr<void> owner;
       {
         const std::lock_guard guard(mutex_);
         op = first_;
         if (op == nullptr) break;
-        unlink(*op);
+        if (op->is_shared_) owner = op->owner_.lock();
+        if (owner != nullptr || !op->is_shared_) {
+          unlink(*op);
+        } else {
+          op = nullptr;  // is being destroyed, and then leaves by itself
+        }
       }
-      op->abandon_(*op);  // may destroy others, with the coroutine in its handler
+      if (op != nullptr) {
+        op->abandon_(*op);  // may destroy others, with the coroutine in its handler
+      } else {
+        threads::relax(tries++);
+      }
     }
     // Who posted one before may still be in post().
     for (unsigned tries = 0; posting_.load(std::memory_order_acquire) != 0; ++tries) threads::relax(tries);
@@ -74,6 +86,10 @@ pending_op::~pending_op() {
   if (of_ != nullptr) of_->remove(*this);
 }
 
+void pending_op::leave() noexcept {
+  if (pending_ops* of = std::exchange(of_, nullptr)) of->remove(*this);
+}
+
 pending_op::posting::posting(pending_op& op) noexcept : of_(op.of_) {
   if (of_ == nullptr) return;
   of_->begin_posting();
@@ -88,7 +104,9 @@ void pending_op::await_posting() const noexcept {
   for (unsigned tries = 0; !is_posting_.load(std::memory_order_acquire); ++tries) threads::relax(tries);
 }
 
-void pending_op::pend_on(boost::asio::execution_context& context) {
+void pending_op::pend_on(boost::asio::execution_context& context, std::weak_ptr<void> owner) {
+  owner_ = std::move(owner);
+  is_shared_ = !owner_.expired();
   of_ = &boost::asio::use_service<pending_ops>(context);
   of_->add(*this);
 }

@@ -8,6 +8,7 @@
 #include <sys/resource.h>
 
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
@@ -887,6 +888,28 @@ TEST_F(ClientEnds, WhileWaiting) {
   let_the_engine_catch_up();
   cancel_and_expect(server.url(), "waiting for the response");
   EXPECT_TRUE(closed.wait());
+}
+
+TEST_F(ClientEnds, WithTheIoContextOfTheOneWhoWaits) {
+  moment asked;
+  moment answer_it;
+  peer server([&](conversation& c) {
+    c.read_request();
+    asked.set();
+    if (answer_it.wait()) c.write(ok("too late"));
+  });
+  {
+    boost::asio::io_context io;
+    auto job = [&]() -> boost::asio::awaitable<void> {
+      auto got = co_await sender.async_send(scope.ctx(), get_of(server.url()));
+      ADD_FAILURE() << "nobody runs the io_context any more: " << got.has_value();
+    };
+    boost::asio::co_spawn(io, job, boost::asio::detached);
+    io.poll();
+    ASSERT_TRUE(asked.wait());
+  }
+  answer_it.set();
+  let_the_engine_catch_up();
 }
 
 TEST_F(ClientEnds, WhileReadingTheHeader) {

@@ -1,7 +1,9 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <boost/asio/bind_executor.hpp>
 #include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/use_future.hpp>
 #include <chrono>
@@ -97,6 +99,63 @@ TEST(Offload, GivesUpItsPlaceInTheQueueWhenTheContextEnds) {
   const auto got = second.get();
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error().message(), "waiting for a thread: canceled (cause: nobody waits)");
+  EXPECT_FALSE(ran);
+}
+
+TEST(Offload, WorkThatRunsIsOverBeforeItsIoContextIsDestroyed) {
+  auto scope = curfew::with_cancel(curfew::background());
+  std::latch started(1);
+  std::atomic<bool> over = false;
+  std::thread other;
+  {
+    asio::io_context io;
+    auto job = [&](curfew::context ctx) -> asio::awaitable<void> {
+      std::vector<int> of_the_coroutine{1, 2, 3};
+      auto work = [&](const curfew::context& own) {
+        started.count_down();
+        own.done().wait();
+        of_the_coroutine.push_back(4);
+        over = true;
+      };
+      static_cast<void>(co_await curfew::offload(ctx, work));
+      ADD_FAILURE() << "nobody runs the io_context any more";
+    };
+    asio::co_spawn(io, job(scope), asio::detached);
+    io.poll();
+    started.wait();
+    other = std::thread([&] {
+      std::this_thread::sleep_for(20ms);  // in which the io_context is about to be destroyed
+      scope.cancel();
+    });
+  }
+  EXPECT_TRUE(over);
+  other.join();
+}
+
+TEST(Offload, WorkInTheQueueIsNotRunOnceItsIoContextIsDestroyed) {
+  curfew::thread_pool pool(1);
+  std::latch started(1);
+  std::latch go_on(1);
+  std::atomic<bool> ran = false;
+  asio::io_context first;
+  auto block = [&](const curfew::context&) {
+    started.count_down();
+    go_on.wait();
+  };
+  curfew::offload(pool, curfew::background(), block, asio::bind_executor(first, asio::detached));
+  started.wait();
+  {
+    asio::io_context io;
+    auto job = [&](curfew::context ctx) -> asio::awaitable<void> {
+      auto work = [&](const curfew::context&) { ran = true; };
+      static_cast<void>(co_await curfew::offload(pool, ctx, work));
+    };
+    asio::co_spawn(io, job(curfew::background()), asio::detached);
+    io.poll();
+  }
+  go_on.count_down();
+  first.run();
+  curfew::offload(pool, curfew::background(), [](const curfew::context&) {}, asio::use_future).get();  // behind it
   EXPECT_FALSE(ran);
 }
 

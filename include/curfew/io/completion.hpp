@@ -1,11 +1,8 @@
 #pragma once
 
-#include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
-#include <boost/asio/execution/outstanding_work.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/prefer.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <curfew/io/detail/remote_handler.hpp>
 #include <functional>
 #include <utility>
 
@@ -22,21 +19,15 @@ namespace detail {
 template <class T>
 using erased_handler = std::move_only_function<void(T)>;
 
-/// Starts an operation whose implementation is not a template: `start(erased_handler<T>)`. The executor of
-/// the handler has outstanding work until the operation is complete.
+/// Starts an operation whose implementation is not a template: `start(erased_handler<T>)`.
 template <class T, class Token, class Start>
 auto initiate_erased(Token&& token, Start start) {
   return boost::asio::async_initiate<Token, void(T)>(
       [](auto handler, Start begin) {
-        auto executor = boost::asio::prefer(boost::asio::get_associated_executor(handler),
-                                            boost::asio::execution::outstanding_work.tracked);
-        begin(erased_handler<T>(
-            [handler = std::move(handler), executor = std::move(executor)](T value) mutable {
-              auto resume = [handler = std::move(handler), value = std::move(value)]() mutable {
-                std::move(handler)(std::move(value));
-              };
-              boost::asio::post(executor, std::move(resume));
-            }));
+        auto remote = remote_handler<decltype(handler)>::make(std::move(handler));
+        begin(erased_handler<T>([remote = std::move(remote)](T value) {
+          if (remote->claim()) remote->post(std::move(value));
+        }));
       },
       token, std::move(start));
 }

@@ -4,6 +4,7 @@
 #include <curfew/core/context.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/io/completion.hpp>
+#include <curfew/io/detail/remote_handler.hpp>
 #include <curfew/sync/thread_pool.hpp>
 #include <exception>
 #include <functional>
@@ -29,22 +30,22 @@ using offload_result = std::remove_cvref_t<std::invoke_result_t<F&, const contex
 
 /// What `run` and `give_up` share, since only one of them is called: the work and the handler that waits for
 /// it.
-template <class F, class Handler, class Executor>
+template <class F, class Handler>
 struct offload_state {
   using value = offload_result<F>;
 
   context ctx;
   std::optional<F> f;
-  Handler handler;
-  Executor executor;
+  std::shared_ptr<remote_handler<Handler>> handler;
 
-  offload_state(context c, F work, Handler h, Executor ex)
+  offload_state(context c, F work, Handler h)
       : ctx(std::move(c)),
         f(std::move(work)),
-        handler(std::move(h)),
-        executor(std::move(ex)) {}
+        handler(remote_handler<Handler>::make(std::move(h))) {}
 
   void run() {
+    // Here, not at its end: what f refers to may be in the coroutine that waits, which goes with its io_context.
+    if (!handler->claim()) return;
     std::exception_ptr thrown;
     result<value> got = std::unexpected(error(make_error_code(errc::canceled)));
     try {
@@ -60,14 +61,13 @@ struct offload_state {
     resume(std::move(thrown), std::move(got));
   }
 
-  void give_up() { resume(nullptr, std::unexpected(error::ended(ctx, "waiting for a thread"))); }
+  void give_up() {
+    if (handler->claim()) resume(nullptr, std::unexpected(error::ended(ctx, "waiting for a thread")));
+  }
 
   void resume(std::exception_ptr thrown, result<value> got) {
     f.reset();  // here, in the thread it ran in, before the one who waits for it goes on
-    auto call = [h = std::move(handler), thrown = std::move(thrown), got = std::move(got)]() mutable {
-      std::move(h)(std::move(thrown), std::move(got));
-    };
-    boost::asio::post(executor, std::move(call));
+    handler->post(std::move(thrown), std::move(got));
   }
 };
 
@@ -78,10 +78,7 @@ class offload_initiation {
 
   template <class Handler>
   void operator()(Handler handler, context ctx, F f) const {
-    auto executor = boost::asio::prefer(boost::asio::get_associated_executor(handler),
-                                        boost::asio::execution::outstanding_work.tracked);
-    using state = offload_state<F, Handler, decltype(executor)>;
-    auto shared = std::make_shared<state>(ctx, std::move(f), std::move(handler), std::move(executor));
+    auto shared = std::make_shared<offload_state<F, Handler>>(ctx, std::move(f), std::move(handler));
     offload_job job;
     job.run = [shared] { shared->run(); };
     job.give_up = [shared] { shared->give_up(); };
@@ -103,7 +100,9 @@ class offload_initiation {
 /// Cancellation:    `f` gets ctx and has to look at it; once started it is waited for, and what it returns
 ///                  is delivered.
 /// Lifetime:        `f` is moved; what it refers to must live until completion. Name a lambda on a line of
-///                  its own: g++ 12 destroys one written inside a co_await expression twice.
+///                  its own: g++ 12 destroys one written inside a co_await expression twice. An io_context that
+///                  is destroyed before waits for an `f` that runs, so end its ctx first; one in the queue is
+///                  not run.
 /// Thread safety:   any thread; the handler runs on its own executor.
 template <class F, class Token = default_token>
   requires std::invocable<F&, const context&>

@@ -12,7 +12,6 @@
 //     function alone, before the handler is called. Whoever finishes the waiter from one of them is out of
 //     the operation by then, or is waited for, since a registration waits when it is removed.
 
-#include <atomic>
 #include <boost/asio/associated_cancellation_slot.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
@@ -29,6 +28,7 @@
 #include <curfew/core/errc.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/core/on_done.hpp>
+#include <curfew/io/detail/pending_op.hpp>
 #include <curfew/sync/detail/spin_lock.hpp>
 #include <curfew/sync/detail/waiter.hpp>
 #include <exception>
@@ -43,45 +43,6 @@ namespace curfew::detail {
 
 template <class Wait>
 concept can_undo = requires(Wait& wait) { wait.undo(); };
-
-/// An operation that waits outside of the io_context that its handler belongs to.
-class pending_op {
- public:
-  pending_op(const pending_op&) = delete;
-  pending_op& operator=(const pending_op&) = delete;
-
- protected:
-  using abandon_fn = void (*)(pending_op&) noexcept;
-
-  /// \param abandon  Destroys the operation, unless it is about to complete.
-  explicit pending_op(abandon_fn abandon) noexcept : abandon_(abandon) {}
-  ~pending_op();
-
-  void pend_on(boost::asio::execution_context& context);
-
-  /// While it lives, the io_context is not destroyed. To be made before what posts the operation.
-  class posting {
-   public:
-    explicit posting(pending_op& op) noexcept;
-    posting(const posting&) = delete;
-    posting& operator=(const posting&) = delete;
-    ~posting();
-
-   private:
-    class pending_ops* of_;
-  };
-  /// Waits until there is a `posting` for it.
-  void await_posting() const noexcept;
-
- private:
-  friend class pending_ops;
-
-  const abandon_fn abandon_;
-  class pending_ops* of_ = nullptr;
-  pending_op* next_ = nullptr;  // guarded by the mutex of of_, as is prev_; null: not in its list
-  pending_op* prev_ = nullptr;
-  std::atomic<bool> is_posting_{false};
-};
 
 /// \tparam Wait  What is waited for:
 ///   bool try_now()                      it happens now, if it can without waiting

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <atomic>
+#include <boost/asio/execution_context.hpp>
+#include <memory>
+
+namespace curfew::detail {
+
+class pending_ops;
+
+/// An operation that waits outside of the io_context that its handler belongs to, which abandons it if it is
+/// destroyed before.
+class pending_op {
+ public:
+  pending_op(const pending_op&) = delete;
+  pending_op& operator=(const pending_op&) = delete;
+
+ protected:
+  using abandon_fn = void (*)(pending_op&) noexcept;
+
+  /// \param abandon  Destroys the handler, unless the operation is about to post it: then waits for that.
+  explicit pending_op(abandon_fn abandon) noexcept : abandon_(abandon) {}
+  /// An operation that may not outlive the io_context, or has not left it, leaves it now.
+  ~pending_op();
+
+  /// \param owner  Of an operation that others may destroy while it is abandoned; null: that is up to itself.
+  void pend_on(boost::asio::execution_context& context, std::weak_ptr<void> owner = {});
+  /// It has nothing to do with the io_context any more, which may go. Only for who posts or abandons it.
+  void leave() noexcept;
+
+  /// While it lives, the io_context is not destroyed. To be made before what posts the operation.
+  class posting {
+   public:
+    explicit posting(pending_op& op) noexcept;
+    posting(const posting&) = delete;
+    posting& operator=(const posting&) = delete;
+    ~posting();
+
+   private:
+    pending_ops* of_;
+  };
+  /// Waits until there is a `posting` for it.
+  void await_posting() const noexcept;
+
+ private:
+  friend class pending_ops;
+
+  const abandon_fn abandon_;
+  bool is_shared_ = false;
+  std::weak_ptr<void> owner_;
+  pending_ops* of_ = nullptr;
+  pending_op* next_ = nullptr;  // guarded by the mutex of of_, as is prev_; null: not in its list
+  pending_op* prev_ = nullptr;
+  std::atomic<bool> is_posting_{false};
+};
+
+}  // namespace curfew::detail

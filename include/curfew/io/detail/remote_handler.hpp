@@ -1,0 +1,81 @@
+#pragma once
+
+#include <atomic>
+#include <boost/asio/associated_executor.hpp>
+#include <boost/asio/execution/context.hpp>
+#include <boost/asio/execution/outstanding_work.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/prefer.hpp>
+#include <boost/asio/query.hpp>
+#include <curfew/io/detail/pending_op.hpp>
+#include <memory>
+#include <optional>
+#include <tuple>
+#include <type_traits>
+#include <utility>
+
+namespace curfew::detail {
+
+/// A handler that another thread has called, on the handler's executor, which has outstanding work until then. It
+/// is destroyed with its io_context if that goes first; then nothing is called.
+/// Thread safety: any thread.
+template <class Handler>
+class remote_handler final : private pending_op {
+ public:
+  static std::shared_ptr<remote_handler> make(Handler handler) {
+    auto made = std::make_shared<remote_handler>(std::move(handler));
+    if constexpr (boost::asio::can_query_v<const executor_type&, boost::asio::execution::context_t>)
+      made->pend_on(boost::asio::query(made->parts_->executor, boost::asio::execution::context), made);
+    return made;
+  }
+  /// For make.
+  explicit remote_handler(Handler handler) : pending_op(&abandon), parts_(std::move(handler)) {}
+
+  /// \return whether it is now the caller's to post. From then on the io_context waits with its destruction for that.
+  [[nodiscard]] bool claim() noexcept { return !claimed_.exchange(true, std::memory_order_acq_rel); }
+
+  /// Has it called with these. Only for who has claimed it.
+  template <class... Arguments>
+  void post(Arguments... arguments) {
+    const posting until_it_is_posted(*this);
+    const auto executor = std::move(parts_->executor);
+    auto call = [handler = std::move(parts_->handler), work = std::move(parts_->work),
+                 with = std::make_tuple(std::move(arguments)...)]() mutable {
+      std::apply(std::move(handler), std::move(with));
+    };
+    parts_.reset();
+    boost::asio::post(executor, std::move(call));
+    leave();
+  }
+
+ private:
+  using executor_type = boost::asio::associated_executor_t<Handler>;
+  // decay: prefer() returns a reference to what it was given where that knows no outstanding work
+  using work_type = std::decay_t<decltype(boost::asio::prefer(
+      std::declval<const executor_type&>(), boost::asio::execution::outstanding_work.tracked))>;
+
+  /// What may not outlive the io_context.
+  struct parts {
+    Handler handler;
+    executor_type executor;
+    work_type work;
+
+    explicit parts(Handler h)
+        : handler(std::move(h)),
+          executor(boost::asio::get_associated_executor(handler)),
+          work(boost::asio::prefer(executor, boost::asio::execution::outstanding_work.tracked)) {}
+  };
+
+  static void abandon(pending_op& self) noexcept {
+    auto& mine = static_cast<remote_handler&>(self);
+    if (!mine.claim()) return mine.await_posting();  // it is in the queue of the io_context, which destroys it
+    mine.parts_.reset();
+    mine.leave();
+  }
+
+  std::optional<parts> parts_;  // of the one who has claimed it
+  std::atomic<bool> claimed_{false};
+};
+
+}  // namespace curfew::detail
