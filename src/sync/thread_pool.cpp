@@ -45,6 +45,7 @@ constexpr std::chrono::seconds idle_time{10};         // after which a thread wi
 constexpr std::chrono::milliseconds stall_time{1};    // after which one more thread starts
 constexpr std::chrono::milliseconds patience{20};     // the same, while all cores are busy
 constexpr std::chrono::microseconds search_time{50};  // before a thread without work sleeps
+constexpr std::chrono::microseconds owners_time{2};   // in which the one who has added a job may run it himself
 
 /// What this process has had of the processors so far.
 std::chrono::microseconds processor_time() noexcept {
@@ -220,15 +221,20 @@ bool thread_pool::impl::start_worker() noexcept {
 }
 
 void thread_pool::impl::search() const noexcept {
-  const auto until = std::chrono::steady_clock::now() + search_time;
-  // It looks every half microsecond or so, and has to see the same job twice: what is over by then, because
-  // its owner runs it himself, would only take longer if a second thread wanted it too.
+  const auto began = std::chrono::steady_clock::now();
+  // It has to see the same job for a while: what is over by then, because its owner runs it himself, would only
+  // take longer if a second thread wanted it too.
   std::uint64_t seen = 0;
-  do {
-    for (unsigned i = 0; i != 24; ++i) detail::threads::relax(i);
+  auto seen_since = began;
+  for (auto now = began; now - began < search_time; now = std::chrono::steady_clock::now()) {
     const std::uint64_t before = std::exchange(seen, oldest_.load(std::memory_order_relaxed));
-    if (seen != 0 && seen == before) return;
-  } while (std::chrono::steady_clock::now() < until);
+    if (seen == 0 || seen != before) {
+      seen_since = now;
+    } else if (now - seen_since >= owners_time) {
+      return;
+    }
+    for (unsigned i = 0; i != 24; ++i) detail::threads::relax(i);
+  }
 }
 
 /// \return false if there was nothing to do for so long that the worker may leave.
