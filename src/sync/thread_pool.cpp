@@ -45,7 +45,7 @@ constexpr std::chrono::seconds idle_time{10};         // after which a thread wi
 constexpr std::chrono::milliseconds stall_time{1};    // after which one more thread starts
 constexpr std::chrono::milliseconds patience{20};     // the same, while all cores are busy
 constexpr std::chrono::microseconds search_time{50};  // before a thread without work sleeps
-constexpr std::chrono::microseconds owners_time{2};   // in which the one who has added a job may run it himself
+constexpr std::chrono::microseconds owners_time{2};   // in which a job is left to the one who has added it
 
 /// What this process has had of the processors so far.
 std::chrono::microseconds processor_time() noexcept {

@@ -155,7 +155,8 @@ TEST(Offload, WorkInTheQueueIsNotRunOnceItsIoContextIsDestroyed) {
   }
   go_on.count_down();
   first.run();
-  curfew::offload(pool, curfew::background(), [](const curfew::context&) {}, asio::use_future).get();  // behind it
+  auto behind_it = [](const curfew::context&) {};
+  curfew::offload(pool, curfew::background(), behind_it, asio::use_future).get();
   EXPECT_FALSE(ran);
 }
 

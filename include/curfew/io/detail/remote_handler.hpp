@@ -69,7 +69,10 @@ class remote_handler final : private pending_op {
 
   static void abandon(pending_op& self) noexcept {
     auto& mine = static_cast<remote_handler&>(self);
-    if (!mine.claim()) return mine.await_posting();  // it is in the queue of the io_context, which destroys it
+    if (!mine.claim()) {
+      mine.await_posting();  // then it is in the queue of the io_context, which destroys it
+      return;
+    }
     mine.parts_.reset();
     mine.leave();
   }
