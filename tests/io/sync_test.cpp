@@ -93,7 +93,10 @@ TEST(AsyncReceive, OfACoroutineThatAlwaysFindsAnItemLetsOthersRun) {
   };
   int turns = 0;
   auto other = [&]() -> asio::awaitable<void> {
-    for (; !over; ++turns) co_await asio::post(io, asio::use_awaitable);
+    while (!over) {
+      ++turns;
+      co_await asio::post(io, asio::use_awaitable);
+    }
   };
   asio::co_spawn(io, drain, asio::detached);
   asio::co_spawn(io, other, asio::detached);
