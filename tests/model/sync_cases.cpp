@@ -9,7 +9,10 @@
 #include <curfew/core.hpp>
 #include <curfew/core/detail/manual_time.hpp>
 #include <curfew/sync/channel.hpp>
+#include <curfew/sync/condition.hpp>
 #include <curfew/sync/errc.hpp>
+#include <curfew/sync/mutex.hpp>
+#include <curfew/sync/once.hpp>
 #include <curfew/sync/select.hpp>
 #include <curfew/sync/semaphore.hpp>
 #include <curfew/sync/task_group.hpp>
@@ -331,6 +334,84 @@ void first_error_of_two_tasks() {
   });
 }
 
+// ---- condition ----
+
+/// What waits for `ready`, and is guarded by `m`.
+struct gate {
+  curfew::mutex m;
+  curfew::condition changed;
+  plain<bool> ready{false};
+
+  curfew::result<> wait(const context& ctx) {
+    auto lock = m.acquire(background());
+    return changed.wait(ctx, *lock, [&] { return static_cast<bool>(ready); });
+  }
+  void open() {
+    {
+      const auto lock = m.acquire(background());
+      ready = true;
+    }
+    changed.notify_one();
+  }
+};
+
+void notify_against_wait() {
+  gate g;
+  parallel({[&] { g.open(); }, [&] { check(g.wait(background()).has_value(), "notified"); }});
+}
+
+void notification_that_meets_a_cancel() {
+  auto scope = curfew::with_cancel(background());
+  gate g;
+  parallel({[&] {
+              auto lock = g.m.acquire(background());
+              if (g.changed.wait(scope, *lock)) g.changed.notify_one();  // else it went to the other
+            },
+            [&] { check(g.wait(background()).has_value(), "notified"); },
+            [&] {
+              scope.cancel();
+              g.open();
+            }});
+}
+
+// ---- once ----
+
+void once_for_two() {
+  curfew::once o;
+  plain<int> made = 0;
+  const auto both = [&] {
+    const auto make = [&](const context&) { made = made + 1; };
+    check(o.call(background(), make).has_value(), "done");
+    check(made == 1, "once, and before the call returns");
+  };
+  parallel({both, both});
+}
+
+void once_whose_first_fails() {
+  curfew::once o;
+  plain<int> runs = 0;
+  curfew::model::atomic<int> failed{0};
+  const auto both = [&] {
+    const auto make = [&](const context&) -> curfew::result<> {
+      runs = runs + 1;
+      if (runs == 1) return std::unexpected(curfew::error(std::make_error_code(std::errc::io_error)));
+      return {};
+    };
+    if (!o.call(background(), make)) failed.fetch_add(1, std::memory_order_relaxed);
+  };
+  parallel({both, both});
+  check(runs == 2 && o.succeeded(), "the second tries");
+  check(failed.load(std::memory_order_relaxed) == 1, "the first is told");
+}
+
+void once_against_cancel() {
+  auto scope = curfew::with_cancel(background());
+  curfew::once o;
+  const auto nothing = [](const context&) {};
+  parallel({[&] { scope.cancel(); }, [&] { std::ignore = o.call(scope, nothing); },
+            [&] { check(o.call(background(), nothing).has_value(), "done"); }});
+}
+
 #define CASE(name, preemptions, stale_reads) {#name, name, preemptions, stale_reads}
 constexpr curfew::model::model_case cases[] = {
     CASE(hand_to_hand, 4, 1),
@@ -353,6 +434,11 @@ constexpr curfew::model::model_case cases[] = {
     CASE(join_against_the_thread_that_runs_the_task, 3, 1),
     CASE(group_that_is_destroyed_once_joined, 2, 1),
     CASE(first_error_of_two_tasks, 2, 1),
+    CASE(notify_against_wait, 3, 1),
+    CASE(notification_that_meets_a_cancel, 2, 0),
+    CASE(once_for_two, 3, 1),
+    CASE(once_whose_first_fails, 3, 1),
+    CASE(once_against_cancel, 2, 1),
 };
 #undef CASE
 
