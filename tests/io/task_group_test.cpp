@@ -60,7 +60,7 @@ TEST(AsyncTaskGroup, WaitsForWhatItsBodySpawned) {
     order.emplace_back("body");
   };
   EXPECT_TRUE(run_group(curfew::background(), body));
-  EXPECT_THAT(order, testing::UnorderedElementsAre("body", "read", "written"));
+  EXPECT_THAT(order, testing::ElementsAre("written", "body", "read")) << "the body is not the last";
 }
 
 TEST(AsyncTaskGroup, OfABodyThatSpawnsNothingIsOver) {

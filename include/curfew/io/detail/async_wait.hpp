@@ -17,12 +17,7 @@
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/cancellation_type.hpp>
-#include <boost/asio/execution/context.hpp>
-#include <boost/asio/execution/outstanding_work.hpp>
-#include <boost/asio/execution_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/prefer.hpp>
-#include <boost/asio/query.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/errc.hpp>
@@ -60,7 +55,7 @@ class async_wait_op final : public waiter, private pending_op {
         wait_(std::move(wait)),
         handler_(std::move(handler)),
         executor_(boost::asio::get_associated_executor(handler_)),
-        work_(boost::asio::prefer(executor_, boost::asio::execution::outstanding_work.tracked)) {}
+        work_(work_on(executor_)) {}
   ~async_wait_op() {
     // Reached early only with its io_context: what happened reaches nobody. The cancellation signal may be gone.
     if (stage_ == stage::enlisted) delist();
@@ -70,8 +65,7 @@ class async_wait_op final : public waiter, private pending_op {
   }
 
   static void start(std::unique_ptr<async_wait_op> op) {
-    if constexpr (boost::asio::can_query_v<const executor_type&, boost::asio::execution::context_t>)
-      op->pend_on(boost::asio::query(op->executor_, boost::asio::execution::context));
+    op->pend_on(op->executor_);
     if (!op->wait_.enlist(*op)) {
       op->stage_ = stage::happened;
       auto executor = op->executor_;
@@ -151,15 +145,12 @@ class async_wait_op final : public waiter, private pending_op {
   }
 
   using executor_type = boost::asio::associated_executor_t<Handler>;
-  // decay: prefer() returns a reference to what it was given where that knows no outstanding work
-  using work_type = std::decay_t<decltype(boost::asio::prefer(
-      std::declval<const executor_type&>(), boost::asio::execution::outstanding_work.tracked))>;
 
   context ctx_;
   Wait wait_;
   Handler handler_;
   executor_type executor_;  // for posting: it is copied there, and a copy of work_ counts
-  work_type work_;
+  work_of<executor_type> work_;
   std::optional<on_done<give_up>> ending_;
   enum class stage : unsigned char { fresh, enlisted, happened, delivered } stage_ = stage::fresh;
 };

@@ -1,12 +1,29 @@
 #pragma once
 
 #include <atomic>
+#include <boost/asio/execution/context.hpp>
+#include <boost/asio/execution/outstanding_work.hpp>
 #include <boost/asio/execution_context.hpp>
+#include <boost/asio/prefer.hpp>
+#include <boost/asio/query.hpp>
 #include <memory>
+#include <type_traits>
+#include <utility>
 
 namespace curfew::detail {
 
 class pending_ops;
+
+/// A copy of this executor for whose life its io_context has work.
+// decay: prefer() returns a reference to what it was given where that knows no outstanding work
+template <class Executor>
+using work_of = std::decay_t<decltype(boost::asio::prefer(std::declval<const Executor&>(),
+                                                          boost::asio::execution::outstanding_work.tracked))>;
+
+template <class Executor>
+work_of<Executor> work_on(const Executor& executor) {
+  return boost::asio::prefer(executor, boost::asio::execution::outstanding_work.tracked);
+}
 
 /// An operation that waits outside of the io_context that its handler belongs to, which abandons it if it is
 /// destroyed before.
@@ -20,11 +37,16 @@ class pending_op {
 
   /// \param abandon  Destroys the handler, unless the operation is about to post it: then waits for that.
   explicit pending_op(abandon_fn abandon) noexcept : abandon_(abandon) {}
-  /// An operation that may not outlive the io_context, or has not left it, leaves it now.
+  /// Leaves the io_context, if it has not yet.
   ~pending_op();
 
+  /// From now on the io_context of this executor, if it has one, knows the operation.
   /// \param owner  Of an operation that others may destroy while it is abandoned; null: that is up to itself.
-  void pend_on(boost::asio::execution_context& context, std::weak_ptr<void> owner = {});
+  template <class Executor>
+  void pend_on(const Executor& executor, std::weak_ptr<void> owner = {}) {
+    if constexpr (boost::asio::can_query_v<const Executor&, boost::asio::execution::context_t>)
+      pend_in(boost::asio::query(executor, boost::asio::execution::context), std::move(owner));
+  }
   /// It has nothing to do with the io_context any more, which may go. Only for who posts or abandons it.
   void leave() noexcept;
 
@@ -44,6 +66,8 @@ class pending_op {
 
  private:
   friend class pending_ops;
+
+  void pend_in(boost::asio::execution_context& context, std::weak_ptr<void> owner);
 
   const abandon_fn abandon_;
   bool is_shared_ = false;

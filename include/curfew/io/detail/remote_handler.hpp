@@ -2,17 +2,11 @@
 
 #include <atomic>
 #include <boost/asio/associated_executor.hpp>
-#include <boost/asio/execution/context.hpp>
-#include <boost/asio/execution/outstanding_work.hpp>
-#include <boost/asio/execution_context.hpp>
 #include <boost/asio/post.hpp>
-#include <boost/asio/prefer.hpp>
-#include <boost/asio/query.hpp>
 #include <curfew/io/detail/pending_op.hpp>
 #include <memory>
 #include <optional>
 #include <tuple>
-#include <type_traits>
 #include <utility>
 
 namespace curfew::detail {
@@ -25,8 +19,7 @@ class remote_handler final : private pending_op {
  public:
   static std::shared_ptr<remote_handler> make(Handler handler) {
     auto made = std::make_shared<remote_handler>(std::move(handler));
-    if constexpr (boost::asio::can_query_v<const executor_type&, boost::asio::execution::context_t>)
-      made->pend_on(boost::asio::query(made->parts_->executor, boost::asio::execution::context), made);
+    made->pend_on(made->parts_->executor, made);
     return made;
   }
   /// For make.
@@ -51,20 +44,17 @@ class remote_handler final : private pending_op {
 
  private:
   using executor_type = boost::asio::associated_executor_t<Handler>;
-  // decay: prefer() returns a reference to what it was given where that knows no outstanding work
-  using work_type = std::decay_t<decltype(boost::asio::prefer(
-      std::declval<const executor_type&>(), boost::asio::execution::outstanding_work.tracked))>;
 
   /// What may not outlive the io_context.
   struct parts {
     Handler handler;
     executor_type executor;
-    work_type work;
+    work_of<executor_type> work;
 
     explicit parts(Handler h)
         : handler(std::move(h)),
           executor(boost::asio::get_associated_executor(handler)),
-          work(boost::asio::prefer(executor, boost::asio::execution::outstanding_work.tracked)) {}
+          work(work_on(executor)) {}
   };
 
   static void abandon(pending_op& self) noexcept {

@@ -6,6 +6,15 @@
 #include <mutex>
 #include <utility>
 
+// Invariants
+//  1. An operation is in the list of its io_context from pend_on() until it leaves, which ~pending_op does at the
+//     latest. Who posts or abandons it has claimed it; the other does not touch it but for is_posting_.
+//  2. An operation without an owner lives until it is abandoned or posted. One with an owner may be destroyed in
+//     any thread: then it leaves by itself, and the io_context waits for that; else it is kept alive here.
+//  3. Who posts counts in posting_ until he is out of post(), and the io_context waits for him.
+//
+// Locks. mutex_ is never held while an operation is abandoned or posted.
+
 namespace curfew::detail {
 
 /// What of one io_context waits in lists outside of it. Without it, the operations, and the coroutines in
@@ -104,7 +113,7 @@ void pending_op::await_posting() const noexcept {
   for (unsigned tries = 0; !is_posting_.load(std::memory_order_acquire); ++tries) threads::relax(tries);
 }
 
-void pending_op::pend_on(boost::asio::execution_context& context, std::weak_ptr<void> owner) {
+void pending_op::pend_in(boost::asio::execution_context& context, std::weak_ptr<void> owner) {
   owner_ = std::move(owner);
   is_shared_ = !owner_.expired();
   of_ = &boost::asio::use_service<pending_ops>(context);
