@@ -77,28 +77,31 @@ result<> acceptor::open(const std::string& address) {
                                                       "\" (write it as 127.0.0.1:8080 or [::1]:8080; "
                                                       "0.0.0.0:8080 is for all interfaces)"));
   }
+  int made = -1;
   const auto fail = [&] {
     const int code = errno;
-    close();
+    if (made >= 0) ::close(made);
     return std::unexpected(error(std::error_code(code, std::system_category()),
                                  "listening on " + address + std::string(advice(code))));
   };
-  socket_ = ::socket(where->protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
-  if (socket_ < 0) return fail();
+  made = ::socket(where->protocol().family(), SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, IPPROTO_TCP);
+  if (made < 0) return fail();
   const int yes = 1;
-  ::setsockopt(socket_, SOL_SOCKET, SO_REUSEADDR, &yes,
-               sizeof yes);  // connections of a predecessor may linger
-  ::setsockopt(socket_, IPPROTO_TCP, TCP_NODELAY, &yes,
-               sizeof yes);  // inherited: each write is a whole message
-  if (where->address().is_v6()) ::setsockopt(socket_, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
-  if (::bind(socket_, where->data(), static_cast<socklen_t>(where->size())) != 0) return fail();
-  if (::listen(socket_, SOMAXCONN) != 0) return fail();
+  // Connections of a predecessor may linger on the address.
+  ::setsockopt(made, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes);
+  // Inherited by the connections: each write is a whole message.
+  ::setsockopt(made, IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+  if (where->address().is_v6()) ::setsockopt(made, IPPROTO_IPV6, IPV6_V6ONLY, &yes, sizeof yes);
+  if (::bind(made, where->data(), static_cast<socklen_t>(where->size())) != 0) return fail();
+  if (::listen(made, SOMAXCONN) != 0) return fail();
   tcp::endpoint taken;
   auto size = static_cast<socklen_t>(taken.capacity());
-  if (::getsockname(socket_, taken.data(), &size) != 0) return fail();
+  if (::getsockname(made, taken.data(), &size) != 0) return fail();
   port_ = taken.port();
   const auto ip = where->address();
   host_ = !ip.is_unspecified() ? host_text(ip) : ip.is_v6() ? "[::1]" : "127.0.0.1";
+  const std::lock_guard guard(mutex_);
+  socket_ = made;
   return {};
 }
 
@@ -110,33 +113,44 @@ std::string acceptor::url() const {
 void acceptor::start(std::vector<std::unique_ptr<worker>>& workers) {
   workers_ = &workers;
   server_.on_room = [this] { asio::post(workers_->front()->io(), [this] { resume(); }); };
+  const std::lock_guard guard(mutex_);
   workers.front()->watch(socket_, EPOLLIN, *this);
 }
 
-void acceptor::stop() {
-  asio::post(workers_->front()->io(), [this] {
-    if (socket_ >= 0) workers_->front()->unwatch(socket_);
-    close();
-  });
+void acceptor::stop() noexcept {
+  const std::lock_guard guard(mutex_);
+  if (socket_ < 0) return;
+  // A child process between fork and exec may hold the socket too: closing alone would leave it listening.
+  if (workers_ != nullptr) workers_->front()->unwatch(socket_);
+  ::shutdown(socket_, SHUT_RDWR);
+  ::close(std::exchange(socket_, -1));
 }
 
-void acceptor::close() noexcept {
-  if (socket_ >= 0) ::close(std::exchange(socket_, -1));
+/// As accept4, and counts the connection; -1 with EBADF once the socket is closed.
+int acceptor::accept(tcp::endpoint& from) noexcept {
+  auto size = static_cast<socklen_t>(from.capacity());
+  const std::lock_guard guard(mutex_);
+  const int made = ::accept4(socket_, from.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+  if (made < 0) return made;
+  from.resize(size);
+  // Under the lock: after stop() no connection appears that nobody has counted.
+  server_.open.fetch_add(1);
+  return made;
 }
 
 void acceptor::on_event(std::uint32_t /*events*/) {
   constexpr int at_a_time = 64;  // level-triggered: what is left makes another event
-  for (int i = 0; i < at_a_time && socket_ >= 0; ++i) {
+  for (int i = 0; i < at_a_time; ++i) {
     if (server_.open.load() >= server_.settings.max_connections) {
       pause({});
       return;
     }
     tcp::endpoint from;
-    auto size = static_cast<socklen_t>(from.capacity());
-    const int made = ::accept4(socket_, from.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    const int made = accept(from);
     if (made < 0) {
       switch (errno) {
         case EAGAIN:
+        case EBADF:  // the server shuts down
           return;
         case EMFILE:
         case ENFILE:
@@ -150,32 +164,35 @@ void acceptor::on_event(std::uint32_t /*events*/) {
       }
     }
     back_off_ = {};
-    from.resize(size);
-    server_.open.fetch_add(1);
     (*workers_)[turn_++ % workers_->size()]->adopt(made, text_of(from));
   }
 }
 
 void acceptor::pause(clock::duration at_least) {
   worker& first = *workers_->front();
+  {
+    const std::lock_guard guard(mutex_);
+    if (socket_ < 0) return;
+    first.change(socket_, 0, *this);
+  }
   paused_ = true;
   not_before_ = clock::now() + at_least;
-  first.change(socket_, 0, *this);
   server_.wants_room.store(true);
   first.each_tick([this](clock::time_point) {
     resume();
     return paused_;
   });
-  // A connection that went before `wants_room` was set has told nobody.
+  // A connection that closed before `wants_room` was set has told nobody.
   if (server_.open.load() < server_.settings.max_connections) resume();
 }
 
 void acceptor::resume() {
-  if (!paused_ || socket_ < 0 || clock::now() < not_before_) return;
+  if (!paused_ || clock::now() < not_before_) return;
   if (server_.open.load() >= server_.settings.max_connections) return;
   paused_ = false;
   server_.wants_room.store(false);
-  workers_->front()->change(socket_, EPOLLIN, *this);
+  const std::lock_guard guard(mutex_);
+  if (socket_ >= 0) workers_->front()->change(socket_, EPOLLIN, *this);
 }
 
 }  // namespace curfew::http

@@ -172,6 +172,9 @@ void download::transfer::make_lines() {
       line.append(": ").append(value);
     }
   }
+  if (streaming && what.fields().find("Accept-Encoding") == nullptr) {
+    lines.emplace_back("Accept-Encoding: identity");
+  }
   if (!has_expect) lines.emplace_back("Expect:");
   if (!has_type) lines.emplace_back("Content-Type:");
   if (access::send_deadline(engine->options()) && what.fields().find(timeout_field) == nullptr &&
@@ -229,7 +232,7 @@ bool download::transfer::add_options() {
   }
   ok = ok && set(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
 
-  if (what.fields().find("Accept-Encoding") == nullptr) ok = ok && set(easy, CURLOPT_ACCEPT_ENCODING, "");
+  if (decodes()) ok = ok && set(easy, CURLOPT_ACCEPT_ENCODING, "");
   if (access::max_idle_connections(options) == 0) ok = ok && set(easy, CURLOPT_FORBID_REUSE, 1L);
   if (url.loopback) ok = ok && set(easy, CURLOPT_PROXY, "");
   if (url.has_user && !cross_origin) {
@@ -259,6 +262,12 @@ bool download::transfer::add_options() {
 }
 
 void download::transfer::release_easy() noexcept { curl_easy_cleanup(std::exchange(easy, nullptr)); }
+
+/// Once libcurl decodes, it decodes every coding that the server chooses, and whole network reads at a time,
+/// paused or not: 16 KiB of zstd become 500 MiB. So a download, which nobody may be reading, is not decoded.
+bool download::transfer::decodes() const {
+  return !streaming && what.fields().find("Accept-Encoding") == nullptr;
+}
 
 bool download::transfer::idempotent() const {
   static constexpr std::array names = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"};
@@ -321,14 +330,14 @@ std::size_t download::transfer::on_header(char* bytes, std::size_t, std::size_t 
 }
 
 bool download::transfer::header_line(std::string_view line) {
-  if (head_complete) return true;  // a trailer
-  phase = phase_kind::header;
-  header_bytes += line.size();  // over all responses: those that only announce the real one are not free
+  if (!head_complete) phase = phase_kind::header;
+  header_bytes += line.size();  // of all responses and trailers: libcurl keeps each line until the call ends
   if (header_bytes > access::max_header_size(engine->options())) {
-    failure = failed(errc::too_large, "the header");
+    failure = failed(errc::too_large, head_complete ? "the trailer" : "the header");
     return false;
   }
-  if (!in_header) {  // "HTTP/1.1 200 OK", which curl has checked
+  if (head_complete) return true;  // a trailer: counted, and dropped
+  if (!in_header) {                // "HTTP/1.1 200 OK", which curl has checked
     unsigned number = 0;
     if (const std::size_t space = line.find(' '); space != std::string_view::npos) {
       const std::string_view digits = line.substr(space + 1, 3);
@@ -350,6 +359,12 @@ bool download::transfer::header_line(std::string_view line) {
     const std::string_view value = trimmed(line.substr(colon + 1));
     head.fields().add(name, value);
     if (same_name(name, "Location") && location.empty()) location = value;
+    // libcurl would decode any other coding, which no request of ours allows, without a bound of ours.
+    if (same_name(name, "Transfer-Encoding") && !same_name(value, "chunked") &&
+        !same_name(value, "identity")) {
+      failure = failed(errc::bad_response, "the transfer coding " + std::string(value));
+      return false;
+    }
   }
   return true;
 }
@@ -374,8 +389,7 @@ void download::transfer::header_done() {
     }
     return;
   }
-  if (what.method() != "HEAD" && head.fields().find("Content-Encoding") != nullptr &&
-      what.fields().find("Accept-Encoding") == nullptr) {
+  if (decodes() && what.method() != "HEAD" && head.fields().find("Content-Encoding") != nullptr) {
     head.fields().erase("Content-Encoding");  // the body is decoded: these would be wrong about it
     head.fields().erase("Content-Length");
   }

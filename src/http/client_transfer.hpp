@@ -157,6 +157,7 @@ struct download::transfer : std::enable_shared_from_this<download::transfer> {
   void make_lines();
   bool add_options();
   [[nodiscard]] const char* phase_name() const;
+  [[nodiscard]] bool decodes() const;
   [[nodiscard]] bool idempotent() const;
   void header_done();
   bool header_line(std::string_view line);

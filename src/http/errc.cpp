@@ -54,13 +54,12 @@ class category final : public std::error_category {
   }
 };
 
+constinit const category the_category;
+
 }  // namespace
 
-const std::error_category& http_category() noexcept {
-  static const category instance;
-  return instance;
-}
+const std::error_category& http_category() noexcept { return the_category; }
 
-std::error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), http_category()}; }
+std::error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), the_category}; }
 
 }  // namespace curfew::http

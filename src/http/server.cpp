@@ -126,6 +126,7 @@ result<shutdown_report> server::impl::serve(const context& ctx) {
     for (unsigned i = 0; i < state.settings.threads; ++i) workers.push_back(std::make_unique<worker>(state));
     for (auto& w : workers) w->start();
   } catch (const std::system_error& e) {
+    door.stop();
     return std::unexpected(error(e.code(), "starting the server's threads"));
   }
   door.start(workers);

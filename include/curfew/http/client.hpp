@@ -27,8 +27,9 @@ class client_options {
   client_options& max_connections_per_host(std::size_t count) {
     return max_connections_per_host_ = count, *this;
   }
-  /// Largest header and body of a response, in bytes; more is an error. Default: 64 KiB; 64 MiB. Streaming
-  /// downloads have no limit on the body.
+  /// Largest header and body of a response, in bytes; more is an error. Default: 64 KiB; 64 MiB. The header
+  /// counts with its trailers and with those of redirects and 1xx responses before it, the body as decoded.
+  /// A download's body has no limit.
   client_options& max_header_size(std::size_t bytes) { return max_header_size_ = bytes, *this; }
   client_options& max_body_size(std::size_t bytes) { return max_body_size_ = bytes, *this; }
   /// Redirects to follow, for GET and HEAD. Default: 10; 0: the redirect itself is the response.
@@ -108,8 +109,9 @@ class download {
 /// Thread safety:   any thread, any number of calls at a time.
 ///
 /// What is sent beside the request's fields: Host, Content-Length, User-Agent and Accept if they are not set,
-/// Accept-Encoding unless it is set: then the body arrives decoded, without Content-Encoding and
-/// Content-Length among its fields. The fields of a redirect's target at another origin leave out
+/// Accept-Encoding unless it is set. `send` then decodes the body, and leaves Content-Encoding and
+/// Content-Length out of its fields; `open` asks for identity and gives the body as it comes, encoded if the
+/// server encodes it all the same. The fields of a redirect's target at another origin leave out
 /// Authorization, Cookie and Host. A request whose kept connection turns out to be dead is sent again on
 /// another if its method is idempotent. Proxies are those of the environment (http_proxy, https_proxy,
 /// all_proxy, no_proxy), but never for localhost, 127.0.0.0/8 and ::1.

@@ -1,0 +1,129 @@
+#include "http/acceptor.hpp"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+#include <boost/asio/awaitable.hpp>
+#include <cerrno>
+#include <curfew/core.hpp>
+#include <curfew/http/errc.hpp>
+#include <curfew/http/server.hpp>
+#include <memory>
+#include <string>
+#include <system_error>
+#include <vector>
+
+#include "http/connection.hpp"
+#include "http/raw_client.hpp"
+#include "http/server_state.hpp"
+#include "http/serving.hpp"
+
+namespace curfew::http {
+namespace {
+
+namespace asio = boost::asio;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
+using tests::event;
+using tests::raw_client;
+using tests::serving;
+
+struct open_door {
+  server_state state{router(), server_options()};
+  acceptor door{state};
+};
+
+bool is_refused(std::uint16_t port) {
+  try {
+    const raw_client made(port);
+    return false;
+  } catch (const std::system_error& e) {
+    return e.code() == std::errc::connection_refused;
+  }
+}
+
+TEST(Acceptor, TakesAFreePortAndNamesIt) {
+  open_door v4;
+  EXPECT_EQ(v4.door.port(), 0);
+  EXPECT_EQ(v4.door.url(), "");
+  ASSERT_TRUE(v4.door.open("localhost:0"));
+  EXPECT_EQ(v4.door.url(), "http://127.0.0.1:" + std::to_string(v4.door.port()));
+  open_door all;
+  ASSERT_TRUE(all.door.open("0.0.0.0:0"));
+  EXPECT_THAT(all.door.url(), StartsWith("http://127.0.0.1:")) << "an address that a client can use";
+}
+
+TEST(Acceptor, RefusesWhatIsNoAddress) {
+  for (const auto* bad : {"", "8080", ":8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1",
+                          "127.0.0.1:80x", "::1:80", "[127.0.0.1]:80", "example.org:80"}) {
+    open_door d;
+    const auto up = d.door.open(bad);
+    ASSERT_FALSE(up) << bad;
+    EXPECT_EQ(up.error(), errc::bad_address) << bad;
+    EXPECT_EQ(d.door.port(), 0);
+  }
+}
+
+TEST(Acceptor, SaysWhatToDoAboutAPortThatIsTaken) {
+  open_door first;
+  ASSERT_TRUE(first.door.open("127.0.0.1:0"));
+  open_door second;
+  const auto up = second.door.open("127.0.0.1:" + std::to_string(first.door.port()));
+  ASSERT_FALSE(up);
+  EXPECT_EQ(up.error().code(), std::errc::address_in_use);
+  EXPECT_THAT(up.error().message(), HasSubstr("another program listens there"));
+}
+
+TEST(Acceptor, HandsConnectionsToTheWorkersInTurn) {
+  open_door d;
+  ASSERT_TRUE(d.door.open("127.0.0.1:0"));
+  std::vector<std::unique_ptr<worker>> workers;
+  for (int i = 0; i < 3; ++i) workers.push_back(std::make_unique<worker>(d.state));
+  for (auto& w : workers) w->start();
+  d.door.start(workers);
+  std::vector<raw_client> clients;
+  for (int i = 0; i < 6; ++i) {
+    clients.emplace_back(d.door.port());
+    EXPECT_EQ(clients.back().get("/").status, 404);
+  }
+  EXPECT_EQ(d.state.open.load(), 6U);
+  d.door.stop();
+  EXPECT_TRUE(is_refused(d.door.port()));
+  EXPECT_EQ(clients.front().get("/").status, 404) << "connections outlive the listening socket";
+  clients.clear();
+  ASSERT_TRUE(tests::eventually([&] { return d.state.open.load() == 0; }));
+  for (auto& w : workers) w->stop();
+  for (auto& w : workers) w->join();
+}
+
+TEST(Acceptor, StopFreesTheAddressAtOnce) {
+  open_door d;
+  ASSERT_TRUE(d.door.open("127.0.0.1:0"));
+  d.door.stop();
+  d.door.stop();
+  open_door next;
+  EXPECT_TRUE(next.door.open("127.0.0.1:" + std::to_string(d.door.port())));
+}
+
+TEST(Acceptor, TheAddressIsFreeWhenServeReturnsHoweverBusyTheThreadIs) {
+  event started;
+  event go;
+  router routes;
+  routes.get("/blocks", [&](context, const request&) -> asio::awaitable<response> {
+    started.set();
+    go.wait();  // in the thread that accepts
+    co_return text(status::ok, "x");
+  });
+  serving s(routes, server_options().grace(clock::duration::zero()));
+  raw_client client(s.port());
+  client.send("GET /blocks HTTP/1.1\r\nHost: t\r\n\r\n");
+  ASSERT_TRUE(started.wait());
+  EXPECT_EQ(s.stop().stuck.size(), 1U);
+  server next(router(), server_options().listen("127.0.0.1:" + std::to_string(s.port())));
+  const auto up = next.listen();
+  EXPECT_TRUE(up) << up.error();
+  go.set();
+}
+
+}  // namespace
+}  // namespace curfew::http
