@@ -1,3 +1,4 @@
+#include <curfew/core/detail/assert.hpp>
 #include <curfew/core/detail/blocking.hpp>
 #include <curfew/sync/condition.hpp>
 #include <mutex>
@@ -19,7 +20,7 @@
 namespace curfew {
 
 result<> condition::wait(const context& ctx, std::unique_lock<mutex>& lock) {
-  if (!lock.owns_lock()) detail::broken_contract("condition: wait() without the lock held");
+  CURFEW_ASSERT(lock.owns_lock(), "condition: wait() without the lock held");
   if (ctx.err()) return detail::ended_wait(ctx, "wait");
 
   detail::notified notification(*this);

@@ -1,7 +1,6 @@
-#include <cstdio>
+#include <curfew/core/detail/assert.hpp>
 #include <curfew/sync/detail/wait_for_one.hpp>
 #include <curfew/sync/semaphore.hpp>
-#include <exception>
 #include <expected>
 #include <mutex>
 #include <stdexcept>
@@ -39,7 +38,7 @@ namespace curfew {
 
 semaphore::~semaphore() {
   const std::lock_guard guard(lock_);  // who is still in release_slowly() goes out of it
-  if (!waiters_.empty()) detail::broken_contract("semaphore, or lock: destroyed while somebody waits for it");
+  CURFEW_ASSERT(waiters_.empty(), "semaphore or lock: destroyed while something waits for it");
 }
 
 void semaphore::release_slowly(std::size_t units) noexcept {
@@ -47,8 +46,8 @@ void semaphore::release_slowly(std::size_t units) noexcept {
   const std::lock_guard guard(lock_);
   std::size_t seen = word_.load(std::memory_order_relaxed);  // invariant 6
   do {
-    if (units > capacity_ - (seen >> 1))
-      detail::broken_contract("semaphore: more was released than acquired; of a mutex: it was not locked");
+    CURFEW_ASSERT(units <= capacity_ - (seen >> 1),
+                  "semaphore: more was released than acquired; of a mutex: it was not locked");
     if ((seen & waiting) != 0) return settle((seen >> 1) + units, after);
     // Nobody waits any more. release: pairs with try_acquire() and enlist()
   } while (!word_.compare_exchange_weak(seen, seen + (units << 1), std::memory_order_release,
@@ -114,11 +113,6 @@ result<> too_many_units(const semaphore& of, std::size_t units) {
 
 result<> ended_wait(const context& ctx, const char* doing) {
   return std::unexpected(error::ended(ctx, doing));
-}
-
-void broken_contract(const char* what) noexcept {
-  std::fprintf(stderr, "curfew: broken contract: %s\n", what);
-  std::terminate();
 }
 
 }  // namespace detail

@@ -78,6 +78,34 @@ TEST(Error, ComparesWithCodesAndConditions) {
   EXPECT_FALSE(e == errc::canceled);
 }
 
+TEST(Error, EqualsAnErrorWithTheSameCodeActivityAndCause) {
+  const error e(errc::canceled, "reading", cause("shutdown"));
+  EXPECT_EQ(e, error(errc::canceled, "reading", cause("shutdown")));
+  EXPECT_NE(e, error(errc::canceled, "writing", cause("shutdown")));
+  EXPECT_NE(e, error(errc::canceled, "reading"));
+  EXPECT_NE(e, error(errc::deadline_exceeded, "reading", cause("shutdown")));
+}
+
+// As Boost.System's codes are: enums and codes that convert to std's.
+namespace foreign {
+enum class failure { odd = 1 };
+struct code {
+  int value;
+  operator std::error_code() const {
+    return {value, curfew_category()};
+  }  // NOLINT(google-explicit-constructor)
+};
+code make_error_code(failure f) { return {static_cast<int>(f)}; }
+}  // namespace foreign
+
+TEST(Error, ComparesWithTheCodesOfOtherLibraries) {
+  const error e(errc::canceled);
+  EXPECT_TRUE(e == foreign::failure::odd);
+  EXPECT_TRUE(e == foreign::code{1});
+  EXPECT_TRUE(e != foreign::code{2});
+  EXPECT_TRUE(foreign::code{1} == e);
+}
+
 TEST(Error, IsPrintedAsItsMessage) {
   std::ostringstream out;
   out << error(errc::canceled, "reading");
@@ -91,6 +119,58 @@ TEST(Result, HoldsAValueOrAnError) {
   ASSERT_FALSE(bad);
   EXPECT_EQ(bad.error(), errc::canceled);
   EXPECT_TRUE(result<>());
+}
+
+result<int> half_of(int n) {
+  if (n % 2 != 0) return error(std::make_error_code(std::errc::invalid_argument), "halving");
+  return n / 2;
+}
+
+result<std::string> half_in_words(int n) {
+  auto half = half_of(n);
+  if (!half) return half.error();
+  return std::to_string(*half);
+}
+
+result<> half_is_even(int n) {
+  auto half = half_of(n);
+  if (!half) return std::move(half).error();
+  return {};
+}
+
+TEST(Result, IsMadeFromAnErrorAsItStands) {
+  EXPECT_EQ(half_of(4), 2);
+  EXPECT_EQ(half_of(3).error(), std::errc::invalid_argument);
+  EXPECT_EQ(half_in_words(4), "2");
+  EXPECT_EQ(half_in_words(3).error().doing(), "halving");
+  EXPECT_TRUE(half_is_even(8));
+  EXPECT_EQ(half_is_even(3).error(), std::errc::invalid_argument);
+}
+
+TEST(Result, IsAssignedAnErrorOrAValue) {
+  result<int> r = 7;
+  r = error(errc::canceled);
+  ASSERT_FALSE(r);
+  EXPECT_EQ(r.error(), errc::canceled);
+  r = 8;
+  EXPECT_EQ(r, 8);
+}
+
+TEST(Result, ComparesAsAnExpectedDoes) {
+  EXPECT_EQ(half_of(4), half_of(5 - 1));
+  EXPECT_NE(half_of(4), half_of(6));
+  EXPECT_EQ(half_of(3), half_of(3));
+  EXPECT_NE(half_of(3), half_of(4));
+  EXPECT_EQ(half_is_even(8), half_is_even(4));
+}
+
+TEST(Result, ConvertsFromAndToAnExpected) {
+  const std::expected<int, error> plain = half_of(4);
+  EXPECT_EQ(plain, 2);
+  const result<int> back = plain;
+  EXPECT_EQ(back, 2);
+  const result<int> bad = std::expected<int, error>(std::unexpected(error(errc::canceled)));
+  EXPECT_EQ(bad.error(), errc::canceled);
 }
 
 }  // namespace

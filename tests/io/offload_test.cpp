@@ -14,6 +14,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 namespace {
@@ -156,7 +157,7 @@ TEST(Offload, WorkInTheQueueIsNotRunOnceItsIoContextIsDestroyed) {
   go_on.count_down();
   first.run();
   auto behind_it = [](const curfew::context&) {};
-  curfew::offload(pool, curfew::background(), behind_it, asio::use_future).get();
+  std::ignore = curfew::offload(pool, curfew::background(), behind_it, asio::use_future).get();
   EXPECT_FALSE(ran);
 }
 

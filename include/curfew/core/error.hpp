@@ -1,15 +1,46 @@
 #pragma once
 
+#include <concepts>
 #include <curfew/core/cause.hpp>
 #include <curfew/core/errc.hpp>
 #include <expected>
 #include <iosfwd>
 #include <string>
 #include <system_error>
+#include <type_traits>
+#include <utility>
 
 namespace curfew {
 
 class context;
+
+namespace detail {
+
+template <class Code>
+concept is_error_code = std::is_convertible_v<const Code&, std::error_code>;
+
+template <class Code>
+concept has_error_code = requires(const Code& code) {
+  { make_error_code(code) } -> std::convertible_to<std::error_code>;
+};
+
+/// What an error is compared with: std's codes and conditions, and those of libraries that convert to them, as
+/// Boost's do.
+template <class Code>
+concept comparable_code =
+    std::is_error_condition_enum_v<Code> || std::is_same_v<Code, std::error_condition> ||
+    is_error_code<Code> || has_error_code<Code>;
+
+template <class Code>
+std::error_code as_code(const Code& code) noexcept {
+  if constexpr (is_error_code<Code>) {
+    return code;
+  } else {
+    return make_error_code(code);
+  }
+}
+
+}  // namespace detail
 
 /// What went wrong, while doing what, and whether trying again makes sense.
 class error {
@@ -30,12 +61,24 @@ class error {
   /// All of it in one line: "GET http://host/ : connecting: deadline exceeded (cause: report budget)".
   [[nodiscard]] std::string message() const;
 
+  /// The same code, activity and cause.
+  friend bool operator==(const error& a, const error& b) noexcept = default;
+  /// Compares its code with an error code or condition, of whatever library: `e == curfew::errc::canceled`,
+  /// `e == std::errc::timed_out`, `e == boost::asio::error::eof`.
   template <class Code>
-    requires(std::is_error_code_enum_v<Code> || std::is_error_condition_enum_v<Code>)
-  friend bool operator==(const error& a, Code b) noexcept {
-    return a.code() == b;
+    requires detail::comparable_code<Code>
+  friend bool operator==(const error& a, const Code& b) noexcept {
+    if constexpr (std::is_error_condition_enum_v<Code> || std::is_same_v<Code, std::error_condition>) {
+      return a.code() == std::error_condition(b);
+    } else {
+      return a.code() == detail::as_code(b);
+    }
   }
-  friend bool operator==(const error& a, const std::error_code& b) noexcept { return a.code() == b; }
+  // clang-format off: compilers show the whole line, which says what is wrong
+  template <class Other>
+    requires(!detail::comparable_code<Other> && !std::is_same_v<Other, error>)
+  friend bool operator==(const error&, const Other&) = delete;  // an error compares with an error code or condition
+  // clang-format on
   friend std::ostream& operator<<(std::ostream& out, const error& e);
 
  private:
@@ -44,8 +87,42 @@ class error {
   curfew::cause cause_;
 };
 
-/// A value, or why there is none.
+/// A value, or why there is none: a std::expected<T, error> that is made from an error as it stands, too.
+///
+///     curfew::result<int> parse(std::string_view text) {
+///       if (text.empty()) return curfew::error(std::make_error_code(std::errc::invalid_argument), "parsing");
+///       return 42;
+///     }
+///
+/// Converts from and to std::expected<T, error>; what std::expected can do, it can.
+/// \tparam T  Not an error itself.
 template <class T = void>
-using result = std::expected<T, error>;
+class [[nodiscard]] result : public std::expected<T, error> {
+  using base = std::expected<T, error>;
+  static_assert(!std::is_same_v<std::remove_cv_t<T>, error>,
+                "curfew: a result whose value is an error has no meaning");
+
+ public:
+  using base::base;
+
+  result() = default;
+  result(const base& other) : base(other) {}  // NOLINT(google-explicit-constructor)
+  result(base&& other) noexcept(
+      std::is_void_v<T> || std::is_nothrow_move_constructible_v<T>)  // NOLINT(google-explicit-constructor)
+      : base(std::move(other)) {}
+  result(const error& why) : base(std::unexpect, why) {}        // NOLINT(google-explicit-constructor)
+  result(error&& why) : base(std::unexpect, std::move(why)) {}  // NOLINT(google-explicit-constructor)
+
+  // As std::expected compares; here, since a derived class would be ambiguous there.
+  template <std::same_as<result> Same>
+  friend bool operator==(const Same& a, const Same& b) {
+    return static_cast<const base&>(a) == static_cast<const base&>(b);
+  }
+  template <class U>
+    requires(!std::is_void_v<T> && !std::is_base_of_v<base, U>)
+  friend bool operator==(const result& a, const U& value) {
+    return a.has_value() && *a == value;
+  }
+};
 
 }  // namespace curfew

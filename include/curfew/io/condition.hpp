@@ -7,6 +7,7 @@
 #include <boost/asio/compose.hpp>
 #include <concepts>
 #include <curfew/core/context.hpp>
+#include <curfew/core/detail/assert.hpp>
 #include <curfew/core/detail/blocking.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/core/error.hpp>
@@ -120,7 +121,7 @@ class notified_and_locked {
 template <class Token = default_token>
   requires(!std::predicate<Token&>)
 auto async_wait(context ctx, condition& by, std::unique_lock<mutex>& lock, Token&& token = {}) {
-  if (!lock.owns_lock()) detail::broken_contract("condition: async_wait() without the lock held");
+  CURFEW_ASSERT(lock.owns_lock(), "condition: async_wait() without the lock held");
   return boost::asio::async_compose<Token, void(result<>)>(
       detail::notified_and_locked(std::move(ctx), by, lock), token);
 }

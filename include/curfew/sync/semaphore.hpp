@@ -2,6 +2,7 @@
 
 #include <cstddef>
 #include <curfew/core/context.hpp>
+#include <curfew/core/detail/assert.hpp>
 #include <curfew/core/detail/threads.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/sync/detail/spin_lock.hpp>
@@ -20,9 +21,6 @@ class acquiring;
 struct semaphore_entry final : wait_entry {
   std::size_t units = 0;  // as asked for; set before it is in the list
 };
-
-/// Ends the program, with a line that says what was broken.
-[[noreturn]] void broken_contract(const char* what) noexcept;
 
 /// The error of a wait that the end of ctx ended.
 [[nodiscard]] result<> ended_wait(const context& ctx, const char* doing);
@@ -60,7 +58,7 @@ class semaphore {
 
   /// \param units  How many there are in all, none of them acquired. More than max() terminates.
   constexpr explicit semaphore(std::size_t units) noexcept : semaphore(units, units) {
-    if (units > max()) detail::broken_contract("semaphore: more units than max()");
+    CURFEW_ASSERT(units <= max(), "semaphore: more units than max()");
   }
   semaphore(const semaphore&) = delete;
   semaphore& operator=(const semaphore&) = delete;
