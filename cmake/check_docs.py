@@ -1,5 +1,6 @@
 #!/usr/bin/env python3
-"""Checks every *.md file of the project: links lead somewhere, snippets are what the file they name says.
+"""Checks every *.md file of the project: links lead somewhere, snippets are what the file they name says. That other
+snippets compile is doc_snippets.py's to check.
 
     check_docs.py <root>        prints every problem as file:line: message
     check_docs.py --self-test   proves on a planted tree that problems are seen
@@ -11,6 +12,8 @@ A ```cpp block whose first line is a comment with a path in the project, such as
 
 has to be found in that file, where every line that holds nothing but "…" or "// …" stands for left-out lines.
 Indentation and blank lines do not count.
+
+A ```text block behind a snippet of tests/compile_fail is the compiler's message: it matches each `// expect:` of that file.
 """
 
 import pathlib
@@ -77,14 +80,26 @@ def snippet_problem(root, block):
     return None
 
 
+def message_problem(root, refused, block):
+    expected = re.findall(r"^// expect: (.*)$", (root / refused).read_text(), re.MULTILINE)
+    missing = next((each for each in expected if not re.search(each, "\n".join(block))), None)
+    return f"the message is not what {refused} expects: {missing}" if missing else None
+
+
 def check_file(root, file):
-    block, start = None, 0
+    block, start, refused = None, 0, None
     for number, line in enumerate(file.read_text().splitlines(), 1):
         fence = FENCE.match(line)
         if fence and block is None:
             block, start, language = [], number, fence.group(1)
         elif fence:
-            problem = snippet_problem(root, block) if language == "cpp" else None
+            problem = None
+            if language == "cpp":
+                problem = snippet_problem(root, block)
+                named = SNIPPET.match(block[0]) if block and not problem else None
+                refused = named.group(1) if named and "compile_fail/" in named.group(1) else None
+            elif language == "text" and refused:
+                problem, refused = message_problem(root, refused, block), None
             if problem:
                 yield start, problem
             block = None
@@ -111,15 +126,19 @@ def self_test():
         root = pathlib.Path(directory)
         (root / "examples").mkdir()
         (root / "examples" / "a.cpp").write_text("int main() {\n  one();\n  two();\n  three();\n}\n")
+        (root / "tests" / "compile_fail").mkdir(parents=True)
+        (root / "tests" / "compile_fail" / "a.cpp").write_text("// expect: deleted.*nothing\nnothing();\n")
+        refused = "```cpp\n// tests/compile_fail/a.cpp\nnothing();\n```\n```text\n"
         (root / "good.md").write_text(
             "# A `title`, here\n[x](#a-title-here) [y](bad.md) [z](https://example.org/) `[no](link)`\n"
-            "```cpp\n// examples/a.cpp: why\none();\n// …\nthree();\n```\n```cpp\nfree();\n```\n")
+            "```cpp\n// examples/a.cpp: why\none();\n// …\nthree();\n```\n```cpp\nfree();\n```\n"
+            + refused + "error: use of deleted function 'nothing'\n```\n")
         (root / "bad.md").write_text(
             "[x](nowhere.md)\n[y](good.md#nothing)\n```cpp\n// examples/a.cpp\none();\nthree();\n```\n"
-            "```cpp\n// examples/b.cpp\n```\n")
+            "```cpp\n// examples/b.cpp\n```\n" + refused + "error: deleted\n```\n")
         problems = check(root)
-    expected = ["bad.md:1: ", "bad.md:2: ", "bad.md:3: ", "bad.md:8: "]
-    found = [problem[:10] for problem in problems]
+    expected = ["bad.md:1: ", "bad.md:2: ", "bad.md:3: ", "bad.md:8: ", "bad.md:15: "]
+    found = [re.match(r"\S+ ", problem).group(0) for problem in problems]
     return [] if found == expected else [f"expected {expected}, found {problems}"]
 
 

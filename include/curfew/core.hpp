@@ -10,7 +10,7 @@
 ///
 /// and whoever works looks at it, or waits for it:
 ///
-///     if (ctx.err()) return ctx.err();                    // between two steps
+///     if (ctx.err()) return curfew::error::ended(ctx);     // between two steps
 ///     curfew::on_done stop(ctx, [&] { socket.close(); });  // while something blocks
 ///
 /// A context ends once: when its scope is canceled or destroyed, when its deadline passes, or when its

@@ -128,6 +128,8 @@ auto async_wait(context ctx, condition& by, std::unique_lock<mutex>& lock, Token
 
 /// Waits until `ready()`, which is called with the lock held: first of all, and after each notification.
 ///
+///     auto lock = co_await curfew::async_lock(ctx, mutex_);
+///     if (!lock) co_return lock.error();
 ///     auto some = [&] { return !queue_.empty(); };
 ///     auto told = co_await curfew::async_wait(ctx, changed_, *lock, some);
 ///

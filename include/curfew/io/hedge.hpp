@@ -22,7 +22,7 @@ namespace curfew {
 /// Awaits `f(ctx)`, and once more if no result has come after `delay`: whoever is faster wins. As `hedge` for
 /// functions; both tries run on the executor of the caller:
 ///
-///     auto lookup_id = [&](curfew::context ctx) { return lookup(ctx, id); };     // awaitable<result<entry>>
+///     auto lookup_id = [&](curfew::context ctx) { return async_lookup(ctx, id); };   // awaitable<result<entry>>
 ///     auto value = co_await curfew::async_hedge(ctx, 20ms, lookup_id);
 ///
 /// \param delay  As of `hedge`, on ctx's clock.

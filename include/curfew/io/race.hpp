@@ -61,9 +61,9 @@ boost::asio::awaitable<bool> await_contestant(contest<Result>& of, task_group& g
 
 /// Runs several coroutines at the same time and returns all their values, as `all` does of functions:
 ///
-///     auto user = [&](curfew::context ctx) { return find_user(ctx, id); };       // awaitable<result<user>>
-///     auto orders = [&](curfew::context ctx) { return find_orders(ctx, id); };
-///     auto both = co_await curfew::async_all(ctx, user, orders);                 // result<std::tuple<…>>
+///     auto user = [&](curfew::context ctx) { return async_find_user(ctx, id); };   // awaitable<result<user>>
+///     auto orders = [&](curfew::context ctx) { return async_find_orders(ctx, id); };
+///     auto both = co_await curfew::async_all(ctx, user, orders);                    // result<std::tuple<…>>
 ///
 /// They run on the executor of the caller. The first error cancels the context of the others, with the error
 /// as the cause; all are over before it returns.

@@ -12,9 +12,10 @@ namespace curfew {
 /// which one ends with `ctx`, and the other some time later.
 ///
 ///     curfew::grace grace(ctx, 5s);
-///     while (auto item = queue.receive(grace.soft()))        // no new work once ctx has ended,
-///       if (!store(grace.hard(), **item)) break;             // but what was begun has 5 s to finish
-///     flush(grace.hard());                                   // and this has what is left of them
+///     while (auto item = queue.receive(grace.soft())) {           // no new work once ctx has ended,
+///       if (!*item || !store(grace.hard(), **item)) break;        // but what was begun has 5 s to finish
+///     }
+///     flush(grace.hard());                                        // and this has what is left of them
 ///
 /// The time is one for all that is done with `hard()`, and runs from the end of ctx.
 ///

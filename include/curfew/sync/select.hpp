@@ -127,6 +127,7 @@ template <class F>
 
 /// Waits until one of several things can happen, lets it happen, and calls its handler:
 ///
+///     using curfew::when;
 ///     curfew::select(
 ///         when(ctx.done(),         [&] { stop = true; }),
 ///         when(data.receiving(),   [&](std::optional<std::string> item) { … }),

@@ -7,7 +7,7 @@ namespace curfew::testing {
 
 /// A clock that stands still until it is moved, for tests without sleeps:
 ///
-///     manual_clock clock;
+///     curfew::testing::manual_clock clock;
 ///     auto scope = curfew::with_timeout(clock.background(), 5s);
 ///     clock.advance(5s);   // scope.err() is now errc::deadline_exceeded
 ///

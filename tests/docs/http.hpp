@@ -1,0 +1,27 @@
+#pragma once
+
+/// What the snippets of http and of the pages may name.
+
+#include <boost/asio.hpp>
+#include <curfew/core.hpp>
+#include <curfew/http.hpp>
+#include <curfew/io.hpp>
+#include <curfew/sync.hpp>
+#include <curfew/testing.hpp>
+#include <iostream>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "docs/common.hpp"
+
+namespace docs {
+
+namespace asio = boost::asio;
+namespace http = curfew::http;
+using asio::awaitable;
+
+awaitable<http::response> hello(curfew::context ctx, const http::request& request);
+std::string hash_file(const curfew::context& ctx, const std::string& path);
+
+}  // namespace docs
