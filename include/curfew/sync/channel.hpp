@@ -197,7 +197,8 @@ struct channel_access;
 /// Items from any number of senders to any number of receivers, in order.
 ///
 ///     curfew::channel<std::string> lines(16);
-///     lines.send(ctx, "one");                // result<>: waits while 16 are on their way
+///     auto sent = lines.send(ctx, "one");    // result<>: waits while 16 are in flight
+///     if (!sent) return sent.error();        // ctx has ended, or the channel is closed
 ///     auto line = lines.receive(ctx);        // result<std::optional<std::string>>
 ///     if (!line) return line.error();        // ctx has ended
 ///     if (!*line) return {};                 // closed and drained
