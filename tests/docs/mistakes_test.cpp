@@ -40,6 +40,7 @@ asio::awaitable<curfew::result<std::string>> ask(context ctx, curfew::clock::dur
 template <class T>
 T play(manual_clock& clock, asio::io_context& io, asio::awaitable<T> work) {
   std::optional<T> outcome;
+  io.restart();
   asio::co_spawn(io, std::move(work), [&](std::exception_ptr, T got) { outcome = std::move(got); });
   while (io.poll() != 0 || clock.advance_to_next()) io.restart();
   return std::move(outcome).value();
