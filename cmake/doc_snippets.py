@@ -11,7 +11,7 @@ here: check_docs.py holds it against that file.
   * It is the body of `curfew::result<> snippet(const curfew::context& ctx)`.
   * With co_await or co_return in it, it is the body of `asio::awaitable<curfew::result<>> snippet(curfew::context ctx)`.
   * With a function, a class or an `inline constexpr` at its left edge, it stands in a namespace as it is.
-  * `…` stands for statements that are left out.
+  * `…` stands for statements that are left out. A block with lines and arrows (─ │ ►) is a drawing, and no snippet.
 
 The names it may use are declared in the fixture, in `namespace docs`. The compiler reports a mistake by the snippet's
 own file and line.
@@ -31,6 +31,7 @@ INCLUDE = re.compile(r"^\s*#include\b.*$")
 DECLARATION = re.compile(r"^(inline|constexpr|namespace|template|class|struct|enum|static|#include)\b")
 FUNCTION = re.compile(r"^[A-Za-z_][\w:<>,&* ]* [&*]?[\w:]+\((?!\[|\{|\")[^;]*(\)[\w ]*\{(\s|.*\}\s*)?(//.*)?|,)$")
 STATEMENT = re.compile(r"^(if|for|while|switch|do|else|return|co_return|co_await|try|catch|auto [\w\[\], ]+ =)\b")
+DRAWING = re.compile(r"[\u2500-\u25ff]")
 COMMENT_BEHIND = re.compile(r"(^|\s)//.*")
 COROUTINE = re.compile(r"\bco_(await|return|yield)\b")
 
@@ -74,7 +75,8 @@ def snippets_of_page(name, text):
 
 def snippets_of(root, file):
     text = (root / file).read_text()
-    return list(snippets_of_page(file, text) if file.endswith(".md") else snippets_of_header(file, text))
+    found = snippets_of_page(file, text) if file.endswith(".md") else snippets_of_header(file, text)
+    return [each for each in found if not any(DRAWING.search(line) for line in each.text)]
 
 
 def stands_in_a_namespace(text):
@@ -136,6 +138,9 @@ void f();
 ///     int main() { undeclared_3(answer); }
 void g();
 ///
+///     a ─► b
+void h();
+///
 ///     auto twice = [](int n) { … };
 ///     undeclared_4();
 """
@@ -171,7 +176,7 @@ def self_test(compiler):
         write(root, root / "out.cpp", "fixture.hpp", ["a.hpp", "a.md"])
         run = subprocess.run([compiler, "-std=c++23", "-Wall", "-fsyntax-only", "out.cpp"], cwd=root,
                              capture_output=True, text=True)
-    expected = {("a.hpp", 12, 2), ("a.hpp", 17, 3), ("a.hpp", 21, 4), ("a.md", 18, 7)}
+    expected = {("a.hpp", 12, 2), ("a.hpp", 17, 3), ("a.hpp", 24, 4), ("a.md", 18, 7)}
     found = {(name, int(line), int(which)) for name, line, which in
              re.findall(r"^(\S+?):(\d+):\d+: error: .*undeclared_(\d)", run.stderr, re.MULTILINE)}
     errors = len(re.findall(r"\b(?:error|warning): ", run.stderr))
