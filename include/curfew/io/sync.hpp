@@ -181,7 +181,7 @@ class async_cases {
 ///
 ///     curfew::case_list cases;
 ///     cases.when(ctx.done(), [&] { stop = true; }).when(lines.receiving(), [&](auto line) { … });
-///     co_await curfew::async_select(cases);
+///     auto which = co_await curfew::async_select(cases);   // result<std::size_t>
 ///
 /// Completes when:  a case has happened, and its handler has run, on the executor of the completion handler;
 ///                  with result<std::size_t>, its place in the list.
