@@ -2,6 +2,8 @@
 
 #include <array>
 #include <boost/asio/as_tuple.hpp>
+#include <boost/asio/bind_cancellation_slot.hpp>
+#include <boost/asio/cancellation_signal.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
 #include <boost/asio/experimental/awaitable_operators.hpp>
@@ -9,15 +11,23 @@
 #include <boost/asio/ip/tcp.hpp>
 #include <boost/asio/local/connect_pair.hpp>
 #include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/read.hpp>
 #include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <boost/asio/use_future.hpp>
 #include <boost/asio/write.hpp>
+#include <boost/system/error_code.hpp>
+#include <boost/system/system_error.hpp>
 #include <chrono>
 #include <curfew/core.hpp>
 #include <curfew/io.hpp>
 #include <curfew/testing.hpp>
+#include <exception>
+#include <stdexcept>
 #include <string>
+#include <system_error>
 #include <thread>
 #include <vector>
 
@@ -213,6 +223,155 @@ TEST(With, ConnectsAndAccepts) {
     co_return connected.has_value() && accepted.has_value() && accepted->is_open();
   };
   EXPECT_TRUE(run_to_end(io, meet(scope)));
+}
+
+// ---- operations that report an exception, such as co_spawn ----
+
+asio::awaitable<int> seven_at_once() { co_return 7; }
+
+asio::awaitable<void> an_hour() {
+  asio::steady_timer timer(co_await asio::this_coro::executor, 1h);
+  co_await timer.async_wait(asio::use_awaitable);
+}
+
+/// The code of the boost::system::system_error that this is; none if it is none.
+std::error_code code_in(const std::exception_ptr& thrown) {
+  try {
+    if (thrown) std::rethrow_exception(thrown);
+  } catch (const boost::system::system_error& e) {
+    return e.code();
+  }
+  return {};
+}
+
+TEST(With, DoesNotStartACoroutineUnderAContextThatHasEnded) {
+  asio::io_context io;
+  auto scope = curfew::with_cancel(curfew::background());
+  scope.cancel();
+  bool started = false;
+  std::error_code valued;
+  int value = -1;
+  std::error_code unvalued;
+  auto of_value = [&]() -> asio::awaitable<int> {
+    started = true;
+    co_return 7;
+  };
+  auto of_nothing = [&]() -> asio::awaitable<void> {
+    started = true;
+    co_return;
+  };
+  asio::co_spawn(io, of_value, curfew::with(scope, [&](const std::exception_ptr& thrown, int got) {
+                   valued = code_in(thrown);
+                   value = got;
+                 }));
+  asio::co_spawn(io, of_nothing,
+                 curfew::with(scope, [&](const std::exception_ptr& thrown) { unvalued = code_in(thrown); }));
+  EXPECT_FALSE(valued) << "inside the call that starts it";
+  io.run();
+  EXPECT_FALSE(started);
+  EXPECT_EQ(valued, curfew::errc::canceled);
+  EXPECT_EQ(value, 0);
+  EXPECT_EQ(unvalued, curfew::errc::canceled);
+}
+
+TEST(With, TellsACoroutinesEndByItsContextWithTheContextsCode) {
+  asio::io_context io;
+  curfew::testing::manual_clock clock;
+  auto scope = curfew::with_timeout(clock.background(), 3s);
+  std::error_code seen;
+  asio::co_spawn(io, an_hour,
+                 curfew::with(scope, [&](const std::exception_ptr& thrown) { seen = code_in(thrown); }));
+  io.poll();
+  clock.advance(3s);
+  io.run();
+  EXPECT_EQ(seen, curfew::errc::deadline_exceeded);
+}
+
+TEST(With, LeavesACoroutinesOwnExceptionsAndAnotherCancelAsTheyAre) {
+  asio::io_context io;
+  auto scope = curfew::with_cancel(curfew::background());
+  auto fails = []() -> asio::awaitable<void> {
+    throw std::runtime_error("disk on fire");
+    co_return;
+  };
+  auto failed = asio::co_spawn(io, fails, curfew::with(scope, asio::use_future));
+  asio::cancellation_signal signal;
+  std::error_code seen;
+  auto note = [&](const std::exception_ptr& thrown) { seen = code_in(thrown); };
+  asio::co_spawn(io, an_hour, curfew::with(scope, asio::bind_cancellation_slot(signal.slot(), note)));
+  io.poll();
+  signal.emit(asio::cancellation_type::terminal);
+  io.run();
+  EXPECT_THROW(failed.get(), std::runtime_error);
+  EXPECT_EQ(seen, std::error_code(boost::system::error_code(asio::error::operation_aborted)));
+}
+
+template <class T>
+std::string told(const curfew::result<T>& got) {
+  return got ? "no error" : got.error().message();
+}
+
+TEST(With, MakesAResultOfACoroutine) {
+  asio::io_context io;
+  auto living = curfew::with_cancel(curfew::background());
+  auto ended = curfew::with_cancel(curfew::background());
+  auto look = [&](curfew::context ctx) -> asio::awaitable<void> {
+    curfew::result<int> seven = co_await asio::co_spawn(io, seven_at_once, curfew::with(ctx));
+    EXPECT_EQ(seven, 7);
+    asio::post(io, [&] { ended.cancel("enough"); });
+    curfew::result<> canceled = co_await asio::co_spawn(io, an_hour, curfew::with(ended));
+    EXPECT_EQ(told(canceled), "canceled (cause: enough)");
+    seven = co_await asio::co_spawn(io, seven_at_once, curfew::with(ended));
+    EXPECT_EQ(told(seven), "canceled (cause: enough)");
+  };
+  run_to_end(io, look(living));
+}
+
+TEST(With, MakesOneResultOfACoroutineThatReturnsAResult) {
+  asio::io_context io;
+  auto scope = curfew::with_cancel(curfew::background());
+  auto fails = []() -> asio::awaitable<curfew::result<int>> {
+    co_return std::unexpected(curfew::error(std::make_error_code(std::errc::io_error), "reading"));
+  };
+  auto succeeds = []() -> asio::awaitable<curfew::result<int>> { co_return 7; };
+  auto look = [&](curfew::context ctx) -> asio::awaitable<void> {
+    curfew::result<int> got = co_await asio::co_spawn(io, succeeds, curfew::with(ctx));
+    EXPECT_EQ(got, 7);
+    got = co_await asio::co_spawn(io, fails, curfew::with(ctx));
+    EXPECT_EQ(told(got), "reading: Input/output error");
+    scope.cancel("enough");
+    got = co_await asio::co_spawn(io, succeeds, curfew::with(ctx));
+    EXPECT_EQ(told(got), "canceled (cause: enough)");
+  };
+  run_to_end(io, look(scope));
+}
+
+TEST(With, RethrowsOtherExceptionsOfACoroutineToTheOneThatAwaits) {
+  asio::io_context io;
+  auto fails = []() -> asio::awaitable<int> {
+    throw std::runtime_error("disk on fire");
+    co_return 0;
+  };
+  auto look = [&](curfew::context ctx) -> asio::awaitable<bool> {
+    try {
+      static_cast<void>(co_await asio::co_spawn(io, fails, curfew::with(ctx)));
+    } catch (const std::runtime_error& e) {
+      co_return e.what() == std::string("disk on fire");
+    }
+    co_return false;
+  };
+  EXPECT_TRUE(run_to_end(io, look(curfew::background())));
+}
+
+/// What has no argument for an error cannot say that it was not started.
+TEST(With, StartsWhatCannotReportAnErrorThoughItsContextHasEnded) {
+  asio::io_context io;
+  auto scope = curfew::with_cancel(curfew::background());
+  scope.cancel();
+  bool ran = false;
+  asio::post(io, curfew::with(scope, [&] { ran = true; }));
+  io.run();
+  EXPECT_TRUE(ran);
 }
 
 }  // namespace

@@ -14,8 +14,11 @@
 #include <curfew/core/error.hpp>
 #include <curfew/core/on_done.hpp>
 #include <curfew/io/completion.hpp>
+#include <exception>
+#include <expected>
 #include <memory>
 #include <optional>
+#include <system_error>
 #include <tuple>
 #include <type_traits>
 #include <utility>
@@ -51,11 +54,15 @@ class with_result_token {
 ///
 ///     auto read = co_await socket.async_read_some(buffer, curfew::with(ctx));   // result<std::size_t>
 ///     if (!read) co_return read.error();
+///     auto page = co_await asio::co_spawn(executor, fetch, curfew::with(ctx));  // what fetch returns, as a result
 ///
-/// Completes when:  the operation completes. When `ctx` ends it is canceled, whatever thread ends it; if
+/// For operations that report an error_code or an exception. A coroutine that returns a result<T> gives that, not
+/// a result in a result.
+///
+/// Completes when:  the operation completes. When `ctx` ends, in any thread, the operation is canceled. If
 ///                  `ctx` has ended before, the operation is not started.
-/// Errors:          the operation's; where it was canceled because ctx ended: errc::canceled or
-///                  deadline_exceeded, with the cause.
+/// Errors:          the operation's; where the end of ctx canceled it: errc::canceled or deadline_exceeded,
+///                  with the cause. An exception that is not due to the end of ctx is rethrown.
 /// Cancellation:    an operation that completes while ctx ends delivers its result: nothing it has done is
 ///                  lost. What a canceled one leaves behind is said by its own documentation. One that does
 ///                  not support Asio's per-operation cancellation (in Boost 1.81: resolvers) completes when
@@ -67,11 +74,21 @@ class with_result_token {
   return with_result_token(std::move(ctx));
 }
 
-/// The same for any completion token, which gets the operation's own arguments; an error that is due to the
-/// end of `ctx` arrives as the error_code of `curfew::errc`.
+/// The same for any completion token, which gets the operation's own arguments:
 ///
-///     socket.async_read_some(buffer,
-///                            curfew::with(ctx, [](boost::system::error_code ec, std::size_t n) { … }));
+///     auto handler = [](boost::system::error_code ec, std::size_t n) { report(ec, n); };
+///     socket.async_read_some(buffer, curfew::with(ctx, handler));
+///
+/// An error that is due to the end of `ctx` has the code of `curfew::errc`. How it arrives depends on the first
+/// argument of the operation's handler:
+///
+/// | first argument | the end arrives as | if ctx has ended before |
+/// |---|---|---|
+/// | error_code | that code | is not started |
+/// | std::exception_ptr | a boost::system::system_error with that code, as Asio throws them | is not started |
+/// | anything else, or none | what the operation reports when Asio cancels it | is started, and canceled at once |
+///
+/// The arguments beside an error are made by default; a socket is closed.
 template <class Token>
 [[nodiscard]] with_token<std::decay_t<Token>> with(context ctx, Token&& token) {
   return {std::move(ctx), std::forward<Token>(token)};
@@ -105,11 +122,28 @@ struct cancelable_op {
   bool completed = false;
 };
 
-inline void translate_end(const context& ctx, boost::system::error_code& ec) noexcept {
-  if (ec == boost::asio::error::operation_aborted && ctx.err()) ec = ctx.err();
-}
-template <class... None>
-void translate_end(const context& /*ctx*/, None&... /*no error_code*/) noexcept {}
+/// How the end of a context stands in the first argument of a handler, where that can carry an error.
+template <class First>
+struct end_as;  // of others: they cannot
+
+template <>
+struct end_as<boost::system::error_code> {
+  static boost::system::error_code make(std::error_code ended) noexcept { return ended; }
+  /// The code of the error that this is; none if it is none.
+  static std::error_code code_of(const boost::system::error_code& ec) noexcept { return ec; }
+};
+
+template <>
+struct end_as<std::exception_ptr> {
+  static std::exception_ptr make(std::error_code ended);
+  static std::error_code code_of(const std::exception_ptr& thrown) noexcept;
+};
+
+template <class First>
+concept carries_end = requires { sizeof(end_as<First>); };
+
+/// Whether Asio has canceled an operation, going by its first argument.
+[[nodiscard]] bool is_aborted(std::error_code code) noexcept;
 
 /// The handler that the operation gets in place of the user's.
 template <class Handler, class Executor>
@@ -127,7 +161,10 @@ class ending_handler {
   template <class First, class... Rest>
   void operator()(First first, Rest... rest) {
     finish();
-    translate_end(op_->ctx, first);
+    if constexpr (carries_end<First>) {
+      if (const std::error_code ended = op_->ctx.err(); ended && is_aborted(end_as<First>::code_of(first)))
+        first = end_as<First>::make(ended);
+    }
     op_.reset();
     std::move(handler_)(std::move(first), std::move(rest)...);
   }
@@ -159,39 +196,49 @@ Arg blank(const Executor& executor) {
   }
 }
 
+/// What stands behind the first argument, as one value.
+template <class... Args>
+struct joined_arguments {
+  using type = std::tuple<Args...>;
+};
+template <class Arg>
+struct joined_arguments<Arg> {
+  using type = Arg;
+};
+template <>
+struct joined_arguments<> {
+  using type = void;
+};
+
+/// As a result, which a result is already.
+template <class Value>
+struct as_result {
+  using type = result<Value>;
+};
+template <class T>
+struct as_result<result<T>> {
+  using type = result<T>;
+};
+
 /// What can be said of an operation's signature.
 template <class Signature>
 struct operation {
-  static constexpr bool has_error = false;
+  static constexpr bool reports_errors = false;
 };
-template <class... Args>
-struct operation<void(boost::system::error_code, Args...)> {
-  static constexpr bool has_error = true;
-  using value = std::tuple<std::decay_t<Args>...>;
+template <class First, class... Args>
+  requires carries_end<std::remove_cvref_t<First>>
+struct operation<void(First, Args...)> {
+  static constexpr bool reports_errors = true;
+  using first = std::remove_cvref_t<First>;
+  using outcome = as_result<typename joined_arguments<std::decay_t<Args>...>::type>::type;
+  /// The signature with the outcome in place of the arguments.
+  using with_outcome = std::conditional_t<std::is_same_v<first, std::exception_ptr>,
+                                          void(std::exception_ptr, outcome), void(outcome)>;
 
+  /// Calls the handler of an operation that is not started.
   template <class Handler, class Executor>
-  static void complete(Handler&& handler, boost::system::error_code ec, const Executor& executor) {
-    std::forward<Handler>(handler)(ec, blank<std::decay_t<Args>>(executor)...);
-  }
-};
-template <class Arg>
-struct operation<void(boost::system::error_code, Arg)> {
-  static constexpr bool has_error = true;
-  using value = std::decay_t<Arg>;
-
-  template <class Handler, class Executor>
-  static void complete(Handler&& handler, boost::system::error_code ec, const Executor& executor) {
-    std::forward<Handler>(handler)(ec, blank<value>(executor));
-  }
-};
-template <>
-struct operation<void(boost::system::error_code)> {
-  static constexpr bool has_error = true;
-  using value = void;
-
-  template <class Handler, class Executor>
-  static void complete(Handler&& handler, boost::system::error_code ec, const Executor& /*executor*/) {
-    std::forward<Handler>(handler)(ec);
+  static void complete(Handler&& handler, std::error_code ended, [[maybe_unused]] const Executor& executor) {
+    std::forward<Handler>(handler)(end_as<first>::make(ended), blank<std::decay_t<Args>>(executor)...);
   }
 };
 
@@ -207,7 +254,7 @@ class ending_initiation {
   void operator()(Handler&& handler, Args&&... args) {
     auto executor = boost::asio::get_associated_executor(handler, own_executor());
     using executor_type = decltype(executor);
-    if constexpr (operation<Signature>::has_error) {
+    if constexpr (operation<Signature>::reports_errors) {
       if (const std::error_code ended = ctx_.err()) {
         boost::asio::post(executor, [ended, executor, handler = std::forward<Handler>(handler)]() mutable {
           operation<Signature>::complete(std::move(handler), ended, executor);
@@ -245,7 +292,7 @@ class ending_initiation {
 };
 
 /// Makes a result of the arguments of an operation.
-template <class Handler, class Value>
+template <class Handler, class Outcome>
 class result_handler {
  public:
   result_handler(context ctx, Handler handler) : ctx_(std::move(ctx)), handler_(std::move(handler)) {}
@@ -254,18 +301,34 @@ class result_handler {
 
   template <class... Args>
   void operator()(boost::system::error_code ec, Args... args) {
-    if (ec) {
-      const bool by_context = ec == boost::system::error_code(ctx_.err());
-      error why(ec, {}, by_context ? ctx_.cause() : cause());
-      std::move(handler_)(result<Value>(std::unexpected(std::move(why))));
-    } else if constexpr (std::is_void_v<Value>) {
-      std::move(handler_)(result<Value>());
-    } else {
-      std::move(handler_)(result<Value>(std::in_place, std::move(args)...));
+    std::move(handler_)(ec ? failed(ec) : succeeded(std::move(args)...));
+  }
+  template <class... Args>
+  void operator()(std::exception_ptr thrown, Args... args) {
+    if (!thrown) {
+      std::move(handler_)(std::move(thrown), succeeded(std::move(args)...));
+      return;
     }
+    Outcome outcome = failed(end_as<std::exception_ptr>::code_of(thrown));
+    if (is_end(outcome.error().code())) thrown = nullptr;
+    std::move(handler_)(std::move(thrown), std::move(outcome));
   }
 
  private:
+  [[nodiscard]] bool is_end(std::error_code code) const noexcept { return code && code == ctx_.err(); }
+
+  [[nodiscard]] Outcome failed(std::error_code code) const {
+    return std::unexpected(error(code, {}, is_end(code) ? ctx_.cause() : cause()));
+  }
+  template <class... Args>
+  static Outcome succeeded(Args... args) {
+    return Outcome(std::move(args)...);
+  }
+  template <class First, class Second, class... Args>
+  static Outcome succeeded(First first, Second second, Args... args) {
+    return Outcome(std::in_place, std::move(first), std::move(second), std::move(args)...);
+  }
+
   context ctx_;
   Handler handler_;
 };
@@ -274,7 +337,7 @@ class result_handler {
 template <class Initiation, class Signature>
 class result_initiation {
  public:
-  using value = typename operation<Signature>::value;
+  using outcome = typename operation<Signature>::outcome;
 
   result_initiation(context ctx, Initiation initiation)
       : ctx_(std::move(ctx)),
@@ -283,7 +346,7 @@ class result_initiation {
   template <class Handler, class... Args>
   void operator()(Handler&& handler, Args&&... args) {
     ending_initiation<Initiation, Signature> start(ctx_, std::move(initiation_));
-    start(result_handler<std::decay_t<Handler>, value>(std::move(ctx_), std::forward<Handler>(handler)),
+    start(result_handler<std::decay_t<Handler>, outcome>(std::move(ctx_), std::forward<Handler>(handler)),
           std::forward<Args>(args)...);
   }
 
@@ -317,11 +380,10 @@ class async_result<curfew::with_result_token, Signature> {
   template <class Initiation, class RawToken, class... Args>
   static auto initiate(Initiation&& initiation, RawToken&& token, Args&&... args) {
     static_assert(
-        curfew::detail::operation<Signature>::has_error,
-        "curfew::with(ctx) needs an operation that reports an error_code; name a token: with(ctx, token)");
-    using value = typename curfew::detail::operation<Signature>::value;
+        curfew::detail::operation<Signature>::reports_errors,
+        "curfew::with(ctx) needs an operation that reports an error; name a token: with(ctx, token)");
     curfew::default_token inner;
-    return async_initiate<curfew::default_token, void(curfew::result<value>)>(
+    return async_initiate<curfew::default_token, typename curfew::detail::operation<Signature>::with_outcome>(
         curfew::detail::result_initiation<std::decay_t<Initiation>, Signature>(
             token.ctx(), std::forward<Initiation>(initiation)),
         inner, std::forward<Args>(args)...);
@@ -348,13 +410,13 @@ struct associated_cancellation_slot<curfew::detail::ending_handler<Handler, Exec
   }
 };
 
-template <template <class, class> class Associator, class Handler, class Value, class Default>
-struct associator<Associator, curfew::detail::result_handler<Handler, Value>, Default>
+template <template <class, class> class Associator, class Handler, class Outcome, class Default>
+struct associator<Associator, curfew::detail::result_handler<Handler, Outcome>, Default>
     : Associator<Handler, Default> {
-  static auto get(const curfew::detail::result_handler<Handler, Value>& h) noexcept {
+  static auto get(const curfew::detail::result_handler<Handler, Outcome>& h) noexcept {
     return Associator<Handler, Default>::get(h.inner());
   }
-  static auto get(const curfew::detail::result_handler<Handler, Value>& h, const Default& d) noexcept {
+  static auto get(const curfew::detail::result_handler<Handler, Outcome>& h, const Default& d) noexcept {
     return Associator<Handler, Default>::get(h.inner(), d);
   }
 };
