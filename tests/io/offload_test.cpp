@@ -22,12 +22,12 @@ namespace {
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
 
-TEST(Offload, RunsTheWorkInAnotherThreadAndResumesInItsOwn) {
+TEST(AsyncOffload, RunsTheWorkInAnotherThreadAndResumesInItsOwn) {
   asio::io_context io;
   auto work = [&](curfew::context ctx) -> asio::awaitable<bool> {
     const auto here = std::this_thread::get_id();
     auto where = [](const curfew::context&) { return std::this_thread::get_id(); };
-    const auto there = co_await curfew::offload(ctx, where);
+    const auto there = co_await curfew::async_offload(ctx, where);
     co_return there.has_value() && *there != here&& std::this_thread::get_id() == here;
   };
   auto outcome = asio::co_spawn(io, work(curfew::background()), asio::use_future);
@@ -35,7 +35,7 @@ TEST(Offload, RunsTheWorkInAnotherThreadAndResumesInItsOwn) {
   EXPECT_TRUE(outcome.get());
 }
 
-TEST(Offload, HandsTheContextToTheWork) {
+TEST(AsyncOffload, HandsTheContextToTheWork) {
   asio::io_context io;
   auto scope = curfew::with_cancel(curfew::background());
   std::latch started(1);
@@ -44,7 +44,7 @@ TEST(Offload, HandsTheContextToTheWork) {
       started.count_down();
       return own.done().wait().message();
     };
-    co_return co_await curfew::offload(ctx, wait);
+    co_return co_await curfew::async_offload(ctx, wait);
   };
   auto outcome = asio::co_spawn(io, work(scope), asio::use_future);
   std::thread other([&] {
@@ -58,18 +58,18 @@ TEST(Offload, HandsTheContextToTheWork) {
   EXPECT_EQ(*got, "canceled");
 }
 
-TEST(Offload, CarriesAnExceptionToTheOneWhoAwaits) {
+TEST(AsyncOffload, CarriesAnExceptionToTheOneWhoAwaits) {
   asio::io_context io;
   auto work = [](curfew::context ctx) -> asio::awaitable<curfew::result<>> {
     auto fail = [](const curfew::context&) { throw std::runtime_error("disk on fire"); };
-    co_return co_await curfew::offload(ctx, fail);
+    co_return co_await curfew::async_offload(ctx, fail);
   };
   auto outcome = asio::co_spawn(io, work(curfew::background()), asio::use_future);
   io.run();
   EXPECT_THROW(outcome.get(), std::runtime_error);
 }
 
-TEST(Offload, GivesUpItsPlaceInTheQueueWhenTheContextEnds) {
+TEST(AsyncOffload, GivesUpItsPlaceInTheQueueWhenTheContextEnds) {
   curfew::thread_pool pool(1);
   asio::io_context io;
   auto blocker = curfew::with_cancel(curfew::background());
@@ -81,11 +81,11 @@ TEST(Offload, GivesUpItsPlaceInTheQueueWhenTheContextEnds) {
       started.count_down();
       own.done().wait();
     };
-    co_return co_await curfew::offload(pool, ctx, wait);
+    co_return co_await curfew::async_offload(pool, ctx, wait);
   };
   auto queue = [&](curfew::context ctx) -> asio::awaitable<curfew::result<>> {
     auto never = [&](const curfew::context&) { ran = true; };
-    auto got = co_await curfew::offload(pool, ctx, never);
+    auto got = co_await curfew::async_offload(pool, ctx, never);
     blocker.cancel();  // only now: the one in the queue was told while the thread was busy
     co_return got;
   };
@@ -103,7 +103,7 @@ TEST(Offload, GivesUpItsPlaceInTheQueueWhenTheContextEnds) {
   EXPECT_FALSE(ran);
 }
 
-TEST(Offload, WorkThatRunsIsOverBeforeItsIoContextIsDestroyed) {
+TEST(AsyncOffload, WorkThatRunsIsOverBeforeItsIoContextIsDestroyed) {
   auto scope = curfew::with_cancel(curfew::background());
   std::latch started(1);
   std::atomic<bool> over = false;
@@ -118,7 +118,7 @@ TEST(Offload, WorkThatRunsIsOverBeforeItsIoContextIsDestroyed) {
         of_the_coroutine.push_back(4);
         over = true;
       };
-      static_cast<void>(co_await curfew::offload(ctx, work));
+      static_cast<void>(co_await curfew::async_offload(ctx, work));
       ADD_FAILURE() << "nobody runs the io_context any more";
     };
     asio::co_spawn(io, job(scope), asio::detached);
@@ -133,7 +133,7 @@ TEST(Offload, WorkThatRunsIsOverBeforeItsIoContextIsDestroyed) {
   other.join();
 }
 
-TEST(Offload, WorkInTheQueueIsNotRunOnceItsIoContextIsDestroyed) {
+TEST(AsyncOffload, WorkInTheQueueIsNotRunOnceItsIoContextIsDestroyed) {
   curfew::thread_pool pool(1);
   std::latch started(1);
   std::latch go_on(1);
@@ -143,13 +143,13 @@ TEST(Offload, WorkInTheQueueIsNotRunOnceItsIoContextIsDestroyed) {
     started.count_down();
     go_on.wait();
   };
-  curfew::offload(pool, curfew::background(), block, asio::bind_executor(first, asio::detached));
+  curfew::async_offload(pool, curfew::background(), block, asio::bind_executor(first, asio::detached));
   started.wait();
   {
     asio::io_context io;
     auto job = [&](curfew::context ctx) -> asio::awaitable<void> {
       auto work = [&](const curfew::context&) { ran = true; };
-      static_cast<void>(co_await curfew::offload(pool, ctx, work));
+      static_cast<void>(co_await curfew::async_offload(pool, ctx, work));
     };
     asio::co_spawn(io, job(curfew::background()), asio::detached);
     io.poll();
@@ -157,18 +157,18 @@ TEST(Offload, WorkInTheQueueIsNotRunOnceItsIoContextIsDestroyed) {
   go_on.count_down();
   first.run();
   auto behind_it = [](const curfew::context&) {};
-  std::ignore = curfew::offload(pool, curfew::background(), behind_it, asio::use_future).get();
+  std::ignore = curfew::async_offload(pool, curfew::background(), behind_it, asio::use_future).get();
   EXPECT_FALSE(ran);
 }
 
-TEST(Offload, DoesNotRunWorkUnderAContextThatHasEnded) {
+TEST(AsyncOffload, DoesNotRunWorkUnderAContextThatHasEnded) {
   asio::io_context io;
   auto scope = curfew::with_cancel(curfew::background());
   scope.cancel();
   std::atomic<bool> ran = false;
   auto work = [&](curfew::context ctx) -> asio::awaitable<curfew::result<>> {
     auto never = [&](const curfew::context&) { ran = true; };
-    co_return co_await curfew::offload(ctx, never);
+    co_return co_await curfew::async_offload(ctx, never);
   };
   auto outcome = asio::co_spawn(io, work(scope), asio::use_future);
   io.run();
@@ -176,7 +176,7 @@ TEST(Offload, DoesNotRunWorkUnderAContextThatHasEnded) {
   EXPECT_FALSE(ran);
 }
 
-TEST(Offload, RunsAtMostAsManyAsThePoolHasThreads) {
+TEST(AsyncOffload, RunsAtMostAsManyAsThePoolHasThreads) {
   curfew::thread_pool pool(3);
   asio::io_context io;
   std::atomic<int> running = 0;
@@ -190,7 +190,7 @@ TEST(Offload, RunsAtMostAsManyAsThePoolHasThreads) {
       std::this_thread::yield();
       --running;
     };
-    auto done = co_await curfew::offload(pool, ctx, count);
+    auto done = co_await curfew::async_offload(pool, ctx, count);
     EXPECT_TRUE(done);
   };
   std::vector<std::future<void>> all;
@@ -202,11 +202,11 @@ TEST(Offload, RunsAtMostAsManyAsThePoolHasThreads) {
   EXPECT_GE(most, 1);
 }
 
-TEST(Offload, KeepsAValueThatCanOnlyBeMoved) {
+TEST(AsyncOffload, KeepsAValueThatCanOnlyBeMoved) {
   asio::io_context io;
   auto work = [](curfew::context ctx) -> asio::awaitable<int> {
     auto make = [n = std::make_unique<int>(7)](const curfew::context&) mutable { return std::move(n); };
-    auto got = co_await curfew::offload(ctx, std::move(make));
+    auto got = co_await curfew::async_offload(ctx, std::move(make));
     co_return **got;
   };
   auto outcome = asio::co_spawn(io, work(curfew::background()), asio::use_future);

@@ -27,7 +27,7 @@ asio::awaitable<int> until_signal(curfew::context ctx, int signal) {
 
 asio::awaitable<void> wait_in_a_thread(curfew::context ctx) {
   auto wait = [](const curfew::context& own) { own.done().wait(); };
-  static_cast<void>(co_await curfew::offload(ctx, wait));
+  static_cast<void>(co_await curfew::async_offload(ctx, wait));
 }
 
 asio::awaitable<int> deaf(curfew::context ctx) {

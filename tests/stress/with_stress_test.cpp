@@ -180,7 +180,7 @@ asio::awaitable<void> work(ender& end, int rounds, counts& seen) {
     auto scope = curfew::with_cancel(curfew::background());
     end.take(scope.canceler());
     auto look = [](const curfew::context& ctx) { return !ctx.err(); };
-    seen.add(co_await curfew::offload(scope, look));
+    seen.add(co_await curfew::async_offload(scope, look));
   }
 }
 

@@ -91,7 +91,7 @@ class offload_initiation {
 
 }  // namespace detail
 
-/// Runs `f(ctx)` on a thread of the pool: `auto sum = co_await curfew::offload(ctx, work);`
+/// Runs `f(ctx)` on a thread of the pool: `auto sum = co_await curfew::async_offload(ctx, work);`
 ///
 /// Completes when:  `f` has returned, with `result<R>`; or ctx ends while `f` is still in the queue: its
 ///                  place is given up.
@@ -106,7 +106,7 @@ class offload_initiation {
 /// Thread safety:   any thread; the handler runs on its own executor.
 template <class F, class Token = default_token>
   requires std::invocable<F&, const context&>
-auto offload(thread_pool& pool, context ctx, F f, Token&& token = {}) {
+auto async_offload(thread_pool& pool, context ctx, F f, Token&& token = {}) {
   using value = detail::offload_result<F>;
   return boost::asio::async_initiate<Token, void(std::exception_ptr, result<value>)>(
       detail::offload_initiation<F>(pool), token, std::move(ctx), std::move(f));
@@ -114,8 +114,8 @@ auto offload(thread_pool& pool, context ctx, F f, Token&& token = {}) {
 
 template <class F, class Token = default_token>
   requires std::invocable<F&, const context&>
-auto offload(context ctx, F f, Token&& token = {}) {
-  return offload(thread_pool::shared(), std::move(ctx), std::move(f), std::forward<Token>(token));
+auto async_offload(context ctx, F f, Token&& token = {}) {
+  return async_offload(thread_pool::shared(), std::move(ctx), std::move(f), std::forward<Token>(token));
 }
 
 }  // namespace curfew

@@ -149,7 +149,7 @@ asio::awaitable<http::response> service::answer_whole(curfew::context ctx,
   outcome got = std::unexpected(failure{});
   std::exception_ptr thrown;
   try {
-    auto came = co_await curfew::offload(life->ctx(), std::move(job));
+    auto came = co_await curfew::async_offload(life->ctx(), std::move(job));
     got = settle(nullptr, std::move(came), life->ctx());
   } catch (...) {
     thrown = std::current_exception();
@@ -177,7 +177,7 @@ asio::awaitable<void> service::answer_streamed(curfew::context ctx, http::body_w
     *got = settle(thrown, std::move(came), working);
     box->close();
   };
-  curfew::offload(life->ctx(), std::move(job), asio::bind_executor(executor, std::move(home)));
+  curfew::async_offload(life->ctx(), std::move(job), asio::bind_executor(executor, std::move(home)));
 
   // Not under ctx: the work obeys its own context, and is waited for until it is home.
   bool heard = true;
