@@ -1,9 +1,10 @@
+#include <semaphore.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/post.hpp>
-#include <boost/asio/signal_set.hpp>
+#include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <curfew/core/cancel_scope.hpp>
@@ -14,62 +15,116 @@
 #include <thread>
 #include <utility>
 
+// How the signals come. Linux gives a signal that is sent to the process to its first thread, unless that blocks it.
+// So run() leaves no work that may be interrupted there: a plain main has a thread of its own, and the event loop of
+// a coroutine takes its system calls up again. No signal is blocked: a mask would pass through exec() to child
+// processes, which could then not be terminated.
+
 namespace curfew::detail {
 
 namespace asio = boost::asio;
 
 namespace {
 
-/// Ends `root` at the first SIGINT or SIGTERM, and the process at the second. Has a thread of its own, so
-/// that it works while main computes.
+// What the handler shares with the watch. It is never destroyed: a handler may still be running in another thread when
+// run() returns.
+std::atomic<pid_t> signals_owner{0};
+std::atomic<int> first_signal{0};
+sem_t& signal_came() {
+  static sem_t semaphore = [] {
+    sem_t made;
+    ::sem_init(&made, 0, 0);
+    return made;
+  }();
+  return semaphore;
+}
+static_assert(std::atomic<int>::is_always_lock_free && std::atomic<pid_t>::is_always_lock_free);
+
+extern "C" void take_signal(int number) {
+  const int saved = errno;
+  if (::getpid() != signals_owner.load(std::memory_order_relaxed)) {
+    // A child process between fork() and exec(): the signal is not the parent's.
+    std::signal(number, SIG_DFL);
+    std::raise(number);
+  } else if (first_signal.exchange(number, std::memory_order_relaxed) != 0) {
+    ::_exit(128 + number);
+  } else {
+    ::sem_post(&signal_came());
+  }
+  errno = saved;
+}
+
+/// The action of a signal, which is taken back at the end.
+class signal_action {
+ public:
+  explicit signal_action(int number) noexcept : number_(number) {
+    struct sigaction own{};
+    own.sa_handler = take_signal;
+    own.sa_flags = SA_RESTART;
+    ::sigaction(number, &own, &before_);
+  }
+  signal_action(const signal_action&) = delete;
+  signal_action& operator=(const signal_action&) = delete;
+  ~signal_action() { ::sigaction(number_, &before_, nullptr); }
+
+ private:
+  int number_;
+  struct sigaction before_{};
+};
+
+/// Ends `root` at the first SIGINT or SIGTERM; the handler ends the process at the second.
 class signal_watch {
  public:
-  explicit signal_watch(canceler root) : root_(std::move(root)), signals_(io_, SIGINT, SIGTERM) {
-    listen();
-    thread_ = std::thread([this] { io_.run(); });
+  explicit signal_watch(canceler root) : root_(std::move(root)) {}
+
+  /// Returns when a signal has come and `root` has ended, or after stop().
+  void wait() noexcept {
+    for (;;) {
+      ::sem_wait(&signal_came());  // may be left over from an earlier run
+      if (const int number = first_signal.load(std::memory_order_relaxed); number != 0) {
+        root_.cancel(number == SIGINT ? "SIGINT" : "SIGTERM");
+        return;
+      }
+      if (over_.load(std::memory_order_relaxed)) return;
+    }
   }
-  signal_watch(const signal_watch&) = delete;
-  signal_watch& operator=(const signal_watch&) = delete;
-  ~signal_watch() {
-    asio::post(io_, [this] {
-      over_ = true;  // the handler of a signal that is on its way must not listen again: nothing cancels that
-      signals_.cancel();
-    });
-    thread_.join();  // ends when the loop has nothing to do, so `canceled_` is set by now if it ever is
-    if (canceled_.valid()) canceled_.wait();
+  void stop() noexcept {
+    over_.store(true, std::memory_order_relaxed);
+    ::sem_post(&signal_came());
   }
 
  private:
-  void listen() {
-    if (over_) return;
-    signals_.async_wait([this](boost::system::error_code failed, int number) {
-      if (failed) return;
-      if (seen_) ::_exit(128 + number);
-      seen_ = true;
-      listen();
-      // In another thread: canceling runs the user's callbacks, and the second signal must not wait for them.
-      std::packaged_task<void()> cancel(
-          [this, number] { root_.cancel(number == SIGINT ? "SIGINT" : "SIGTERM"); });
-      canceled_ = cancel.get_future();
-      std::thread(std::move(cancel)).detach();  // the destructor waits for canceled_
-    });
-  }
+  /// Before the handlers can run.
+  struct reset {
+    reset() noexcept {
+      signal_came();
+      first_signal.store(0, std::memory_order_relaxed);
+      signals_owner.store(::getpid(), std::memory_order_relaxed);
+    }
+  };
 
   canceler root_;
-  asio::io_context io_{1};
-  asio::signal_set signals_;
-  bool over_ = false;  // over_, seen_, canceled_: of the loop's thread
-  bool seen_ = false;
-  std::future<void> canceled_;
-  std::thread thread_;
+  std::atomic<bool> over_{false};
+  reset reset_;
+  signal_action interrupt_{SIGINT};
+  signal_action terminate_{SIGTERM};
 };
 
 }  // namespace
 
 int run_function(const std::function<int(const context&)>& main) {
   cancel_scope root = with_cancel(background());
-  const signal_watch watch(root.canceler());
-  return main(root);
+  signal_watch watch(root.canceler());
+  std::packaged_task<int()> work([&] { return main(root); });
+  std::future<int> code = work.get_future();
+  {
+    const std::jthread thread([&] {
+      work();
+      watch.stop();
+    });
+    watch.wait();
+  }
+  return code.get();
 }
 
 int run_coroutine(std::function<asio::awaitable<int>(context)> main) {
@@ -78,16 +133,16 @@ int run_coroutine(std::function<asio::awaitable<int>(context)> main) {
   int code = 0;
   {
     cancel_scope root = with_cancel(background());
-    const signal_watch watch(root.canceler());
+    signal_watch watch(root.canceler());
+    const std::jthread watcher([&] { watch.wait(); });  // so that it works while main computes
     const context& ctx = root;
-    bool over = false;
     asio::co_spawn(*io, main(ctx), [&](std::exception_ptr e, int returned) {
       thrown = std::move(e);
       code = returned;
-      over = true;
       io->stop();
     });
     io->run();
+    watch.stop();
     root.cancel("main has returned");
   }
   // What main left behind has been told to stop. Work on other threads, which holds the loop's executor, must

@@ -1,4 +1,8 @@
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <poll.h>
+#include <sys/types.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <boost/asio/awaitable.hpp>
@@ -9,6 +13,7 @@
 #include <curfew/core.hpp>
 #include <curfew/io.hpp>
 #include <stdexcept>
+#include <thread>
 #include <utility>
 
 namespace {
@@ -95,7 +100,89 @@ TEST_F(Run, ReturnsThoughASignalComesAtItsEnd) {
   EXPECT_EXIT(program(), testing::ExitedWithCode(3), "");
 }
 
+/// Sends the signal to the process, as a terminal or `kill` does; `raise` sends it to the calling thread.
+void signal_process(int number) { ::kill(::getpid(), number); }
+
+/// 42 if the signal ends the context while this thread is blocked in `call`, which nothing interrupts.
+template <class Call>
+int blocked_in(Call call) {
+  return curfew::run([&](const curfew::context& ctx) {
+    int ends[2];
+    if (::pipe(ends) != 0) return 1;
+    std::jthread other([&] {
+      signal_process(SIGTERM);
+      ctx.done().wait();
+      if (::write(ends[1], "x", 1) != 1) ::_exit(2);
+    });
+    const bool uninterrupted = call(ends[0]);
+    return uninterrupted && ctx.cause().message() == "SIGTERM" ? 42 : 3;
+  });
+}
+
+bool reads(int from) {
+  char c = 0;
+  return ::read(from, &c, 1) == 1;
+}
+bool polls(int from) {
+  pollfd ready{.fd = from, .events = POLLIN, .revents = 0};
+  return ::poll(&ready, 1, -1) == 1;
+}
+
+TEST_F(Run, ASignalDoesNotInterruptSystemCallsOfAPlainMain) {
+  EXPECT_EXIT(::_exit(blocked_in(reads)), testing::ExitedWithCode(42), "");
+  EXPECT_EXIT(::_exit(blocked_in(polls)), testing::ExitedWithCode(42), "");
+}
+
+TEST_F(Run, AChildProcessOfAPlainMainCanBeTerminated) {
+  const auto main = [](const curfew::context&) {
+    int started[2];
+    if (::pipe2(started, O_CLOEXEC) != 0) return 1;
+    const pid_t child = ::fork();
+    if (child == 0) ::execlp("sleep", "sleep", "1000", nullptr);
+    ::close(started[1]);
+    char none = 0;
+    if (::read(started[0], &none, 1) != 0) return 2;  // its end: the child is another program now
+    ::kill(child, SIGTERM);
+    int status = 0;
+    if (::waitpid(child, &status, 0) != child) return 3;
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM ? 42 : 4;
+  };
+  EXPECT_EXIT(exit_with(main), testing::ExitedWithCode(42), "");
+}
+
+TEST_F(Run, ASignalOfAForkedChildIsNotTheParents) {
+  const auto main = [](const curfew::context& ctx) {
+    const pid_t child = ::fork();
+    if (child == 0) {
+      ::raise(SIGTERM);
+      ::_exit(0);
+    }
+    int status = 0;
+    if (::waitpid(child, &status, 0) != child) return 1;
+    return WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM && !ctx.err() ? 42 : 2;
+  };
+  EXPECT_EXIT(exit_with(main), testing::ExitedWithCode(42), "");
+}
+
+extern "C" void counts_as_handled(int /*number*/) { ::_exit(42); }
+
+TEST_F(Run, LeavesTheSignalsAsTheyWere) {
+  const auto program = [] {
+    struct sigaction before{};
+    before.sa_handler = counts_as_handled;
+    ::sigaction(SIGINT, &before, nullptr);
+    curfew::run([](const curfew::context&) {});
+    curfew::run(nothing);
+    ::raise(SIGINT);
+    ::_exit(1);
+  };
+  EXPECT_EXIT(program(), testing::ExitedWithCode(42), "");
+}
+
 TEST_F(Run, ThrowsWhatMainThrows) {
+  const auto plain = [](const curfew::context&) -> int { throw std::runtime_error("no"); };
+  EXPECT_THROW(curfew::run(plain), std::runtime_error);
+
   const auto main = [](curfew::context) -> asio::awaitable<int> {
     throw std::runtime_error("no");
     co_return 0;
