@@ -318,7 +318,7 @@ class result_handler {
   [[nodiscard]] bool is_end(std::error_code code) const noexcept { return code && code == ctx_.err(); }
 
   [[nodiscard]] Outcome failed(std::error_code code) const {
-    return std::unexpected(error(code, {}, is_end(code) ? ctx_.cause() : cause()));
+    return error(code, {}, is_end(code) ? ctx_.cause() : cause());
   }
   template <class... Args>
   static Outcome succeeded(Args... args) {
