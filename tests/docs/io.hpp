@@ -34,7 +34,11 @@ extern curfew::once connected_;
 extern curfew::channel<std::string> lines;
 extern bool stop;
 
+extern const asio::any_io_executor executor;
+
 awaitable<int> serve(curfew::context ctx);
+awaitable<page> fetch();
+void report(boost::system::error_code ec, std::size_t n);
 awaitable<curfew::result<entry>> async_lookup(curfew::context ctx, int id);
 awaitable<curfew::result<user>> async_find_user(curfew::context ctx, int id);
 awaitable<curfew::result<std::vector<order>>> async_find_orders(curfew::context ctx, int id);
