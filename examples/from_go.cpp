@@ -51,7 +51,7 @@ curfew::result<> errgroup(const context& ctx, const std::vector<int>& inputs, st
   curfew::task_group group(ctx, curfew::task_group::limit(4));
   for (std::size_t i = 0; i != inputs.size(); ++i) {
     group.spawn([&, i](const context& own) -> curfew::result<> {
-      if (own.err()) return std::unexpected(curfew::error::ended(own));
+      if (own.err()) return curfew::error::ended(own);
       squares[i] = inputs[i] * inputs[i];
       return {};
     });
@@ -61,7 +61,7 @@ curfew::result<> errgroup(const context& ctx, const std::vector<int>& inputs, st
 
 curfew::result<std::string> first_answer(const context& ctx) {
   const auto slow = [](const context& own) -> curfew::result<std::string> {
-    if (auto slept = curfew::sleep_for(own, 10min); !slept) return std::unexpected(slept.error());
+    if (auto slept = curfew::sleep_for(own, 10min); !slept) return slept.error();
     return "slow";
   };
   const auto quick = [](const context&) -> curfew::result<std::string> { return "quick"; };
@@ -77,7 +77,7 @@ std::string ticks(const context& ctx) {
 
 curfew::result<> with_a_mutex(const context& ctx, curfew::mutex& mutex, int& guarded) {
   auto lock = mutex.acquire(ctx);
-  if (!lock) return std::unexpected(lock.error());  // Go's Lock waits for ever
+  if (!lock) return lock.error();  // Go's Lock waits for ever
   ++guarded;
   return {};
 }
@@ -103,8 +103,7 @@ curfew::result<int> with_retries(const context& ctx) {
   int tries = 0;
   const auto policy = curfew::retry_policy().initial(1ms).max_tries(5);
   return curfew::retry(ctx, policy, [&](const context&) -> curfew::result<int> {
-    if (++tries < 3)
-      return std::unexpected(curfew::error(std::make_error_code(std::errc::connection_refused)));
+    if (++tries < 3) return curfew::error(std::make_error_code(std::errc::connection_refused));
     return tries;
   });
 }

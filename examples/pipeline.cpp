@@ -25,7 +25,7 @@ curfew::result<> square(const curfew::context& ctx, numbers& in, numbers& out) {
   for (auto n : curfew::drain(ctx, in)) {
     if (auto sent = out.send(ctx, n * n); !sent) return sent;
   }
-  if (ctx.err()) return std::unexpected(curfew::error::ended(ctx, "square"));
+  if (ctx.err()) return curfew::error::ended(ctx, "square");
   out.close();
   return {};
 }

@@ -22,8 +22,7 @@ class shard {
 
   curfew::result<std::string> ask(const curfew::context& ctx) {
     const bool is_first = asked_.fetch_add(1) == 0;
-    if (auto slept = curfew::sleep_for(ctx, is_first ? first_ : 1ms); !slept)
-      return std::unexpected(slept.error());
+    if (auto slept = curfew::sleep_for(ctx, is_first ? first_ : 1ms); !slept) return slept.error();
     return name_;
   }
 
@@ -42,12 +41,12 @@ curfew::result<std::vector<std::string>> ask_all(const curfew::context& ctx, std
     group.spawn([&, i](const curfew::context& own) -> curfew::result<> {
       const auto ask = [&](const curfew::context& of_try) { return shards[i]->ask(of_try); };
       auto answer = curfew::hedge(own, 20ms, ask);  // a second try after 20 ms; the loser is canceled
-      if (!answer) return std::unexpected(answer.error());
+      if (!answer) return answer.error();
       answers[i] = *std::move(answer);
       return {};
     });
   }
-  if (auto joined = group.join(); !joined) return std::unexpected(joined.error());
+  if (auto joined = group.join(); !joined) return joined.error();
   return answers;
 }
 

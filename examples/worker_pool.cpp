@@ -23,10 +23,10 @@ struct answer {
 
 /// The sum of the squares up to n; a negative n is refused.
 curfew::result<std::uint64_t> work(const curfew::context& ctx, int n) {
-  if (n < 0) return std::unexpected(curfew::error(std::make_error_code(std::errc::invalid_argument), "work"));
+  if (n < 0) return curfew::error(std::make_error_code(std::errc::invalid_argument), "work");
   std::uint64_t sum = 0;
   for (std::uint64_t i = 1; i <= static_cast<std::uint64_t>(n); ++i) {
-    if (ctx.err()) return std::unexpected(curfew::error::ended(ctx, "work"));
+    if (ctx.err()) return curfew::error::ended(ctx, "work");
     sum += i * i;
   }
   return sum;
@@ -49,7 +49,7 @@ curfew::result<std::uint64_t> total(const curfew::context& ctx, const std::vecto
     group.spawn([&](const curfew::context& own) -> curfew::result<> {
       for (job next : curfew::drain(own, jobs)) {
         auto value = work(own, next.number);
-        if (!value) return std::unexpected(value.error());  // cancels the others
+        if (!value) return value.error();  // cancels the others
         if (auto sent = answers.send(own, answer{next.number, *value}); !sent) return sent;
       }
       if (--left == 0) answers.close();
@@ -58,7 +58,7 @@ curfew::result<std::uint64_t> total(const curfew::context& ctx, const std::vecto
   }
   std::uint64_t sum = 0;
   for (answer next : curfew::drain(group.ctx(), answers)) sum += next.value;
-  if (auto joined = group.join(); !joined) return std::unexpected(joined.error());
+  if (auto joined = group.join(); !joined) return joined.error();
   return sum;
 }
 
