@@ -5,6 +5,7 @@
 
 #include <curfew/io/completion.hpp>
 #include <curfew/io/condition.hpp>
+#include <curfew/io/hangup.hpp>
 #include <curfew/io/hedge.hpp>
 #include <curfew/io/offload.hpp>
 #include <curfew/io/once.hpp>

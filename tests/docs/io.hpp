@@ -36,6 +36,7 @@ extern bool stop;
 
 extern const asio::any_io_executor executor;
 
+curfew::result<> answer(const curfew::context& ctx, int connection);
 awaitable<int> serve(curfew::context ctx);
 awaitable<page> fetch();
 void report(boost::system::error_code ec, std::size_t n);
