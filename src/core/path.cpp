@@ -64,7 +64,7 @@ std::string as_text(rough_duration d) {
 }
 
 /// A value in quotes, on one line and not too long.
-std::string quoted(std::string_view value) {
+std::string in_quotes(std::string_view value) {
   constexpr std::size_t most = 80;
   const bool cut = value.size() > most;
   std::string text = "\"";
@@ -99,7 +99,7 @@ std::string step(const node* n) {
     case node_kind::value: {
       const auto* v = static_cast<const value_node*>(n);
       std::string text = std::string(".with_value(") + v->key->name;
-      if (v->key->print != nullptr) text += "=" + quoted(v->key->print(v->object));
+      if (v->key->print != nullptr) text += "=" + in_quotes(v->key->print(v->object));
       return text + ")";
     }
     case node_kind::detached:
