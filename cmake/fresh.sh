@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs a command in a fresh Debian that holds a clone of HEAD, git, the base system and nothing else:
 #
-#   cmake/fresh.sh bookworm|trixie <command…>
+#   CURFEW_CACHE=<folder> cmake/fresh.sh bookworm|trixie <command…>
 #
-# Outside the tree, in the cache folder, stay the base system as a tarball, the packages that were downloaded, and a
+# In the cache folder, outside the tree, stay the base system as a tarball, the packages that were downloaded, and a
 # ccache: the second run is quick. Packages come from where this machine gets its own.
 set -euo pipefail
 cd "$(dirname "$(readlink -f "${BASH_SOURCE[0]}")")/.."
@@ -42,7 +42,7 @@ shift
 (($#)) || die "no command"
 ((EUID == 0)) || die "a new system can be made by root only"
 
-cache=${CURFEW_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/curfew}/fresh/$suite
+cache=$CURFEW_CACHE/fresh/$suite
 mkdir -p "$cache"/{packages/partial,ccache,systems}
 
 # Where this machine gets its packages: the archive of its own release, and that release's security updates.
@@ -52,8 +52,7 @@ source_of() {
 }
 archive=$(source_of "$this")
 security=$(source_of "$this-security")
-archive=${archive:-http://deb.debian.org/debian/}
-security=${security:-http://deb.debian.org/debian-security/}
+[[ -n $archive && -n $security ]] || die "this machine's apt has no sources of its own release"
 
 base=$cache/base.tar
 make_base() {

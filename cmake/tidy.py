@@ -1,0 +1,147 @@
+#!/usr/bin/env python3
+"""clang-tidy over the files of a build directory that a regular expression finds, but not twice over the same text.
+
+    tidy.py <build directory> <regex> [--jobs <n>] [--cache <directory>]
+    tidy.py --self-test
+
+What clang-tidy says of a file follows from the file's text with everything that it includes, the compile command,
+.clang-tidy and clang-tidy itself. A file is left out when the cache knows that all of these gave no finding before.
+Findings are never remembered. Paths below the project's root count as relative: a clone hits, too.
+"""
+
+import argparse
+import concurrent.futures
+import hashlib
+import json
+import os
+import pathlib
+import re
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+
+TIDY = "clang-tidy-19"
+REMEMBERED_DAYS = 30
+
+
+def command_of(entry):
+    words = entry["arguments"] if "arguments" in entry else shlex.split(entry["command"])
+    kept, skip = [], False
+    for word in words:
+        if skip:
+            skip = False
+        elif word == "-o":
+            skip = True
+        elif word != "-c":
+            kept.append(word)
+    return kept
+
+
+def configuration(directory):
+    """The texts of .clang-tidy from here up to the root."""
+    return b"\0".join((d / ".clang-tidy").read_bytes()
+                      for d in (directory, *directory.parents) if (d / ".clang-tidy").is_file())
+
+
+def key_of(entry, root, version):
+    """The name of what clang-tidy sees; None where the compiler does not get through."""
+    command = command_of(entry)
+    # With comments, in which NOLINT stands, and with macros.
+    text = subprocess.run([*command, "-E", "-CC", "-dD", "-w"], cwd=entry["directory"], capture_output=True)
+    if text.returncode:
+        return None
+    key = hashlib.sha256()
+    for part in (version, configuration(pathlib.Path(entry["file"]).parent), " ".join(command).encode(), text.stdout):
+        key.update(part.replace(root, b".") + b"\0")
+    return key.hexdigest()
+
+
+def check(entry, build, cache, root, version):
+    """(was it remembered, what clang-tidy says or "")."""
+    key = key_of(entry, root, version)
+    remembered = cache / key if key else None
+    if remembered and remembered.exists():
+        remembered.touch()
+        return True, ""
+    # In the root: HeaderFilterRegex is that of the current directory's .clang-tidy.
+    run = subprocess.run([TIDY, "-quiet", f"-p={build}", entry["file"]], cwd=root, capture_output=True, text=True)
+    # How many warnings system headers gave is no news.
+    said = "".join(line for line in (run.stdout + run.stderr).splitlines(keepends=True)
+                   if line.strip() and not re.search(r"warnings? generated\.$", line))
+    if run.returncode == 0 and not said:
+        if remembered:
+            remembered.touch()
+        return False, ""
+    return False, said or f"{entry['file']}: clang-tidy failed with status {run.returncode}\n"
+
+
+def lint(build, regex, jobs, cache, out=sys.stdout):
+    """How many files have findings, how many were checked, how many left out."""
+    cache.mkdir(parents=True, exist_ok=True)
+    for old in cache.iterdir():
+        if old.stat().st_mtime < time.time() - REMEMBERED_DAYS * 86400:
+            old.unlink()
+    entries = [e for e in json.loads((build / "compile_commands.json").read_text()) if re.search(regex, e["file"])]
+    entries = list({e["file"]: e for e in entries}.values())
+    version = subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout
+    root = str(pathlib.Path(os.path.commonpath([str(build), *(e["file"] for e in entries)]))).encode()
+    bad = left_out = 0
+    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        for known, said in pool.map(lambda e: check(e, build, cache, root, version), entries):
+            left_out += known
+            bad += said != ""
+            out.write(said)
+    out.write(f"clang-tidy: {len(entries) - left_out} files checked, {left_out} unchanged\n")
+    return bad, len(entries) - left_out, left_out
+
+
+def self_test():
+    with tempfile.TemporaryDirectory() as temporary, open(os.devnull, "w") as nowhere:
+        base = pathlib.Path(temporary)
+        cache = base / "cache"
+
+        def tree(name, header, checks):
+            root = base / name
+            (root / "build").mkdir(parents=True, exist_ok=True)
+            (root / "a.cpp").write_text('#include "a.hpp"\nint* a() { return zero(); }\n')
+            (root / "a.hpp").write_text(header)
+            (root / ".clang-tidy").write_text(f"Checks: '-*,{checks}'\nWarningsAsErrors: '*'\nHeaderFilterRegex: '.*'\n")
+            command = f"clang++-19 -std=c++23 -I{root} -o a.o -c {root}/a.cpp"
+            (root / "build/compile_commands.json").write_text(
+                json.dumps([{"directory": str(root / "build"), "command": command, "file": f"{root}/a.cpp"}]))
+            return lint(root / "build", "a.cpp$", 1, cache, nowhere)
+
+        null, zero = "inline int* zero() { return nullptr; }\n", "inline int* zero() { return 0; }\n"
+        waived = "inline int* zero() { return 0; }  // NOLINT\n"
+        expected = [
+            ("one", null, "modernize-use-nullptr", (0, 1, 0)),
+            ("one", null, "modernize-use-nullptr", (0, 0, 1)),    # the same again
+            ("two", null, "modernize-use-nullptr", (0, 0, 1)),    # in another clone
+            ("one", zero, "modernize-use-nullptr", (1, 1, 0)),    # a finding in a header
+            ("one", zero, "modernize-use-nullptr", (1, 1, 0)),    # is found again
+            ("one", waived, "modernize-use-nullptr", (0, 1, 0)),  # a comment counts
+            ("one", null, "modernize-use-auto", (0, 1, 0)),       # another configuration
+            ("one", null, "modernize-use-nullptr", (0, 0, 1)),    # and back
+        ]
+        for number, (name, header, checks, answer) in enumerate(expected):
+            got = tree(name, header, checks)
+            assert got == answer, f"step {number}: {got} instead of {answer}"
+
+
+def main():
+    if sys.argv[1:] == ["--self-test"]:
+        self_test()
+        return
+    parser = argparse.ArgumentParser()
+    parser.add_argument("build", type=lambda text: pathlib.Path(text).resolve())
+    parser.add_argument("regex")
+    parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--cache", type=pathlib.Path, required=True)
+    options = parser.parse_args()
+    sys.exit(lint(options.build, options.regex, options.jobs, options.cache)[0] != 0)
+
+
+if __name__ == "__main__":
+    main()
