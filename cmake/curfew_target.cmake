@@ -19,10 +19,13 @@ endif()
 function(curfew_target_defaults target)
   set_target_properties(${target} PROPERTIES CXX_EXTENSIONS OFF CXX_STANDARD 23 CXX_STANDARD_REQUIRED ON)
   target_compile_options(${target} PRIVATE -Wall -Wextra -Wpedantic -Wconversion -Wshadow)
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 15)
+    # A false alarm on the frames of Asio's coroutines, whose operator new is inlined while their operator delete is not.
+    target_compile_options(${target} PRIVATE -Wno-mismatched-new-delete)
+  endif()
   if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_LESS 13)
-    # False alarms: on "text" + std::string inside libstdc++ (GCC bug 105651), and on the frames of Asio's coroutines,
-    # whose operator new is inlined while their operator delete is not.
-    target_compile_options(${target} PRIVATE -Wno-restrict -Wno-mismatched-new-delete)
+    # A false alarm on "text" + std::string inside libstdc++ (GCC bug 105651).
+    target_compile_options(${target} PRIVATE -Wno-restrict)
   endif()
   if(CURFEW_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
