@@ -103,8 +103,8 @@ std::error_code code_of(CURLcode code, bool has_head, std::string_view detail) {
     case CURLE_PARTIAL_FILE:
       return errc::truncated_body;
     case CURLE_RECV_ERROR:
-      // Lost, or chunks that are none: the text is all that tells them apart.
-      if (detail.ends_with("chunked-encoding")) return errc::bad_response;
+      // Lost, or chunks that are none: the text is all that tells them apart, and each libcurl has its own.
+      if (detail.contains("chunk")) return errc::bad_response;
       return has_head ? errc::truncated_body : errc::connection_lost;
     case CURLE_GOT_NOTHING:
     case CURLE_SEND_ERROR:
@@ -494,10 +494,13 @@ std::optional<error> download::transfer::outcome(CURLcode code) {
     if (head_complete) return std::nullopt;
     return failed(errc::connection_lost);
   }
-  if (code == CURLE_OUT_OF_MEMORY && sends != 0 && !head_complete) {
-    return failed(errc::too_large, "a line of the header");  // so curl says that it is too long
-  }
   std::string detail = curl_error[0] != '\0' ? curl_error : curl_easy_strerror(code);
+  // What libcurl says of a line that is longer than its own limits: since 8.6 by a code, before as if memory had run out.
+  constexpr auto curle_too_large = static_cast<CURLcode>(100);
+  if (code == curle_too_large || (code == CURLE_OUT_OF_MEMORY && sends != 0 && !head_complete) ||
+      detail == "Out of memory in chunked-encoding") {
+    return failed(errc::too_large, head_complete ? "a line of the trailer" : "a line of the header");
+  }
   const std::error_code what_failed = code_of(code, head_complete, detail);
   if (what_failed == errc::connection_refused && no_socket != 0) {
     return failed(std::error_code(no_socket, std::generic_category()));  // too many open files, for one

@@ -72,6 +72,15 @@ TEST(ClientLimits, TrailersCountAgainstTheHeaderLimit) {
   EXPECT_THAT(answer.error().message(), HasSubstr("trailer"));
 }
 
+TEST(ClientLimits, ALineOfTheTrailerThatLibcurlWouldNotHold) {
+  peer server(flooding("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ",
+                       std::string(1024, 'x'), mib, "\r\n\r\n"));
+  client sender;
+  const auto answer = sender.send(background(), get_of(server.url()));
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error(), errc::too_large) << answer.error();
+}
+
 TEST(ClientLimits, HeaderAndTrailersShareOneLimit) {
   const std::string fields = "X: " + std::string(600, 'x') + "\r\n";
   const std::string chunked = "Transfer-Encoding: chunked\r\n\r\n2\r\nok\r\n0\r\n";

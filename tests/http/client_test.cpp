@@ -517,11 +517,15 @@ TEST(ClientErrors, AConnectionLostBeforeTheResponse) {
 
 TEST(ClientErrors, AnAnswerThatIsNotHttp) {
   client sender;
+  const auto chunked = [](const std::string& body) {
+    return "HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n" + body;
+  };
   for (const std::string& answer :
        {std::string("SSH-2.0-OpenSSH_9.2\r\n"), std::string("\0\1\2\3\4\5\6\7", 8),
         std::string("{\"json\":true}\r\n\r\n"), std::string("HTTP/1.1 abc\r\n\r\n"),
-        std::string("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nraw"),
-        std::string("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\nno size\r\n"),
+        std::string("HTTP/1.1 101 Switching Protocols\r\nUpgrade: x\r\n\r\nraw"), chunked("no size\r\n"),
+        chunked(std::string(40, 'f') + "\r\n"), chunked(std::string(16, 'F') + "\r\n"),
+        chunked("5\r\nhello."), chunked("\r\n"),
         std::string("HTTP/1.1 200 OK\r\nContent-Encoding: gzip\r\nContent-Length: 4\r\n\r\nnope"),
         std::string("HTTP/1.1 200 OK\r\nContent-Length: many\r\n\r\nx")}) {
     peer server(closing_after(answer));
