@@ -40,6 +40,11 @@ std::error_code as_code(const Code& code) noexcept {
   }
 }
 
+/// Is a Code, beside a result<T>, meant for its error? An enumeration of codes converts to an int, and so it would
+/// compare with a number of bytes.
+template <class T, class Code>
+concept means_error = comparable_code<Code> && !comparable_code<T>;
+
 }  // namespace detail
 
 /// What went wrong, while doing what, and whether trying again makes sense.
@@ -119,10 +124,15 @@ class [[nodiscard]] result : public std::expected<T, error> {
     return static_cast<const base&>(a) == static_cast<const base&>(b);
   }
   template <class U>
-    requires(!std::is_void_v<T> && !std::is_base_of_v<base, U>)
+    requires(!std::is_void_v<T> && !std::is_base_of_v<base, U> && !detail::means_error<T, U>)
   friend bool operator==(const result& a, const U& value) {
     return a.has_value() && *a == value;
   }
+  // clang-format off: compilers show the whole line, which says what is wrong
+  template <class Code>
+    requires detail::means_error<T, Code>
+  friend bool operator==(const result&, const Code&) = delete;  // a result compares with a value; its error() with a code
+  // clang-format on
 };
 
 }  // namespace curfew
