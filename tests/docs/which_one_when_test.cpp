@@ -2,8 +2,11 @@
 // Time is a manual clock's: none of them waits.
 
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <boost/asio/awaitable.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -378,6 +381,37 @@ TEST(WhichOneWhen, AWaitLooksAtOneContext) {
   EXPECT_EQ(right.play(merge::right::backup(right.ctx(), shutdown_too)).value().error().cause().message(),
             "shutdown");
   EXPECT_EQ(right.took(), 1s);
+}
+
+// --- with_hangup
+
+/// Takes a minute, or stops when ctx ends.
+curfew::result<std::string> report(const curfew::context& ctx) {
+  if (auto slept = curfew::sleep_for(ctx, 1min); !slept) return slept.error();
+  return "report";
+}
+
+namespace with_hangup::wrong {
+curfew::result<std::string> serve_client(const curfew::context& ctx, int /*connection*/) {
+  return report(ctx);  // a minute, for a client that may have left
+}
+}  // namespace with_hangup::wrong
+
+namespace with_hangup::right {
+curfew::result<std::string> serve_client(const curfew::context& ctx, int connection) {
+  auto scope = curfew::with_hangup(ctx, connection);
+  return report(scope);
+}
+}  // namespace with_hangup::right
+
+TEST(WhichOneWhen, AThreadLearnsThatItsClientHasLeft) {
+  std::ignore = &with_hangup::wrong::serve_client;  // compiles, and takes a minute
+  std::array<int, 2> ends{};
+  ASSERT_EQ(socketpair(AF_UNIX, SOCK_STREAM, 0, ends.data()), 0);
+  close(ends[1]);
+  EXPECT_EQ(with_hangup::right::serve_client(curfew::background(), ends[0]).error().code(),
+            curfew::errc::canceled);
+  close(ends[0]);
 }
 
 // --- on_done and after_func
