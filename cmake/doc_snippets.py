@@ -13,7 +13,7 @@ here: check_docs.py holds it against that file.
   * With a function, a class or an `inline constexpr` at its left edge, it stands in a namespace as it is.
   * `…` stands for statements that are left out. A block with lines and arrows (─ │ ►) is a drawing, and no snippet.
 
-The names it may use are declared in the fixture, in `namespace docs`. The compiler reports a mistake by the snippet's
+The header that it stands in is included. Other names are declared in the fixture, in `namespace docs`. The compiler reports a mistake by the snippet's
 own file and line.
 """
 
@@ -85,6 +85,7 @@ def stands_in_a_namespace(text):
 
 def source(snippets, fixture, output):
     lines = [f'#include "{fixture}"']
+    lines += sorted({f"#include <{each.file[8:]}>" for each in snippets if each.file.startswith("include/")})
     lines += [line for each in snippets for line in each.text if INCLUDE.match(line)]
     emit = lambda *text: lines.extend(text)
     for number, each in enumerate(snippets, 1):

@@ -31,6 +31,7 @@ extern std::mutex mutex_;
 extern std::unique_ptr<int> ends_;
 
 void answer(const curfew::context& ctx, const std::string& question);
+bool copy_some(const curfew::context& ctx);
 void work(const curfew::context& ctx);
 
 }  // namespace docs

@@ -21,7 +21,10 @@ namespace asio = boost::asio;
 namespace http = curfew::http;
 using asio::awaitable;
 
+extern const std::string url;
+
 awaitable<http::response> hello(curfew::context ctx, const http::request& request);
+http::response digest(const curfew::context& ctx, const http::request& request);
 std::string hash_file(const curfew::context& ctx, const std::string& path);
 
 }  // namespace docs

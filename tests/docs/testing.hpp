@@ -4,14 +4,21 @@
 
 #include <boost/asio/io_context.hpp>
 #include <curfew/core.hpp>
+#include <curfew/sync.hpp>
 #include <curfew/testing.hpp>
+#include <thread>
+#include <tuple>
 
 #include "docs/common.hpp"
 
 namespace docs {
 
 namespace asio = boost::asio;
+namespace testing = curfew::testing;
+using testing::manual_clock;
+
 extern asio::io_context io;
-extern curfew::testing::manual_clock clock;
+extern manual_clock clock;
+extern std::thread server;
 
 }  // namespace docs
