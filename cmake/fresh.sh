@@ -57,6 +57,7 @@ security=$(source_of "$this-security")
 base=$cache/base.tar
 make_base() {
   local began=$SECONDS work http_proxy=${http_proxy:-}
+  rm -rf --one-file-system "$cache"/base.??????  # what an interrupted run has left
   work=$(mktemp -d "$cache/base.XXXXXX")
   printf 'fresh: making the base system of %s, once: %s\n' "$suite" "$base" >&2
   eval "$(apt-config shell http_proxy Acquire::http::Proxy)"  # which debootstrap does not ask for
@@ -78,14 +79,16 @@ make_base() {
 ) 9>"$cache/base.lock"
 
 # A system whose lock is free was left behind by a run that was killed.
+exec 9>"$cache/systems.lock"
+flock 9
 for old in "$cache"/systems/*.lock; do
   [[ -e $old ]] || continue
-  (flock -n 9 && rm -rf --one-file-system "${old%.lock}" "$old") 9<"$old" || true
+  (flock -n 8 && rm -rf --one-file-system "${old%.lock}" "$old") 8<"$old" || true
 done
-
 root=$(mktemp -d "$cache/systems/XXXXXX")
 exec 8>"$root.lock"
 flock 8
+exec 9>&-
 inside=
 cleanup() {
   # The mounts are in the namespace of the process below, and go with the last process in it.
