@@ -152,6 +152,33 @@ class file_handler {
   std::string tag_;
 };
 
+/// What the router answers where it has no handler to call.
+asio::awaitable<response> own_answer(routing::kind what, std::string allow) {
+  response made;
+  switch (what) {
+    case routing::kind::bad_path:
+      made = text(status::bad_request, "400 Bad Request\n");
+      break;
+    case routing::kind::no_method:
+      made = text(status::method_not_allowed, "405 Method Not Allowed\n");
+      break;
+    case routing::kind::describe:
+      made = response(status::no_content);
+      break;
+    default:
+      made = text(status::not_found, "404 Not Found\n");
+      break;
+  }
+  if (!allow.empty()) made.set("Allow", allow);
+  co_return made;
+}
+
+void wrap_all(router::table::node& at, const wrapper& wrap) {
+  for (route& r : at.routes) r.call = wrap(std::move(r.call));
+  for (auto& below : at.literals) wrap_all(below, wrap);
+  for (auto& below : at.any) wrap_all(below, wrap);
+}
+
 void collect_methods(const router::table::node& at, std::vector<std::string_view>& methods) {
   for (const route& r : at.routes) methods.push_back(r.method);
   for (const auto& below : at.literals) collect_methods(below, methods);
@@ -176,10 +203,11 @@ router::table::node& router::table::any_below(node& parent) {
   return parent.any.front();
 }
 
-void router::table::put(node& at, route r, std::string_view pattern) {
+void router::table::put(node& at, route r, std::string_view pattern) const {
   for (const route& other : at.routes) {
     if (other.method == r.method) malformed(pattern, "there is already such a route for " + r.method);
   }
+  if (wrap) r.call = wrap(std::move(r.call));
   at.routes.push_back(std::move(r));
 }
 
@@ -214,7 +242,18 @@ router& router::add(std::string_view method, std::string_view pattern, handler h
       at = &table_->literal_below(*at, segment);
     }
   });
-  table::put(*at, std::move(made), pattern);
+  table_->put(*at, std::move(made), pattern);
+  return *this;
+}
+
+router& router::around(wrapper wrap) {
+  wrap_all(table_->root, wrap);
+  if (table_->wrap) {
+    wrap = [inner = std::move(table_->wrap), outer = std::move(wrap)](handler h) {
+      return outer(inner(std::move(h)));
+    };
+  }
+  table_->wrap = std::move(wrap);
   return *this;
 }
 
@@ -225,7 +264,7 @@ router& router::files(std::string_view prefix, std::span<const static_file> file
     auto* at = &table_->root;
     for_each_segment(std::string_view(path).substr(1),
                      [&](std::string_view segment) { at = &table_->literal_below(*at, segment); });
-    table::put(*at, route{"GET", {}, file_handler(file), {}}, path);
+    table_->put(*at, route{"GET", {}, file_handler(file), {}}, path);
   };
   for (const static_file& file : files) {
     const std::string base(prefix);
@@ -238,8 +277,9 @@ router& router::files(std::string_view prefix, std::span<const static_file> file
   return *this;
 }
 
-routing router_access::find(const router& where, request& r) {
-  const auto& root = where.table_->root;
+namespace {
+
+routing look_up(const router::table::node& root, request& r) {
   if (r.target() == "*") {
     request_access::path(r) = "*";
     std::vector<std::string_view> methods;
@@ -286,6 +326,21 @@ routing router_access::find(const router& where, request& r) {
   if (way.methods.empty()) return {routing::kind::unknown, nullptr, {}};
   const auto kind = r.method() == "OPTIONS" ? routing::kind::describe : routing::kind::no_method;
   return {kind, nullptr, allowed(std::move(way.methods))};
+}
+
+}  // namespace
+
+routing router_access::find(const router& where, request& r) {
+  routing made = look_up(where.table_->root, r);
+  if (made.what == routing::kind::found || !where.table_->wrap) return made;
+  handler answer = [what = made.what, allow = std::move(made.allow)](context, const request&) {
+    return own_answer(what, allow);
+  };
+  made.allow.clear();
+  made.own = std::make_shared<const route>(route{r.method(), {}, where.table_->wrap(std::move(answer)), {}});
+  made.what = routing::kind::found;
+  made.to = made.own.get();
+  return made;
 }
 
 }  // namespace curfew::http

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <curfew/http/router.hpp>
+#include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -24,8 +25,10 @@ struct routing {
     describe,   ///< OPTIONS: `allow`.
   };
   kind what;
-  const route* to = nullptr;
+  const route* to = nullptr;  ///< Where it was found.
   std::string allow;
+  /// The route of an answer of the router's own, wrapped by around(): `to` points to it.
+  std::shared_ptr<const route> own = nullptr;
 };
 
 /// The patterns as a tree, one level a segment.
@@ -38,10 +41,11 @@ struct router::table {
   };
 
   node root;
+  wrapper wrap;  // of all calls of around(); may be empty
 
   node& literal_below(node& parent, std::string_view segment);
   node& any_below(node& parent);
-  static void put(node& at, route r, std::string_view pattern);
+  void put(node& at, route r, std::string_view pattern) const;
 };
 
 struct router_access {

@@ -3,6 +3,9 @@
 #include <gtest/gtest.h>
 
 #include <array>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/use_future.hpp>
 #include <stdexcept>
 
 #include "http/message_access.hpp"
@@ -200,6 +203,67 @@ TEST(Router, ServesFilesBelowAPrefix) {
   root.files("/", files);
   EXPECT_EQ(look_up(root, "GET", "/").what, kind::found);
   EXPECT_EQ(look_up(root, "GET", "/js/app.js").what, kind::found);
+}
+
+/// What the handler for a request answers, or the router itself where it is wrapped.
+response answer_of(const router& r, std::string method, std::string target) {
+  request asked(std::move(method), std::move(target));
+  const auto found = router_access::find(r, asked);
+  asio::io_context io;
+  auto got = asio::co_spawn(io, found.to->call(background(), asked), asio::use_future);
+  io.run();
+  return got.get();
+}
+
+asio::awaitable<response> marked(handler inner, std::string mark, context ctx, const request& r) {
+  response made = co_await inner(std::move(ctx), r);
+  const std::string* inside = made.fields().find("Mark");
+  made.set("Mark", mark + (inside ? *inside : ""));
+  co_return made;
+}
+
+wrapper mark(std::string text) {
+  return [text](handler inner) -> handler {
+    return [text, inner](context ctx, const request& r) { return marked(inner, text, std::move(ctx), r); };
+  };
+}
+
+TEST(RouterAround, WrapsRoutesOfBeforeAndAfterAndTheRoutersOwnAnswers) {
+  constexpr std::array files{static_file{"a.js", "text/javascript", "1"}};
+  router r;
+  r.get("/before", nothing)
+      .around(mark("i"))
+      .around(mark("o"))
+      .post("/after", nothing)
+      .files("/files", files);
+  struct {
+    const char* method;
+    const char* target;
+    http::status status;
+    const char* allow;
+  } const cases[] = {{"GET", "/before", status::ok, nullptr},
+                     {"POST", "/after", status::ok, nullptr},
+                     {"GET", "/files/a.js", status::ok, nullptr},
+                     {"GET", "/none", status::not_found, nullptr},
+                     {"GET", "/%zz", status::bad_request, nullptr},
+                     {"DELETE", "/after", status::method_not_allowed, "OPTIONS, POST"},
+                     {"OPTIONS", "/before", status::no_content, "GET, HEAD, OPTIONS"},
+                     {"OPTIONS", "*", status::no_content, "GET, HEAD, OPTIONS, POST"}};
+  for (const auto& [method, target, expected, allow] : cases) {
+    const response got = answer_of(r, method, target);
+    EXPECT_EQ(got.status(), expected) << target;
+    ASSERT_NE(got.fields().find("Mark"), nullptr) << target;
+    EXPECT_EQ(*got.fields().find("Mark"), "oi") << target;
+    const std::string* allowed = got.fields().find("Allow");
+    EXPECT_EQ(allowed ? *allowed : "", allow ? allow : "") << target;
+  }
+}
+
+TEST(RouterAround, IsPartOfTheRoutersCopies) {
+  router r;
+  r.around(mark("m"));
+  const router copy(r);
+  EXPECT_EQ(*answer_of(copy, "GET", "/none").fields().find("Mark"), "m");
 }
 
 }  // namespace

@@ -16,6 +16,9 @@ namespace curfew::http {
 /// `ctx` does. A handler that throws is answered with 500.
 using handler = std::function<boost::asio::awaitable<response>(context ctx, const request& request)>;
 
+/// Makes a handler of a handler, to do something before or after it: `outer = wrap(inner)`.
+using wrapper = std::function<handler(handler inner)>;
+
 /// How one route is served. Each setter returns the options, so they can be chained.
 class route_options {
  public:
@@ -63,6 +66,14 @@ class router {
   router& del(std::string_view pattern, handler h, route_options options = {}) {
     return add("DELETE", pattern, std::move(h), options);
   }
+
+  /// Wraps everything that the router answers: the handlers of all routes, those already there and those
+  /// added later, and its own answers with 400, 404, 405 and to OPTIONS. So a gate in front of the router sees
+  /// each request, and fields set on the way out are on each response. The wrapper of the last call is the
+  /// outermost.
+  ///
+  ///     routes.around(require_login);   // std::function<http::handler(http::handler)>
+  router& around(wrapper wrap);
 
   /// Serves files of the program below `prefix`; "index.html" also as the prefix itself. With ETag and 304.
   router& files(std::string_view prefix, std::span<const static_file> files);
