@@ -66,6 +66,8 @@ TEST(Ledger, HasNullWhereARequestHasNoParentAndNoDeadline) {
   EXPECT_TRUE(row.at("parent").is_null());
   EXPECT_TRUE(row.at("budget_ms").is_null());
   EXPECT_TRUE(row.at("remaining_ms").is_null());
+  EXPECT_TRUE(row.at("ended_ns").is_null());
+  EXPECT_TRUE(row.at("unwanted_ms").is_null());
 }
 
 TEST(Ledger, TellsByTheCauseWhoEndedARequest) {
@@ -133,6 +135,21 @@ TEST(Ledger, ShowsARequestThatNobodyWaitsForAsIgnoredUntilItsWorkIsHome) {
   EXPECT_EQ(book.counters().ignored, 0U);
 }
 
+TEST(Ledger, TellsHowLongARequestIsOverItsBudget) {
+  ledger book("disk");
+  auto scope = curfew::with_timeout(curfew::background(), 1ms);
+  const auto entry = book.open(scope, facts());
+  EXPECT_EQ(scope.ctx().done().wait(), curfew::errc::deadline_exceeded);
+  burn(20ms);
+  const json::object snapshot = book.snapshot(0);
+  const json::value row = only(snapshot, "requests");
+  EXPECT_EQ(row.at("state"), "ended by deadline");
+  EXPECT_LE(row.at("remaining_ms").as_int64(), -18);
+  EXPECT_GE(row.at("unwanted_ms").as_int64(), 18);
+  EXPECT_GE(row.at("ended_ns").as_int64(), row.at("started_ns").as_int64() + 1'000'000);
+  EXPECT_GE(snapshot.at("now_ns").as_int64(), row.at("ended_ns").as_int64() + 18'000'000);
+}
+
 TEST(Ledger, CountsAHandlerThatThrewAsAnsweredWithAnError) {
   ledger book("disk");
   static_cast<void>(book.open(curfew::background(), facts()));
@@ -185,6 +202,7 @@ TEST(Ledger, RemembersTheLast512) {
   ASSERT_EQ(recent.size(), 2U);
   EXPECT_EQ(recent[0].at("id"), "disk-599");
   EXPECT_EQ(recent[1].at("id"), "disk-600");
+  EXPECT_LE(recent[1].at("started_ns").as_int64(), recent[1].at("ended_ns").as_int64());
   EXPECT_LE(recent[1].at("ended_ns").as_int64(), recent[1].at("home_ns").as_int64());
 }
 

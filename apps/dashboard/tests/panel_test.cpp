@@ -163,8 +163,8 @@ const bad_service bad_services[] = {
        c.write(chunk("{\"type\":\"progress\"}\n"));
        c.sees_close();
      }},
-    {"TooMuch", panel_kind::source, "too_large", "more than 8 MiB", flood},
-    {"ALineWithoutEnd", panel_kind::disk, "too_large", "more than 8 MiB", flood},
+    {"TooMuch", panel_kind::source, "too_large", "more than 1 MiB", flood},
+    {"ALineWithoutEnd", panel_kind::disk, "too_large", "more than 1 MiB", flood},
     {"NoResult", panel_kind::disk, "truncated", "broke off",
      [](conversation& c) {
        c.write(lines_head);
@@ -182,12 +182,6 @@ const bad_service bad_services[] = {
      [](conversation& c) { c.write("HTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno"); }},
     {"Unavailable", panel_kind::source, "unavailable", "odd answered with 503 Service Unavailable.",
      [](conversation& c) { c.write("HTTP/1.1 503 Later\r\nContent-Length: 0\r\n\r\n"); }},
-    {"ACircle", panel_kind::source, "bad_response", "from one address to the next",
-     [](conversation& c) {
-       do {
-         c.write("HTTP/1.1 302 Found\r\nLocation: /again\r\nContent-Length: 0\r\n\r\n");
-       } while (!c.read_request().empty());
-     }},
 };
 
 INSTANTIATE_TEST_SUITE_P(PanelStream, BadService, testing::ValuesIn(bad_services),
@@ -257,6 +251,9 @@ class whole_front {
     if (!body.empty()) request.body(std::move(body), "application/json");
     return client_.send(curfew::background(), request).value();
   }
+  http::download open(const std::string& target) {
+    return client_.open(curfew::background(), http::request("GET", server_->url() + target)).value();
+  }
   [[nodiscard]] std::string url() const { return server_->url(); }
 
  private:
@@ -297,11 +294,81 @@ TEST(Front, RefusesPagesFromElsewhereOnEveryRoute) {
   EXPECT_EQ(front.send("POST", "/api/ignore", "", "", "{}").status(), http::status::bad_request);
 }
 
+TEST(Front, HasItsGateInFrontOfWhatTheRouterAnswersItself) {
+  struct {
+    const char* method;
+    const char* target;
+    unsigned status;
+  } const cases[] = {{"GET", "/none", 404},
+                     {"GET", "/%zz", 400},
+                     {"DELETE", "/api/config", 405},
+                     {"OPTIONS", "/api/config", 204},
+                     {"TRACE", "/", 405}};
+  whole_front front;
+  for (const auto& [method, target, status] : cases) {
+    const auto own = front.send(method, target);
+    EXPECT_EQ(http::to_number(own.status()), status) << method << target;
+    EXPECT_NE(own.fields().find("Content-Security-Policy"), nullptr) << method << target;
+    EXPECT_EQ(own.fields().find("Allow") != nullptr, status == 405 || status == 204) << method << target;
+    EXPECT_EQ(front.send(method, target, "Sec-Fetch-Site", "cross-site").status(), http::status::forbidden)
+        << method << target;
+    EXPECT_EQ(http::to_number(front.send(method, target, "Host", "evil.example").status()), 421U)
+        << method << target;
+  }
+}
+
+/// The line that a panel ends with.
+json::object last_line(const http::response& answer) {
+  const std::string_view lines = answer.body();
+  return json::parse(lines.substr(lines.rfind('\n', lines.size() - 2) + 1)).as_object();
+}
+
+TEST(Front, FollowsNoRedirectOfASourceToItsOwnPanel) {
+  std::string to;
+  const peer source([&](conversation& c) {
+    c.read_request();
+    c.write("HTTP/1.1 302 Found\r\nLocation: " + to + "\r\nContent-Length: 0\r\n\r\n");
+    c.sees_close();
+  });
+  whole_front front(std::vector{source_option{"odd", source.url()}});
+  to = front.url() + "/api/panels/odd?budget_ms=2000";
+  const json::object line = last_line(front.send("GET", "/api/panels/odd?budget_ms=2000"));
+  EXPECT_EQ(line.at("code"), "refused");
+  EXPECT_EQ(std::string(line.at("message").as_string()),
+            "odd answered with 302 Found, a redirect to " + to + "; redirects are not followed.");
+  const json::value seen = json::parse(front.send("GET", "/api/requests").body());
+  EXPECT_EQ(seen.at("front").at("counters").at("started"), 1);
+}
+
+TEST(Front, HasPlacesForSoManyPanelsAndEventStreams) {
+  const peer silent([](conversation& c) { c.sees_close(); });
+  whole_front front(std::vector{source_option{"odd", silent.url()}});
+  struct {
+    const char* target;
+    std::size_t most;
+    const char* message;
+  } const cases[] = {{"/api/panels/odd", 32, "There are 32 panels at work already"},
+                     {"/api/requests/events", 64, "There are 64 event streams at work already"}};
+  for (const auto& [target, most, message] : cases) {
+    std::vector<http::download> open;
+    for (std::size_t i = 0; i < most; ++i) {
+      open.push_back(front.open(target));
+      ASSERT_EQ(open.back().head().status(), http::status::ok) << target << i;
+    }
+    const auto refused = front.send("GET", target);
+    EXPECT_EQ(refused.status(), http::status::service_unavailable) << target;
+    EXPECT_EQ(*refused.fields().find("Retry-After"), "1");
+    EXPECT_NE(refused.body().find(message), std::string::npos) << refused.body();
+    open.pop_back();
+    EXPECT_TRUE(eventually([&] { return front.open(target).head().status() == http::status::ok; })) << target;
+  }
+}
+
 TEST(Front, DescribesItsPanels) {
   const source_option weather{"weather", "http://weather.example/"};
   whole_front front(std::vector{weather});
   const json::value config = json::parse(front.send("GET", "/api/config").body());
-  EXPECT_EQ(config.at("default_budget_ms"), 10'000);
+  EXPECT_EQ(config.at("default_budget_ms"), 60'000);
   EXPECT_EQ(config.at("panels").at(0).at("name"), "weather");
   EXPECT_EQ(config.at("panels").at(0).at("kind"), "source");
   EXPECT_EQ(config.at("panels").at(0).at("streaming"), false);

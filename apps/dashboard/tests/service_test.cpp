@@ -188,7 +188,7 @@ TEST(Service, TakesTheSwitchFromJsonOnly) {
 TEST(Service, AnswersItsDashboardOnly) {
   patient_work work;
   served service(work.plan(), service::answer::streamed, "secret");
-  for (const char* path : {"/report", "/requests", "/requests/events"}) {
+  for (const char* path : {"/report", "/requests", "/requests/events", "/none"}) {
     const auto response = service.client.send(curfew::background(), http::request("GET", service.url(path)));
     EXPECT_EQ(response->status(), http::status::unauthorized) << path;
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <algorithm>
+#include <cstdint>
 #include <mutex>
 #include <vector>
 
@@ -11,7 +12,7 @@ namespace curfew_dashboard {
 /// Tells any number of coroutines that something has changed.
 ///
 /// Invariant: `listeners_` holds the subscriptions that live. A listener is rung under `mutex_` (which only
-/// posts), so once a subscription's destructor has returned nobody touches it.
+/// posts), so nothing touches a subscription after its destructor has returned.
 /// Thread safety: any thread. The hub outlives its subscriptions.
 class change_hub {
  public:
@@ -41,14 +42,22 @@ class change_hub {
     wakeup wake_;
   };
 
+  /// How many changes there were.
+  [[nodiscard]] std::uint64_t count() const {
+    const std::lock_guard guard(mutex_);
+    return count_;
+  }
+
   void notify() {
     const std::lock_guard guard(mutex_);
+    ++count_;
     for (wakeup* listener : listeners_) listener->notify();
   }
 
  private:
-  std::mutex mutex_;
-  std::vector<wakeup*> listeners_;  // guarded by mutex_
+  mutable std::mutex mutex_;
+  std::vector<wakeup*> listeners_;  // guarded by mutex_, as count_
+  std::uint64_t count_ = 0;
 };
 
 }  // namespace curfew_dashboard

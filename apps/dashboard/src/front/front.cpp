@@ -10,11 +10,10 @@
 #include <string_view>
 #include <utility>
 
+#include "assets.hpp"
 #include "base/gather.hpp"
-#include "base/live_events.hpp"
 #include "base/switch_body.hpp"
 #include "base/text.hpp"
-#include "front/page.hpp"
 #include "front/panel_stream.hpp"
 #include "front/service_call.hpp"
 
@@ -24,10 +23,14 @@ namespace {
 
 using std::chrono::milliseconds;
 
-constexpr milliseconds default_budget{10'000};
+// Enough for the disk report on a busy machine with cold caches.
+constexpr milliseconds default_budget{60'000};
 constexpr milliseconds least_budget{100};
 constexpr milliseconds most_budget{600'000};
 constexpr std::chrono::seconds time_to_switch{3};
+// At a time. A browser opens six connections to one address at most.
+constexpr std::size_t most_panels = 32;
+constexpr std::size_t most_viewers = 64;
 
 constexpr std::string_view name_of(panel_kind kind) {
   switch (kind) {
@@ -87,6 +90,15 @@ asio::awaitable<http::response> with_security_fields(http::handler inner, curfew
   co_return made;
 }
 
+/// The answer where all places are taken.
+http::response come_again(std::string_view what, const places& taken) {
+  http::response made = error_response(http::status::service_unavailable,
+                                       "There are " + std::to_string(taken.most()) + ' ' + std::string(what) +
+                                           " at work already, which is the most; try again in a moment.");
+  made.set("Retry-After", "1");
+  return made;
+}
+
 http::response json_response(const json::object& body) {
   http::response made = http::json(http::status::ok, json::serialize(body) + '\n');
   made.set("Cache-Control", "no-store");
@@ -97,17 +109,20 @@ http::response json_response(const json::object& body) {
 
 front::front(asio::any_io_executor executor, const front_options& options,
              const std::vector<std::shared_ptr<service_process>>& services)
-    : roots_(options.roots) {
+    : roots_(options.roots),
+      parts_{std::make_shared<ledger>("front"),
+             // A redirect could lead to any server, also to one on this machine and to the front itself.
+             std::make_shared<http::client>(http::client_options().max_redirects(0)), services},
+      view_(std::make_shared<request_view>(std::move(executor), parts_)),
+      feed_(view_->changes(), "requests", [view = view_] { return view->look(); }),
+      panel_places_(most_panels),
+      viewer_places_(most_viewers) {
   for (const auto& service : services) {
     panels_.push_back({service->name(), capitalized(service->name()), kind_of(service->name()), service, {}});
   }
   for (const source_option& source : options.sources) {
     panels_.push_back({source.name, source.name, panel_kind::source, nullptr, source.url});
   }
-  parts_.front = std::make_shared<ledger>("front");
-  parts_.client = std::make_shared<http::client>();
-  parts_.services = services;
-  view_ = std::make_shared<request_view>(std::move(executor), parts_);
 }
 
 http::handler front::secured(http::handler inner) const {
@@ -122,17 +137,20 @@ http::handler front::secured(http::handler inner) const {
 
 http::router front::routes() {
   const auto own = [this](auto member) {
-    return secured([this, member](curfew::context ctx, const http::request& request) {
+    return [this, member](curfew::context ctx, const http::request& request) {
       return (this->*member)(std::move(ctx), request);
-    });
+    };
   };
   http::router made;
+  made.around([this](http::handler inner) { return secured(std::move(inner)); });
   made.get("/api/config", own(&front::config));
   made.get("/api/panels/{name}", own(&front::show_panel));
   made.get("/api/requests", own(&front::requests));
   made.get("/api/requests/events", own(&front::events), http::route_options().no_time_limit());
   made.post("/api/ignore", own(&front::ignore));
-  add_page(made, [this](http::handler inner) { return secured(std::move(inner)); });
+  std::vector<http::static_file> files;
+  for (const asset& file : assets()) files.push_back({file.path, file.content_type, file.content});
+  made.files("/", files);
   return made;
 }
 
@@ -171,12 +189,14 @@ asio::awaitable<http::response> front::show_panel(curfew::context ctx, const htt
         http::status::bad_request,
         "budget_ms has to be a number from 100 to 600000: the time budget in milliseconds.");
   }
+  auto place = panel_places_.try_take();
+  if (!place) co_return come_again("panels", panel_places_);
   request_facts facts;
   facts.method = request.method();
   facts.target = request.target();
   auto stream = std::make_shared<panel_stream>(ctx, *parts_.front, std::move(facts), *parts_.client, *found,
                                                query_for(*found, request), *budget);
-  http::body_source source = [stream](curfew::context c, http::body_writer out) {
+  http::body_source source = [stream, place](curfew::context c, http::body_writer out) {
     return stream->async_run(std::move(c), out);
   };
   http::response made = http::stream(panel_content_type, std::move(source));
@@ -191,9 +211,11 @@ asio::awaitable<http::response> front::requests(curfew::context ctx, const http:
 }
 
 asio::awaitable<http::response> front::events(curfew::context /*ctx*/, const http::request& /*request*/) {
+  auto place = viewer_places_.try_take();
+  if (!place) co_return come_again("event streams", viewer_places_);
   auto viewer = std::make_shared<request_view::viewer>(view_);
-  http::body_source source = [view = view_, viewer](curfew::context ctx, http::body_writer out) {
-    return stream_live(std::move(ctx), out, view->changes(), "requests", [view] { return view->look(); });
+  http::body_source source = [this, place, viewer](curfew::context ctx, http::body_writer out) {
+    return feed_.async_stream(std::move(ctx), out);
   };
   co_return http::events(std::move(source));
 }

@@ -13,6 +13,8 @@
 #include <vector>
 
 #include "base/access.hpp"
+#include "base/live_feed.hpp"
+#include "base/places.hpp"
 #include "front/panel.hpp"
 #include "front/request_view.hpp"
 #include "front/service_process.hpp"
@@ -21,17 +23,17 @@
 
 namespace curfew_dashboard {
 
-/// What the page talks to; its interface is in API.md.
+/// The server that the page talks to; its interface is in API.md.
 /// Lifetime: outlives the server that has its routes.
 class front {
  public:
-  /// \param executor  Where the services are followed while somebody looks.
+  /// \param executor  Where the services are followed while a page looks.
   front(asio::any_io_executor executor, const front_options& options,
         const std::vector<std::shared_ptr<service_process>>& services);
 
   [[nodiscard]] http::router routes();
 
-  /// Who may come in; called before the first request comes. Until then nobody is let in.
+  /// Sets the gate, before the first request comes. Until then every request is refused.
   void let_in(front_access access) { access_ = std::move(access); }
 
  private:
@@ -45,7 +47,7 @@ class front {
   asio::awaitable<json::object> ignore_one(curfew::context ctx, std::shared_ptr<service_process> service,
                                            std::string body);
 
-  /// A handler behind the gate, with the fields that every response of ours has.
+  /// The wrapper of all that the front answers: behind the gate, with the security fields.
   [[nodiscard]] http::handler secured(http::handler inner) const;
 
   std::vector<panel> panels_;
@@ -53,6 +55,9 @@ class front {
   std::optional<front_access> access_;
   observed parts_;
   std::shared_ptr<request_view> view_;
+  live_feed feed_;
+  places panel_places_;
+  places viewer_places_;
 };
 
 }  // namespace curfew_dashboard

@@ -10,7 +10,7 @@ namespace curfew_dashboard {
 
 enum class panel_kind { vitals, packages, disk, source };
 
-/// One panel of the page, and whom its data comes from.
+/// One panel of the page, and where its data comes from.
 struct panel {
   std::string name;
   std::string title;
@@ -18,6 +18,9 @@ struct panel {
   std::shared_ptr<service_process> service;  ///< Null for a source.
   std::string url;                           ///< Of a source.
 
+  /// The most that is taken of an answer, in bytes. A source may be hostile, and parsed JSON takes more room
+  /// than its text.
+  [[nodiscard]] std::size_t limit() const noexcept { return (service ? 8U : 1U) * 1024 * 1024; }
   /// Does it come as lines, with progress?
   [[nodiscard]] bool streaming() const noexcept {
     return kind == panel_kind::packages || kind == panel_kind::disk;
@@ -25,8 +28,5 @@ struct panel {
   /// In sentences: "the disk service", "weather".
   [[nodiscard]] std::string subject() const { return service ? "the " + name + " service" : name; }
 };
-
-/// The most that a panel takes from whoever it shows, in bytes.
-inline constexpr std::size_t panel_limit = 8 * 1024 * 1024;
 
 }  // namespace curfew_dashboard

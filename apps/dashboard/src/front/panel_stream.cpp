@@ -2,6 +2,7 @@
 
 #include <boost/json/parse.hpp>
 #include <curfew/http/status.hpp>
+#include <curfew/io/offload.hpp>
 #include <optional>
 #include <utility>
 
@@ -62,7 +63,12 @@ asio::awaitable<panel_stream::last_line> panel_stream::ask(curfew::context ctx, 
   auto body = co_await whole_body(from);
   if (!body) co_return std::unexpected(std::move(body).error());
   if (from.head().status() != http::status::ok) co_return std::unexpected(describe_.from(from.head(), *body));
-  co_return whole_result(from.head(), *body);
+  // On the pool: a megabyte of JSON takes tens of milliseconds, and the loop serves others too.
+  auto parse = [self = shared_from_this(), head = from.head(),
+                text = *std::move(body)](const curfew::context&) { return self->whole_result(head, text); };
+  auto parsed = co_await curfew::offload(scope_.ctx(), std::move(parse));
+  if (!parsed) co_return std::unexpected(describe_.from(parsed.error()));
+  co_return *std::move(parsed);
 }
 
 asio::awaitable<panel_stream::last_line> panel_stream::pass_lines(curfew::context ctx, http::body_writer out,
@@ -74,7 +80,7 @@ asio::awaitable<panel_stream::last_line> panel_stream::pass_lines(curfew::contex
     if (!piece) co_return std::unexpected(describe_.from(piece.error()));
     if (!*piece) co_return std::unexpected(describe_.truncated());
     total += (*piece)->size();
-    if (total > panel_limit) co_return std::unexpected(describe_.too_large());
+    if (total > panel_.limit()) co_return std::unexpected(describe_.too_large());
     lines.feed(**piece);
     while (auto line = lines.next()) {
       const auto kind = classify_line(*line);
@@ -93,7 +99,7 @@ asio::awaitable<std::expected<std::string, failure>> panel_stream::whole_body(ht
     auto piece = co_await from.async_read(scope_.ctx());
     if (!piece) co_return std::unexpected(describe_.from(piece.error()));
     if (!*piece) co_return body;
-    if (body.size() + (*piece)->size() > panel_limit) co_return std::unexpected(describe_.too_large());
+    if (body.size() + (*piece)->size() > panel_.limit()) co_return std::unexpected(describe_.too_large());
     body += **piece;
   }
 }

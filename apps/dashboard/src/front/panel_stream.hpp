@@ -17,12 +17,12 @@ namespace curfew_dashboard {
 
 namespace http = curfew::http;
 
-/// One request for a panel: asks whom it shows, within the budget, and passes on what comes as the lines of
-/// the panel's stream. Whatever the other side does, it costs this panel alone.
+/// One request for a panel: asks the service or the source within the budget, and passes the answer on as the
+/// lines of the panel's stream. Whatever the other side does, it costs this panel alone.
 /// Lifetime: `client` outlives it.
 class panel_stream : public std::enable_shared_from_this<panel_stream> {
  public:
-  /// \param ctx    Of the visitor's request. The budget begins now.
+  /// \param ctx    That of the visitor's request. The budget begins now.
   /// \param query  For the service: "?q=vim", or empty.
   panel_stream(const curfew::context& ctx, ledger& book, request_facts facts, http::client& client,
                panel whom, std::string query, curfew::clock::duration budget);

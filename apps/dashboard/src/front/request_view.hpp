@@ -14,7 +14,7 @@
 #include <string>
 #include <vector>
 
-#include "base/live_events.hpp"
+#include "base/live_feed.hpp"
 #include "front/request_tree.hpp"
 #include "front/service_process.hpp"
 #include "ledger/ledger.hpp"

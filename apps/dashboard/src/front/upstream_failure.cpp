@@ -35,6 +35,7 @@ std::string error_text(const std::string& body) {
 upstream_failure::upstream_failure(curfew::context ctx, const panel& whose, curfew::clock::duration budget)
     : ctx_(std::move(ctx)),
       is_service_(whose.service != nullptr),
+      limit_(whose.limit()),
       subject_(whose.subject()),
       capital_(is_service_ ? capitalized(subject_) : subject_),
       budget_(budget) {}
@@ -58,8 +59,6 @@ failure upstream_failure::from(const curfew::error& e) const {
   if (e == http::errc::bad_response)
     why = {"bad_response", sentence("answered with something that is not HTTP")};
   if (e == http::errc::too_large) why = too_large();
-  if (e == http::errc::too_many_redirects)
-    why = {"bad_response", sentence("sends from one address to the next without end")};
   return unless_late(std::move(why));
 }
 
@@ -68,12 +67,15 @@ failure upstream_failure::from(const http::response& head, const std::string& bo
   const bool cannot = head.status() == http::status::service_unavailable;
   std::string status = std::to_string(http::to_number(head.status()));
   if (const auto name = http::reason(head.status()); !name.empty()) status += ' ' + std::string(name);
-  return unless_late({cannot ? "unavailable" : "refused",
-                      !text.empty() ? text : capital_ + " answered with " + status + "."});
+  std::string message = capital_ + " answered with " + status;
+  if (const std::string* to = head.fields().find("Location")) {
+    message += ", a redirect to " + to_utf8(*to).text + "; redirects are not followed";
+  }
+  return unless_late({cannot ? "unavailable" : "refused", !text.empty() ? text : message + '.'});
 }
 
 failure upstream_failure::too_large() const {
-  return {"too_large", capital_ + " sent more than " + human_bytes(panel_limit) + "; the rest was not read."};
+  return {"too_large", capital_ + " sent more than " + human_bytes(limit_) + "; the rest was not read."};
 }
 
 failure upstream_failure::garbage() const {

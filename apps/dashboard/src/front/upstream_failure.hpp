@@ -11,14 +11,14 @@
 
 namespace curfew_dashboard {
 
-/// Says what went wrong between the front and whom a panel shows, in sentences for people.
+/// Says what went wrong between the front and what a panel shows, in sentences for people.
 class upstream_failure {
  public:
   /// \param ctx     That of the exchange, which has the budget as its deadline.
-  /// \param budget  What the visitor gave.
+  /// \param budget  The visitor's.
   upstream_failure(curfew::context ctx, const panel& whose, curfew::clock::duration budget);
 
-  /// If the budget is used up that is the reason, whatever came of it; else `otherwise`.
+  /// If the budget is used up, that is the reason, whatever else went wrong; else `otherwise`.
   [[nodiscard]] failure unless_late(failure otherwise) const;
 
   [[nodiscard]] failure from(const curfew::error& e) const;
@@ -31,6 +31,7 @@ class upstream_failure {
  private:
   curfew::context ctx_;
   bool is_service_;
+  std::size_t limit_;
   std::string subject_;  // "the disk service"
   std::string capital_;  // "The disk service"
   curfew::clock::duration budget_;

@@ -72,6 +72,8 @@ std::int64_t whole_ms(curfew::clock::duration d) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(d).count();
 }
 
+std::int64_t whole_ns(curfew::clock::time_point t) { return nanoseconds(t.time_since_epoch()).count(); }
+
 json::value text_or_null(std::string_view text) {
   return text.empty() ? json::value(nullptr) : json::value(text);
 }
@@ -114,6 +116,7 @@ struct ledger::books {
     std::string id;
     std::string parent;
     end_kind end;
+    curfew::clock::time_point started;
     curfew::clock::time_point ended;
     curfew::clock::time_point home;
     nanoseconds cpu;
@@ -246,9 +249,10 @@ json::object ledger::snapshot(std::size_t recent) const {
     row["budget_ms"] = r->budget
                            ? json::value(std::chrono::ceil<std::chrono::milliseconds>(*r->budget).count())
                            : json::value(nullptr);
-    row["remaining_ms"] =
-        r->deadline ? json::value(whole_ms(std::max(*r->deadline - now, curfew::clock::duration::zero())))
-                    : json::value(nullptr);
+    row["remaining_ms"] = r->deadline ? json::value(whole_ms(*r->deadline - now)) : json::value(nullptr);
+    row["unwanted_ms"] = r->unwanted() ? json::value(whole_ms(now - r->ended)) : json::value(nullptr);
+    row["started_ns"] = whole_ns(r->started);
+    row["ended_ns"] = r->end != end_kind::none ? json::value(whole_ns(r->ended)) : json::value(nullptr);
     row["state"] = name_of(r->end);
     row["ignored"] = r->unwanted();
     row["cpu_ms"] = in_ms(cpu);
@@ -262,14 +266,16 @@ json::object ledger::snapshot(std::size_t recent) const {
     row["id"] = p->id;
     row["parent"] = text_or_null(p->parent);
     row["state"] = name_of(p->end);
-    row["ended_ns"] = nanoseconds(p->ended.time_since_epoch()).count();
-    row["home_ns"] = nanoseconds(p->home.time_since_epoch()).count();
+    row["started_ns"] = whole_ns(p->started);
+    row["ended_ns"] = whole_ns(p->ended);
+    row["home_ns"] = whole_ns(p->home);
     row["cpu_ms"] = in_ms(p->cpu);
     row["cpu_ms_unwanted"] = in_ms(p->cpu_unwanted);
     past.push_back(std::move(row));
   }
   json::object all;
   all["service"] = books_->service;
+  all["now_ns"] = whole_ns(now);
   all["counters"] = to_json(books_->count());
   all["requests"] = std::move(requests);
   all["recent"] = std::move(past);
@@ -293,8 +299,8 @@ ledger::entry::~entry() {
     books_->unwanted_of_past += unwanted;
     std::erase(books_->living, record_);
     if (books_->recent.size() == recent_kept) books_->recent.pop_front();
-    books_->recent.push_back({record_->id, record_->facts.parent, record_->end, record_->ended,
-                              curfew::clock::now(), cpu, unwanted});
+    books_->recent.push_back({record_->id, record_->facts.parent, record_->end, record_->started,
+                              record_->ended, curfew::clock::now(), cpu, unwanted});
   }
   books_->changes.notify();
 }

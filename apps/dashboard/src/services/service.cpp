@@ -74,15 +74,17 @@ service::service(std::string name, answer kind, work_planner plan, std::string t
       kind_(kind),
       plan_(std::move(plan)),
       access_(std::move(token)),
-      ledger_(std::move(name)) {}
+      ledger_(std::move(name)),
+      feed_(ledger_.changes(), "requests", [this] { return look(16); }) {}
 
 http::router service::routes() {
   const auto add = [this](auto member) {
-    return guarded(access_, [this, member](curfew::context ctx, const http::request& request) {
+    return [this, member](curfew::context ctx, const http::request& request) {
       return (this->*member)(std::move(ctx), request);
-    });
+    };
   };
   http::router made;
+  made.around([gate = access_](http::handler inner) { return guarded(gate, std::move(inner)); });
   made.get("/report", add(&service::report));
   made.get("/requests", add(&service::list));
   made.get("/requests/events", add(&service::events), http::route_options().no_time_limit());
@@ -96,7 +98,7 @@ asio::awaitable<http::response> service::list(curfew::context /*ctx*/, const htt
 
 asio::awaitable<http::response> service::events(curfew::context /*ctx*/, const http::request& /*request*/) {
   http::body_source source = [this](curfew::context ctx, http::body_writer out) {
-    return stream_live(std::move(ctx), out, ledger_.changes(), "requests", [this] { return look(16); });
+    return feed_.async_stream(std::move(ctx), out);
   };
   co_return http::events(std::move(source));
 }

@@ -8,7 +8,7 @@
 #include <string>
 
 #include "base/access.hpp"
-#include "base/live_events.hpp"
+#include "base/live_feed.hpp"
 #include "ledger/ledger.hpp"
 #include "services/ignore_switch.hpp"
 #include "services/work.hpp"
@@ -47,6 +47,7 @@ class service {
   service_access access_;
   ledger ledger_;
   ignore_switch ignore_;
+  live_feed feed_;
 };
 
 }  // namespace curfew_dashboard
