@@ -1,4 +1,4 @@
-// The page's pure modules: numbers and foreign text for people, lines from a stream.
+// The page's pure modules: numbers and foreign text for people, lines from a stream, what the timeline shows.
 
 import assert from "node:assert/strict";
 import { describe, test } from "node:test";
@@ -6,6 +6,7 @@ import { describe, test } from "node:test";
 const web = new URL("../../apps/dashboard/web/", import.meta.url);
 const format = await import(new URL("format.js", web));
 const { GarbageError, read_ndjson } = await import(new URL("ndjson.js", web));
+const { most_rows, timeline_model } = await import(new URL("timeline_model.js", web));
 
 /** A stream of the given pieces: strings or bytes. */
 function stream_of(...pieces) {
@@ -165,5 +166,156 @@ describe("format", () => {
     }
     assert.match(parse("0").problem, /0\.1 seconds at least/);
     assert.match(parse("601").problem, /600 seconds at most/);
+  });
+});
+
+describe("timeline_model", () => {
+  // The machine's clock is 1,000 s ahead of the page's; an event takes `way` ms.
+  const ns = (ms) => (ms + 1_000_000) * 1e6;
+  const running = (id, start) => ({ id, started_ns: ns(start), ended_ns: null, state: "running", cpu_ms: 1, cpu_ms_unwanted: 0 });
+  const unwanted = (id, start, end) => ({ ...running(id, start), ended_ns: ns(end), state: "ended by client" });
+  const over = (id, start, end, home, state = "ended by client") => ({ ...unwanted(id, start, end), home_ns: ns(home), state });
+  const event = (at, disk, { way = 5, ignoring = false, error } = {}) => [
+    {
+      front: { now_ns: ns(at - way) },
+      services: [{ service: "vitals" }, { service: "disk", ...disk, error }],
+      ignoring,
+    },
+    at,
+  ];
+  const disk_of = (view) => view.lanes.find((lane) => lane.service === "disk");
+  const at = (ms) => Math.round(ms);
+
+  test("a bar is as long as the request, and red from the end of its context on", () => {
+    const model = new timeline_model();
+    model.take(...event(1000, { requests: [running("disk-1", 500)] }));
+    let [bar] = disk_of(model.view(1000)).bars;
+    assert.deepEqual([at(bar.start), bar.end, bar.home, bar.row], [505, null, null, 0]);
+    model.take(...event(2000, { requests: [unwanted("disk-1", 500, 1500)] }));
+    [bar] = disk_of(model.view(2000)).bars;
+    assert.deepEqual([at(bar.end), bar.home, model.busy], [1505, null, true]);
+    model.take(...event(3000, { recent: [over("disk-1", 500, 1500, 2500)] }));
+    [bar] = disk_of(model.view(3000)).bars;
+    assert.deepEqual([at(bar.end), at(bar.home), model.busy], [1505, 2505, false]);
+  });
+
+  test("an event that comes late moves nothing", () => {
+    const model = new timeline_model();
+    model.take(...event(1000, { requests: [running("disk-1", 500)] }, { way: 5 }));
+    model.take(...event(3000, { requests: [running("disk-1", 500)] }, { way: 1500 }));
+    assert.equal(at(disk_of(model.view(3000)).bars[0].start), 505);
+    model.take(...event(4000, { requests: [running("disk-1", 500)] }, { way: 1 }));
+    assert.equal(at(disk_of(model.view(4000)).bars[0].start), 501);
+  });
+
+  test("bars that overlap are in rows of their own, and keep them", () => {
+    const model = new timeline_model();
+    const rows = (now, least_ms) => Object.fromEntries(disk_of(model.view(now, least_ms)).bars.map((b) => [b.id, b.row]));
+    model.take(...event(3000, { requests: [unwanted("a", 1000, 2000), running("b", 2000)] }));
+    assert.deepEqual(rows(3000), { a: 0, b: 1 });
+    model.take(...event(5000, { requests: [running("b", 2000), running("c", 4500)], recent: [over("a", 1000, 2000, 4000)] }));
+    assert.deepEqual(rows(5000), { a: 0, b: 1, c: 0 });
+    assert.equal(disk_of(model.view(5000)).rows, 2);
+  });
+
+  test("a bar that ends at the click leaves its row to the next", () => {
+    const model = new timeline_model();
+    model.take(...event(2000, { requests: [running("a", 1000)] }));
+    model.view(2000);
+    model.take(...event(2010, { requests: [running("a", 1000), running("b", 2000)] }));
+    assert.equal(disk_of(model.view(2010)).bars.length, 1, "the new one waits for its row");
+    model.take(...event(2100, { requests: [running("b", 2000)], recent: [over("a", 1000, 1998, 2040)] }));
+    assert.deepEqual(disk_of(model.view(2300)).bars.map((bar) => bar.row), [0, 0]);
+  });
+
+  test("a short bar takes the room of a finger", () => {
+    const model = new timeline_model();
+    model.take(...event(4000, { recent: [over("a", 1000, 1010, 1010), over("b", 2000, 2010, 2010), over("c", 3500, 3510, 3510)] }));
+    assert.deepEqual(disk_of(model.view(4000, 2000)).bars.map((bar) => bar.row), [0, 1, 0]);
+  });
+
+  test("beyond the rows they are counted", () => {
+    const model = new timeline_model();
+    const requests = Array.from({ length: most_rows + 3 }, (_, i) => running(`disk-${i}`, 1000 + i));
+    model.take(...event(2000, { requests }));
+    const lane = disk_of(model.view(2000));
+    assert.deepEqual([lane.bars.length, lane.left_out, lane.rows], [most_rows, 3, most_rows]);
+  });
+
+  test("time stands still while nothing works, and the next click begins a new picture", () => {
+    const model = new timeline_model();
+    model.mark("refresh", 1000);
+    model.take(...event(2500, { recent: [over("a", 1000, 2000, 2000, "answered")] }));
+    const rest = model.view(10_000);
+    assert.deepEqual(model.view(50_000), rest);
+    assert.equal(at(rest.to - rest.from), 20_000);
+    model.mark("refresh", 50_000);
+    const fresh = model.view(50_100);
+    assert.equal(fresh.marks.length, 1);
+    assert.equal(disk_of(fresh).bars.length, 0);
+    assert.ok(fresh.from <= 50_000 && fresh.from > 48_000);
+  });
+
+  test("the picture grows to a minute, and moves on then", () => {
+    const model = new timeline_model();
+    model.mark("refresh", 1000);
+    const edges = (now) => {
+      model.take(...event(now, { requests: [running("a", 1000)] }));
+      const { from, to } = model.view(now);
+      return [at(from), at(to)];
+    };
+    assert.deepEqual(edges(5000), [0, 20_000]);
+    assert.deepEqual(edges(30_000), [0, 30_000]);
+    assert.deepEqual(edges(100_000), [40_000, 100_000]);
+  });
+
+  test("bands are the times in which the contexts were ignored", () => {
+    const model = new timeline_model();
+    model.mark("refresh", 500);
+    model.take(...event(1000, { requests: [running("a", 500)] }));
+    model.take(...event(2000, { requests: [running("a", 500)] }, { ignoring: true }));
+    assert.deepEqual(model.view(3000).bands, [{ kind: "ignored", from: 2000, to: 3000 }]);
+    model.take(...event(4000, { requests: [running("a", 500)] }));
+    assert.deepEqual(model.view(5000).bands, [{ kind: "ignored", from: 2000, to: 4000 }]);
+  });
+
+  test("a request that is listed no more is over, and so are those of a service that stopped", () => {
+    const model = new timeline_model();
+    model.take(...event(1000, { requests: [running("a", 500), running("b", 500)] }));
+    model.take(...event(2000, { requests: [running("b", 500)] }));
+    assert.deepEqual(disk_of(model.view(2000)).bars.map((bar) => [bar.id, bar.home, bar.state]), [["a", 2000, "over"], ["b", null, "running"]]);
+    model.take(...event(3000, {}, { error: "The disk service stopped." }));
+    assert.equal(model.busy, false);
+  });
+
+  test("an id that comes again after a restart is another request", () => {
+    const model = new timeline_model();
+    model.take(...event(1000, { requests: [running("disk-1", 500)] }));
+    model.take(...event(2000, { requests: [running("disk-1", 1500)] }));
+    assert.deepEqual(disk_of(model.view(2000)).bars.map((bar) => bar.home), [2000, null]);
+  });
+
+  test("a bar knows its click", () => {
+    const model = new timeline_model();
+    model.mark("refresh", 1000);
+    model.mark("refresh", 3000);
+    model.take(...event(4000, { requests: [running("b", 3001)], recent: [over("a", 1001, 2999, 3010)] }));
+    const { bars } = disk_of(model.view(4000));
+    assert.deepEqual(bars.map((bar) => model.click_of(bar)), [1, 2]);
+  });
+
+  test("old and many bars are forgotten", () => {
+    const model = new timeline_model();
+    const recent = Array.from({ length: 1000 }, (_, i) => over(`disk-${i}`, 1000 + i, 1001 + i, 1002 + i));
+    model.take(...event(3000, { recent }));
+    assert.ok(model.bars.size <= 300);
+    model.take(...event(200_000, {}));
+    assert.equal(model.bars.size, 0);
+  });
+
+  test("what makes no sense is passed over", () => {
+    const model = new timeline_model();
+    model.take({ services: [{ service: "<b>" }, { service: "disk", requests: [{ id: 1 }, {}] }] }, 1000);
+    assert.deepEqual(model.view(1000).lanes.map((lane) => lane.bars.length), [0, 0]);
   });
 });

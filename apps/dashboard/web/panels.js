@@ -30,11 +30,15 @@ class panel_error extends Error {
 }
 
 export class panel {
-  /** `budget` gives the budget in ms or null when the field is invalid; `announce` tells those who cannot see. */
-  constructor(config, { budget, announce }) {
+  /**
+   * `budget` gives the budget in ms, or null when the field is invalid; `announce` tells those who cannot see;
+   * `on_refresh` is called when the panel's own search or choice asks anew.
+   */
+  constructor(config, { budget, announce, on_refresh }) {
     this.config = config;
     this.budget = budget;
     this.announce = announce;
+    this.on_refresh = on_refresh;
     this.run = null;
     this.shown = null; // { at, took } of the result on the page
     this.#build();
@@ -74,10 +78,10 @@ export class panel {
       });
       this.query.addEventListener("input", () => {
         clearTimeout(this.typing);
-        this.typing = setTimeout(() => this.refresh(), typing_pause_ms);
+        this.typing = setTimeout(() => this.#ask(), typing_pause_ms);
       });
       this.query.addEventListener("keydown", (event) => {
-        if (event.key === "Enter" && !event.isComposing) this.refresh();
+        if (event.key === "Enter" && !event.isComposing) this.#ask();
       });
       return el("div", { class: "options" }, this.query);
     }
@@ -87,7 +91,7 @@ export class panel {
         { id: "disk-root" },
         roots.map((root) => el("option", { value: root }, visible(root))),
       );
-      this.root.addEventListener("change", () => this.refresh());
+      this.root.addEventListener("change", () => this.#ask());
       return el("div", { class: "options" }, el("label", { for: "disk-root" }, "Directory"), this.root);
     }
     return null;
@@ -105,11 +109,16 @@ export class panel {
     this.tick();
   }
 
-  /** Ends the request that runs and starts a new one. */
-  refresh() {
-    clearTimeout(this.typing);
+  #ask() {
     const budget_ms = this.budget();
     if (budget_ms === null) return;
+    this.on_refresh();
+    this.refresh(budget_ms);
+  }
+
+  /** Ends the request that runs and starts a new one. */
+  refresh(budget_ms) {
+    clearTimeout(this.typing);
     this.run?.abort();
     const controller = new AbortController();
     const run = { started: performance.now(), abort: () => controller.abort() };

@@ -13,7 +13,7 @@ const stopping_ms = 250; // work that is just about to stop is counted, but its 
 const retry_ms = [500, 1000, 2000, 4000];
 
 const counters = [
-  ["living", "living", count],
+  ["living", "at work", count],
   ["started", "started", count],
   ["answered", "answered", count],
   ["ended_by_client", "ended by the client", count],
@@ -23,9 +23,10 @@ const counters = [
 ];
 
 export class requests_view {
-  /** `on_ignoring` hears whether the services ignore the context, on each event. */
-  constructor({ on_ignoring }) {
-    this.on_ignoring = on_ignoring;
+  /** `on_event` hears of each event. */
+  constructor({ on_event }) {
+    this.on_event = on_event;
+    this.cpu_before = 0; // seconds spent for nobody before the last reset
     this.latest = null;
     this.received = 0;
     this.attempt = 0;
@@ -75,7 +76,7 @@ export class requests_view {
     this.latest = event;
     this.received = performance.now();
     this.#draw_soon();
-    this.on_ignoring(event.ignoring === true);
+    this.on_event(event);
   }
 
   #draw_soon() {
@@ -109,19 +110,21 @@ export class requests_view {
     show(by_id("unwanted-section"), this.#lasting(unwanted));
     set_text(by_id("unwanted-count"), count(unwanted.length));
 
-    const cpu = cpu_seconds((totals.cpu_s_unwanted ?? NaN) * 1000);
-    this.#tile("tile-living", count(totals.living), false);
-    this.#tile("tile-unwanted", count(totals.ignored), totals.ignored > 0);
-    this.#tile("tile-cpu", cpu, totals.ignored > 0);
-    set_text(
-      by_id("strip-text"),
-      `${count(totals.living)} living, ${count(totals.ignored)} for nobody, ${cpu} CPU spent for nobody`,
-    );
-    by_id("strip").classList.toggle("alarm", totals.ignored > 0);
+    // The tiles count what the lists below show: a request of the front stands for what it asks of its service.
+    this.#tile("tile-wanted", count(wanted.length), false);
+    this.#tile("tile-unwanted", count(unwanted.length), totals.ignored > 0);
+    if (totals.cpu_s_unwanted < this.cpu_before) this.cpu_before = 0; // a service was started again
+    this.#tile("tile-cpu", cpu_seconds((totals.cpu_s_unwanted - this.cpu_before) * 1000), totals.ignored > 0);
     document.title = totals.ignored > 0 ? `(${count(totals.ignored)} for nobody) curfew dashboard` : "curfew dashboard";
 
     this.#draw_counters(services, totals);
     this.#draw_ended(services);
+  }
+
+  /** From now on the tile counts from nought. */
+  reset_cpu() {
+    this.cpu_before = this.latest?.totals?.cpu_s_unwanted ?? 0;
+    if (this.latest) this.#draw_soon();
   }
 
   #tile(id, text, alarm) {
@@ -267,9 +270,13 @@ class request_row {
   }
 
   tick(passed) {
-    const { age_ms, remaining_ms, budget_ms } = this.request;
+    const { age_ms, remaining_ms, budget_ms, state, unwanted_ms } = this.request;
     set_text(this.age, `${ticking(age_ms + passed)} old`);
-    if (typeof remaining_ms === "number" && budget_ms > 0) {
+    if (state !== "running") {
+      // Its budget says nothing any more: it does not obey it.
+      show(this.bar.element, false);
+      set_text(this.left, unwanted_ms === null ? "nobody waits" : `nobody has waited for ${ticking(unwanted_ms + passed)}`);
+    } else if (typeof remaining_ms === "number" && budget_ms > 0) {
       const remaining = remaining_ms - passed;
       const text = remaining > 0 ? `${ticking(remaining)} left` : `${ticking(-remaining)} over`;
       this.bar.set(Math.max(remaining, 0) / budget_ms, text);
