@@ -94,8 +94,10 @@ test("each refresh is a mark, at which the bars of the one before stop", { timeo
   assert.equal(marks.length, 2);
   const [old, now] = bars;
   assert.ok(old.wanted.left <= marks[1], "it began before the click");
-  assert.ok(Math.abs(old.wanted.right - marks[1]) < 40, `it stops at the click: ${old.wanted.right} and ${marks[1]}`);
-  assert.ok(Math.abs(now.wanted.left - marks[1]) < 40, `the next begins there: ${now.wanted.left} and ${marks[1]}`);
+  // Some seconds' width: on a busy machine the way to the service takes its time.
+  const near = (x) => x > marks[1] - 15 && x < marks[1] + 200;
+  assert.ok(near(old.wanted.right), `it stops at the click: ${old.wanted.right} and ${marks[1]}`);
+  assert.ok(near(now.wanted.left), `the next begins there: ${now.wanted.left} and ${marks[1]}`);
   await slots(page, "stopped").click();
   assert.match(await page.locator("#detail").innerText(), /^disk-\d+, of Refresh 1: ended by client after .* s\. Its work stopped /);
   await page.locator("#cancel").click();
@@ -138,7 +140,7 @@ test("Show me plays both halves and says what they have cost", { timeout: 170_00
   await stage("finished");
   const sentence = await page.locator("#verdict").innerText();
   const numbers = sentence.match(
-    /^Without curfew, three refreshes burnt (.+) of CPU for nobody until they were stopped; with curfew, the same three burnt (.+) of CPU: (.+) of CPU saved\.$/,
+    /^Three refreshes burnt (.+) of CPU for nobody without curfew, until they were stopped, and (.+) with it: (.+) saved\.$/,
   );
   assert.ok(numbers, sentence);
   const [without, with_it, saved] = numbers.slice(1).map(seconds);

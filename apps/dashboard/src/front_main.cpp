@@ -73,7 +73,7 @@ asio::awaitable<int> run_front(curfew::context ctx, front_options options) {
   }
   const auto services = make_services(options);
   front facing(co_await asio::this_coro::executor, options, services);
-  // Panels may take as long as the largest budget; at the end nobody is kept waiting for long.
+  // A panel may take as long as the largest budget. At shutdown requests get a short grace time only.
   auto server = std::make_shared<http::server>(
       facing.routes(), http::server_options().listen(options.listen).grace(250ms).max_request_time(11min));
   if (auto listening = server->listen(); !listening) {

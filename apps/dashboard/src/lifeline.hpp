@@ -28,7 +28,7 @@ class lifeline {
   /// Empty if not.
   [[nodiscard]] const std::string& token() const noexcept { return token_; }
 
-  /// Cancels `whom` when the dashboard has gone; completes then, or when ctx ends.
+  /// Cancels `whom` when the dashboard is gone. Completes then, or when ctx ends.
   boost::asio::awaitable<void> async_watch(curfew::context ctx, curfew::canceler whom);
 
  private:

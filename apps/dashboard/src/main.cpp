@@ -45,7 +45,7 @@ struct run_command {
 }  // namespace
 
 int main(int argc, char** argv) {
-  // Whoever closes a pipe or a socket is told of by the write, not by a signal.
+  // A write to a closed pipe or socket fails, and sends no signal.
   std::signal(SIGPIPE, SIG_IGN);
   become_prompt_thread();
   auto parsed = parse_options(

@@ -9,7 +9,7 @@
 
 namespace curfew_dashboard {
 
-/// An HTTP service that somebody else runs, shown as one more panel.
+/// A foreign HTTP service, shown as one more panel.
 struct source_option {
   std::string name;
   std::string url;

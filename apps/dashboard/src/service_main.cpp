@@ -35,7 +35,7 @@ work_planner planner_for(const service_options& options) {
 }
 
 http::server_options serving(const service_options& options) {
-  // No grace: when the service is to stop there is nobody left who waits. The front's limit is the budget.
+  // No grace: when the service has to stop, nobody waits any more. The front's limit is the budget.
   return http::server_options().listen(options.listen).grace(0s).max_request_time(11min);
 }
 
@@ -69,7 +69,7 @@ boost::asio::awaitable<int> run_service(curfew::context ctx, service_options opt
     co_return 1;
   }
   for (const std::string& request : report->stuck) log_line(options.name + ": did not stop: " + request);
-  // Work that does not come home uses what would be destroyed now.
+  // Work that has not ended still uses what would be destroyed now.
   if (!report->stuck.empty()) ::_exit(0);
   co_return 0;
 }

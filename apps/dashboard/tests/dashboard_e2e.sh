@@ -15,7 +15,7 @@ cleanup() {
 }
 trap cleanup EXIT
 
-has() { grep "$@" >/dev/null; }  # reads to the end: with -q, who writes could fail
+has() { grep "$@" >/dev/null; }  # reads to the end: with -q, the writer could fail
 step() { printf '== %s\n' "$*"; }
 fail() {
   printf 'FAILED: %s\n' "$*" >&2

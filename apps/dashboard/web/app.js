@@ -18,7 +18,7 @@ let switching = false;
 let switched = { on: false, at: -Infinity };
 const on_its_way_ms = 1000; // how long after a switch an event may still tell of the time before it
 
-/** Said to those who do not see the page; what comes at the same time is said together. */
+/** Tells screen readers; what comes at the same time is said together. */
 function announce(text) {
   announce.waiting = announce.waiting ? `${announce.waiting} ${text}` : text;
   clearTimeout(announce.timer);
@@ -185,17 +185,17 @@ const player = new show_me({
 
 /** The sentence about what the show has cost. */
 function verdict({ with_s, without_s, stopped }) {
-  const seconds = (s) => `${s < 0.01 ? duration(s * 1000) : cpu_seconds(s * 1000)} of CPU`;
+  const seconds = (s) => (s < 0.01 ? duration(s * 1000) : cpu_seconds(s * 1000));
   const saved = without_s - with_s;
   if (saved < 0.05) {
     return ["Nothing was at work for long enough to show a difference: give the disk panel a larger directory, with --root."];
   }
   return [
-    "Without curfew, three refreshes burnt ",
-    bad(seconds(without_s)),
-    stopped > 0 ? " for nobody until they were stopped; with curfew, the same three burnt " : " for nobody; with curfew, the same three burnt ",
+    "Three refreshes burnt ",
+    bad(`${seconds(without_s)} of CPU`),
+    ` for nobody without curfew${stopped > 0 ? ", until they were stopped" : ""}, and `,
     strong(seconds(with_s)),
-    ": ",
+    " with it: ",
     good(`${seconds(saved)} saved`),
     ".",
   ];

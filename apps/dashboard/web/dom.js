@@ -50,7 +50,7 @@ export function show(node, shown) {
   if (node.hidden === shown) node.hidden = !shown;
 }
 
-/** A bar that somebody can see and hear: set(fraction or null, text). */
+/** A bar to see and to hear: set(fraction or null, text). */
 export class progress_bar {
   constructor(label, role = "progressbar") {
     const attributes = { role, "aria-label": label, "aria-valuemin": "0", "aria-valuemax": "100" };

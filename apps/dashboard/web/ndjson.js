@@ -1,4 +1,4 @@
-// Newline-delimited JSON from a stream that nobody vouches for.
+// Newline-delimited JSON from a stream that is not trusted.
 
 /** What arrived is not what was agreed upon; the message can be shown as it is. */
 export class GarbageError extends Error {

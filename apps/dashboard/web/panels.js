@@ -31,7 +31,7 @@ class panel_error extends Error {
 
 export class panel {
   /**
-   * `budget` gives the budget in ms, or null when the field is invalid; `announce` tells those who cannot see;
+   * `budget` gives the budget in ms, or null when the field is invalid; `announce` tells screen readers;
    * `on_refresh` is called when the panel's own search or choice asks anew.
    */
   constructor(config, { budget, announce, on_refresh }) {

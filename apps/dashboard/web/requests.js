@@ -1,4 +1,4 @@
-// The truth about requests: what lives, for whom, and what became of the rest.
+// The requests in detail: what lives, which of it somebody waits for, and what became of the rest.
 //
 // Each event is the whole state. The newest one is drawn in the next frame, over the rows that are already there;
 // between events, ages and budgets go on by the page's own clock. Rows beyond the cap are counted, not drawn.
@@ -169,7 +169,7 @@ export class requests_view {
     );
   }
 
-  /** The last that ended before their answer: how long their work went on after that is what all this is about. */
+  /** The last that ended before their answer, and how long their work went on after that. */
   #draw_ended(services) {
     const ended = services
       .flatMap((service) => service.recent ?? [])

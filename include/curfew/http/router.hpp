@@ -72,7 +72,8 @@ class router {
   /// each request, and fields set on the way out are on each response. The wrapper of the last call is the
   /// outermost.
   ///
-  ///     routes.around(require_login);   // std::function<http::handler(http::handler)>
+  ///     http::router routes;
+  ///     routes.around(require_login).get("/hello/{name}", hello);
   router& around(wrapper wrap);
 
   /// Serves files of the program below `prefix`; "index.html" also as the prefix itself. With ETag and 304.

@@ -20,7 +20,7 @@ struct refusal {
   std::string message;
 };
 
-/// Looks at a request before its handler; none lets it in.
+/// Looks at a request before its handler: why it is refused, or none.
 using gatekeeper = std::function<std::optional<refusal>(const http::request&)>;
 
 /// A Host field in two parts, lower case, the brackets of an IPv6 address kept.
@@ -30,8 +30,8 @@ struct host_and_port {
 };
 [[nodiscard]] std::optional<host_and_port> parse_host(std::string_view field);
 
-/// For the front, which browsers talk to: a page from elsewhere may neither read nor steer, and a foreign
-/// name that was made to point here (DNS rebinding) is not ours.
+/// The gate of the front, which browsers talk to. A page from elsewhere can neither read nor change anything,
+/// and a foreign host name that points here (DNS rebinding) is refused.
 class front_access {
  public:
   /// \param listening  The address listened on, "127.0.0.1:8080"; its host and the loopback names are let in
@@ -48,11 +48,11 @@ class front_access {
   std::vector<std::string> names_;
 };
 
-/// For a service, which only programs on this machine talk to: nothing that a browser sends, and only with
-/// the token.
+/// The gate of a service, which only programs on this machine talk to: refuses what a browser sends, and
+/// requests without the token.
 class service_access {
  public:
-  /// \param token  Empty: none is asked for.
+  /// \param token  Empty: requests need none.
   explicit service_access(std::string token) : token_(std::move(token)) {}
 
   [[nodiscard]] std::optional<refusal> operator()(const http::request& request) const;
@@ -61,7 +61,7 @@ class service_access {
   std::string token_;
 };
 
-/// For what changes something: a form of another site cannot send this type without asking first.
+/// For requests that change something: a form of another site cannot send this type without a preflight.
 [[nodiscard]] std::optional<refusal> require_json(const http::request& request);
 
 /// `inner`, for requests that `gate` lets in; the others get an error_response.

@@ -13,9 +13,9 @@ namespace curfew_dashboard {
 
 namespace asio = boost::asio;
 
-/// Runs all of them at once, on the caller's executor, and waits for all. They end by themselves: ctx is
-/// theirs already.
-/// Throws: what the first of them threw, after all have come home.
+/// Runs all parts at once, on the caller's executor, and waits for all. The parts have ctx already, and end
+/// with it by themselves.
+/// Throws: the first exception that a part threw, after all parts have ended.
 template <class T>
 asio::awaitable<std::vector<T>> gather(curfew::context ctx, std::vector<asio::awaitable<T>> parts) {
   const auto executor = co_await asio::this_coro::executor;

@@ -50,7 +50,7 @@ class live_feed {
   const std::string name_;
   const std::function<live_view()> look_;
   std::mutex mutex_;  // held while the view is made: the other viewers need the same one
-  // Guarded by mutex_. Lives while a viewer has it: nothing is kept for nobody.
+  // Guarded by mutex_. Weak: without viewers no frame is kept.
   std::weak_ptr<const frame> last_;
 };
 

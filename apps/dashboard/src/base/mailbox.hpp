@@ -8,8 +8,8 @@
 
 namespace curfew_dashboard {
 
-/// Carries the latest of many values from a worker's thread to a coroutine: a value that has not been taken
-/// is replaced by the next, so a slow reader costs no memory and holds nobody up.
+/// Carries the latest of many values from a worker's thread to a coroutine. A value that has not been taken
+/// is replaced by the next, so a slow reader costs no memory and delays no worker.
 template <class T>
 class mailbox {
  public:

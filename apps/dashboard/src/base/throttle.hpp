@@ -4,7 +4,7 @@
 
 namespace curfew_dashboard {
 
-/// Says when it is time again: at most once per interval, and not before the first has passed.
+/// Says when it is time again: at most once per interval, and not before the first interval has passed.
 class throttle {
  public:
   explicit throttle(std::chrono::steady_clock::duration interval)

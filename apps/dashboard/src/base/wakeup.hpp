@@ -12,12 +12,12 @@ namespace curfew_dashboard {
 
 namespace asio = boost::asio;
 
-/// Wakes one coroutine from any thread. Calls while nobody waits are remembered as one.
+/// Wakes one coroutine from any thread. Calls while it does not wait are remembered as one.
 class wakeup {
  public:
   /// Thread safety: any thread.
   void notify() {
-    // Full: nobody has heard the last one yet.
+    // Full: the last notification has not been taken yet.
     static_cast<void>(bell_.try_send(std::monostate()));
   }
 

@@ -92,7 +92,7 @@ curfew::result<child_process> child_process::start(asio::any_io_executor executo
     become(argument_pointers.data(), environment_pointers.data(), input.get(), output->write.get(),
            lifeline->read.get(), parent);
   }
-  // glibc 2.36's header is not for C++.
+  // The header of glibc 2.36 does not compile as C++.
   file_descriptor handle(static_cast<int>(::syscall(SYS_pidfd_open, pid, 0)));
   if (!handle) {
     const auto failed = fail();

@@ -21,7 +21,7 @@ panel_stream::panel_stream(const curfew::context& ctx, ledger& book, request_fac
       entry_(book.open(scope_, std::move(facts))) {}
 
 asio::awaitable<void> panel_stream::async_run(curfew::context ctx, http::body_writer out) {
-  // Begins with a line of our own: so the head arrives at once, however long the other side takes.
+  // The front's own line comes first, so the head arrives at once, however long the other side takes.
   std::string first = progress_line({std::nullopt, "Asking " + panel_.subject(), {}});
   auto written = co_await out.async_write(ctx, std::move(first));
   if (!written) co_return;
@@ -66,7 +66,7 @@ asio::awaitable<panel_stream::last_line> panel_stream::ask(curfew::context ctx, 
   // On the pool: a megabyte of JSON takes tens of milliseconds, and the loop serves others too.
   auto parse = [self = shared_from_this(), head = from.head(),
                 text = *std::move(body)](const curfew::context&) { return self->whole_result(head, text); };
-  auto parsed = co_await curfew::offload(scope_.ctx(), std::move(parse));
+  auto parsed = co_await curfew::async_offload(scope_.ctx(), std::move(parse));
   if (!parsed) co_return std::unexpected(describe_.from(parsed.error()));
   co_return *std::move(parsed);
 }

@@ -48,7 +48,7 @@ class panel_stream : public std::enable_shared_from_this<panel_stream> {
   const std::string query_;
   curfew::cancel_scope scope_;  // the budget
   const upstream_failure describe_;
-  // After scope_: gone before the scope's end could count as the visitor's.
+  // After scope_, so destroyed before it: the scope's end must not count as the visitor's.
   std::shared_ptr<ledger::entry> entry_;
 };
 

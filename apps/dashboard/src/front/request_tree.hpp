@@ -16,8 +16,7 @@ struct service_view {
 };
 
 /// The snapshots of the front and of its services in one: the tree of requests, and the totals. The shape is
-/// in API.md. Snapshots come from processes that may be of any mind: what does not have the right shape is
-/// left out.
+/// in API.md. The services' snapshots are not trusted: what does not have the right shape is left out.
 [[nodiscard]] json::object merge_requests(json::object front, const std::vector<service_view>& services);
 
 }  // namespace curfew_dashboard

@@ -23,7 +23,7 @@ namespace curfew_dashboard {
 
 namespace http = curfew::http;
 
-/// Whom the front asks for their requests.
+/// The processes whose requests the view shows.
 struct observed {
   std::shared_ptr<ledger> front;
   std::shared_ptr<http::client> client;
@@ -38,7 +38,7 @@ class request_view : public std::enable_shared_from_this<request_view> {
   /// \param executor  Where the services are followed.
   request_view(asio::any_io_executor executor, observed what);
 
-  /// Somebody who looks, from construction to destruction.
+  /// Keeps the view up to date from its construction to its destruction.
   class viewer {
    public:
     explicit viewer(std::shared_ptr<request_view> view) : view_(std::move(view)) { view_->arrive(); }
@@ -50,12 +50,12 @@ class request_view : public std::enable_shared_from_this<request_view> {
     std::shared_ptr<request_view> view_;
   };
 
-  /// What is known now. Of use while there is a viewer.
+  /// The current state. Up to date while there is a viewer.
   [[nodiscard]] live_view look() const;
-  /// Told when that changes.
+  /// Notified when it changes.
   [[nodiscard]] change_hub& changes() const noexcept { return what_.front->changes(); }
 
-  /// Asks all services once, with all that they remember.
+  /// Asks all services once, for everything that they remember.
   asio::awaitable<json::object> async_ask(curfew::context ctx);
 
  private:

@@ -20,7 +20,7 @@ using namespace std::chrono_literals;
 
 constexpr curfew::clock::duration first_pause = 250ms;
 constexpr curfew::clock::duration longest_pause = 10s;
-// After running so long a service is not one that cannot start.
+// A service that has run so long can start: the pauses begin anew.
 constexpr curfew::clock::duration long_enough = 10s;
 constexpr curfew::clock::duration time_to_stop = 3s;
 constexpr std::string_view announcement = "listening on ";

@@ -20,7 +20,7 @@
 // Invariants:
 // 1. `books::mutex` guards every record and all other members of `books`, except `changes`, which is notified
 //    after the mutex is released.
-// 2. A record leaves `end_kind::none` once, by whoever comes first: the answer, the context's callback, or
+// 2. A record leaves `end_kind::none` once. The first of these does it: the answer, the context's callback, or
 //    the destructor of the entry. That step moves exactly one of the counters answered, ended_by_….
 // 3. A record is in `living` from open() to the destructor of its entry. Meters hold the entry, so `running`
 //    is empty then, and the clocks of `running` belong to threads that live.
@@ -291,7 +291,7 @@ ledger::entry::~entry() {
   watch_.reset();
   {
     const std::lock_guard guard(books_->mutex);
-    // Nobody said what became of it: the handler threw, which is answered with an error.
+    // Neither answered nor ended: the handler threw, and the server answers with an error.
     books_->finish(*record_, end_kind::answered, true);
     const nanoseconds cpu = record_->cpu();
     const nanoseconds unwanted = record::unwanted_part(*record_, cpu);

@@ -35,7 +35,7 @@ struct ledger_counters {
   double cpu_s_unwanted = 0;  ///< Spent on requests after nobody waited for them any more.
 };
 
-/// The truth about the requests of one process: who lives, since when, who is told to stop and has not, what
+/// An account of the requests of one process: which are alive, since when, which should have stopped, and what
 /// that costs. A request is entered when it arrives; it lives until its answer is given or its context has
 /// ended, and all work for it has come home.
 ///
@@ -52,7 +52,8 @@ class ledger {
   ~ledger();
 
   /// Enters a request that lives as long as the returned entry. When `ctx` ends before the request is
-  /// answered, its cause says by whom; `ctx` is that of the asker, also where the work goes on under another.
+  /// answered, its cause tells client, deadline and shutdown apart. `ctx` is the caller's, also where the work
+  /// runs under another.
   [[nodiscard]] std::shared_ptr<entry> open(const curfew::context& ctx, request_facts facts);
 
   [[nodiscard]] ledger_counters counters() const;

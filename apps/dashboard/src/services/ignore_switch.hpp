@@ -10,7 +10,7 @@
 
 namespace curfew_dashboard {
 
-/// The switch "ignore the context". While it is on, the work of a new request does not end when its asker
+/// The switch "ignore the context". While it is on, the work of a new request does not end when its caller
 /// leaves, as in most services of today. Turning it off ends the work that nobody waits for.
 ///
 /// Thread safety: any thread. The switch outlives the lives.
@@ -21,12 +21,12 @@ class ignore_switch {
   ignore_switch();
 
   [[nodiscard]] bool on() const;
-  /// Affects requests that begin from now on. Turned off, it also ends the work of those whose asker has
+  /// Affects requests that begin from now on. Turning it off also ends the work of those whose caller has
   /// left.
   void set(bool on);
 
-  /// The context for the work of a request that begins now and whose asker waits under `ctx`. It has the
-  /// values of `ctx`.
+  /// The context for the work of a request that begins now; its caller waits under `ctx`. It has the values of
+  /// `ctx`.
   [[nodiscard]] std::unique_ptr<life> begin(const curfew::context& ctx);
 
  private:
@@ -52,10 +52,10 @@ class ignore_switch::life {
  private:
   friend class ignore_switch;
 
-  // The asker ends, or the period does, because the switch is turned off. Either looks for the other, and the
-  // later one ends the work. None is missed: the asker's callback asks for the period under the switch's
-  // mutex. If that is before the switch is turned off, then turned_off sees the asker's end; if it is after,
-  // the period is over.
+  // Two things have to happen before the work ends: the caller's context ends, and the period does, because the
+  // switch is turned off. Each callback looks for the other event, and the later one ends the work. None is
+  // missed: the caller's callback reads the period under the switch's mutex. If that is before the switch is
+  // turned off, turned_off sees the caller's end; if it is after, the period is over.
   struct asker_left {
     const ignore_switch* owner;
     std::uint64_t period;

@@ -181,7 +181,7 @@ asio::awaitable<void> service::answer_streamed(curfew::context ctx, http::body_w
   };
   curfew::async_offload(life->ctx(), std::move(job), asio::bind_executor(executor, std::move(home)));
 
-  // Not under ctx: the work obeys its own context, and is waited for until it is home.
+  // Not under ctx: the work obeys its own context, and this coroutine waits until it has ended.
   bool heard = true;
   for (;;) {
     auto line = co_await box->async_take(curfew::background());

@@ -11,7 +11,7 @@
 
 namespace curfew_dashboard {
 
-/// Tells the one who waits how far the work has come. Cheap, does not wait; any thread.
+/// Reports how far the work has come. Cheap, does not block; any thread.
 using report_progress = std::function<void(progress)>;
 
 /// What a service does for one request, on a thread of its own: looks at `ctx` often, and returns soon after

@@ -40,7 +40,7 @@ class walker {
 
   std::expected<found_tree, failure> walk(const std::string& root) {
     struct stat about{};
-    // The root itself may be a symbolic link: somebody named it on purpose.
+    // The root itself may be a symbolic link: it was named on purpose.
     if (::stat(root.c_str(), &about) != 0 || !S_ISDIR(about.st_mode))
       return std::unexpected(cannot_open(root));
     file_system_ = about.st_dev;
