@@ -55,10 +55,12 @@ class time_box {
 };
 
 /// Hunts one interleaving: makes a Round, lets two threads call its left() and right() at the same time, each
-/// after a random short delay, and then calls its check(); again and again, for a fraction of a second.
+/// after a random short delay, and then calls its check(); again and again, for a fraction of a second, but some tens
+/// of times at least, however slow the machine is.
 template <class Round>
 void hunt(std::string_view hunted) {
   const std::uint64_t seed = announce_seed(hunted);
+  constexpr int least_rounds = 50;
   constexpr int most_rounds = 20'000;
   const time_box box(std::chrono::milliseconds(500));
   std::optional<Round> round;  // empty: no further round
@@ -74,7 +76,7 @@ void hunt(std::string_view hunted) {
     }
   });
   std::mt19937_64 random(seed);
-  for (int i = 0; i != most_rounds && box.open(); ++i) {
+  for (int i = 0; i != most_rounds && (i < least_rounds || box.open()); ++i) {
     round.emplace();
     both.meet();
     dawdle(random);

@@ -114,7 +114,7 @@ numbers emit_to_one_slot() {
 
 /// with_cancel + cancel without an observer, and with one that does nothing; in turns within the round.
 numbers observed() {
-  static observer nothing;  // threads of the library may call it after the round
+  observer nothing;
   constexpr std::size_t slices = 10;
   const auto parent = with_cancel(background());
   const auto derive_and_cancel = [&] {
@@ -127,9 +127,8 @@ numbers observed() {
   double on = 0;
   for (std::size_t i = 0; i != slices; ++i) {
     off += derive_and_cancel() / slices;
-    observer* const before = set_observer(&nothing);
+    const observation watch(nothing);
     on += derive_and_cancel() / slices;
-    set_observer(before);
   }
   return {off, on};
 }

@@ -2,13 +2,13 @@
 
 /// The tree of contexts: cancellation, deadlines and request-scoped values.
 ///
-/// A `context` tells work whether anybody still waits for it. It is handed down as the first
-/// parameter, `ctx`, through everything that works for one request. The one who asked derives it,
+/// A `context` tells work whether its result is still wanted. It is handed down as the first parameter, `ctx`,
+/// through everything that works for one request. The caller that wants the result derives it,
 ///
 ///     auto scope = curfew::with_timeout(curfew::background(), 5s);
 ///     answer(scope, question);
 ///
-/// and whoever works looks at it, or waits for it:
+/// and the work looks at it between two steps, or has it interrupt what blocks:
 ///
 ///     if (ctx.err()) return curfew::error::ended(ctx);     // between two steps
 ///     curfew::on_done stop(ctx, [&] { socket.close(); });  // while something blocks
@@ -28,6 +28,7 @@
 #include <curfew/core/driven_clock.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/core/error.hpp>
+#include <curfew/core/idle_scope.hpp>
 #include <curfew/core/key.hpp>
 #include <curfew/core/observer.hpp>
 #include <curfew/core/on_done.hpp>

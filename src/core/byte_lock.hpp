@@ -7,7 +7,7 @@
 namespace curfew::detail {
 
 /// A lock over bit 0 of a byte, for sections of a few instructions in which nothing blocks, allocates or
-/// calls out. The other bits are data: who holds the lock may change them, and they become visible as it is
+/// calls out. The other bits are data: the thread that holds the lock may change them, and they become visible as it is
 /// given back, in one store.
 class byte_lock {
  public:

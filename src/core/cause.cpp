@@ -1,48 +1,10 @@
 #include <curfew/core/cause.hpp>
-#include <curfew/core/context.hpp>
 #include <curfew/core/errc.hpp>
-#include <curfew/core/error.hpp>
 #include <ostream>
-#include <utility>
 
 #include "core/tree.hpp"
 
 namespace curfew {
-
-namespace {
-
-class category final : public std::error_category {
- public:
-  [[nodiscard]] const char* name() const noexcept override { return "curfew"; }
-
-  [[nodiscard]] std::string message(int code) const override {
-    switch (static_cast<errc>(code)) {
-      case errc::canceled:
-        return "canceled";
-      case errc::deadline_exceeded:
-        return "deadline exceeded";
-    }
-    return "curfew error " + std::to_string(code);
-  }
-
-  [[nodiscard]] std::error_condition default_error_condition(int code) const noexcept override {
-    switch (static_cast<errc>(code)) {
-      case errc::canceled:
-        return std::errc::operation_canceled;
-      case errc::deadline_exceeded:
-        return std::errc::timed_out;
-    }
-    return {code, *this};
-  }
-};
-
-constinit const category the_category;
-
-}  // namespace
-
-const std::error_category& curfew_category() noexcept { return the_category; }
-
-std::error_code make_error_code(errc code) noexcept { return {static_cast<int>(code), the_category}; }
 
 namespace detail {
 
@@ -92,38 +54,5 @@ bool operator==(const cause& a, const cause& b) noexcept {
 }
 
 std::ostream& operator<<(std::ostream& out, const cause& why) { return out << why.message(); }
-
-error::error(std::error_code code, std::string doing, curfew::cause why)
-    : code_(code),
-      doing_(std::move(doing)),
-      cause_(std::move(why)) {}
-
-error error::ended(const context& ctx, std::string doing) {
-  return error(ctx.err(), std::move(doing), ctx.cause());
-}
-
-bool error::transient() const noexcept {
-  for (const std::errc passing :
-       {std::errc::timed_out, std::errc::connection_refused, std::errc::connection_reset,
-        std::errc::connection_aborted, std::errc::broken_pipe, std::errc::host_unreachable,
-        std::errc::network_unreachable, std::errc::network_down, std::errc::resource_unavailable_try_again,
-        std::errc::too_many_files_open, std::errc::too_many_files_open_in_system,
-        std::errc::no_buffer_space}) {
-    if (code_ == passing) return true;
-  }
-  return false;
-}
-
-std::string error::message() const {
-  std::string text = doing_;
-  if (!text.empty()) text += ": ";
-  text += code_.message();
-  if (const std::string why = cause_.message(); !why.empty() && why != code_.message()) {
-    text += " (cause: " + why + ")";
-  }
-  return text;
-}
-
-std::ostream& operator<<(std::ostream& out, const error& e) { return out << e.message(); }
 
 }  // namespace curfew

@@ -23,9 +23,9 @@
 #include "core/timer_wheel.hpp"
 #include "core/tree.hpp"
 
-// Who calls what: any thread arms and disarms; the timer thread (for a manual clock, the one who moves it,
-// for a driven one, the one who calls run_due) pops what is due and ends it, outside the lock. Who pops a
-// timer takes a reference of its node under the shard's lock.
+// Any thread arms and disarms a timer. What is due is popped under the shard's lock, which takes a reference of the
+// node, and ended outside of it: by the timer thread; for a manual clock, by the thread that moves it; for a driven one,
+// by the thread that calls run_due.
 
 namespace curfew::detail {
 
@@ -38,15 +38,13 @@ deadline_node* pop_due(timer_wheel& wheel, std::uint64_t tick) noexcept {  // wi
   return n;
 }
 
-void expire(deadline_node* n) noexcept { release(n, 1 + end(n, deadline_exceeded, nullptr)); }
-
 /// The system's monotonic clock, with one thread that sleeps until the next deadline. The thread starts
 /// with the first deadline of the process and is joined at its exit; deadlines do not come after that.
 /// It does not survive a fork: in the child it starts again with the first deadline that is made there.
 ///
 /// Timers are kept in shards, a core has one, so threads meet at one lock only by chance. The thread promises
-/// each shard, in `wake_at`, when it will look next; who arms a timer before that tells it, by `calls_`,
-/// which the thread reads before it looks at the shards and compares before it sleeps.
+/// each shard, in `wake_at`, when it will look next. Arming a timer that is due before then counts a call in
+/// `calls_`, which the thread reads before it looks at the shards, and compares before it sleeps.
 class system_source final : public clock_source {
  public:
   [[nodiscard]] nanoseconds now() const noexcept override {
@@ -156,7 +154,7 @@ class system_source final : public clock_source {
     }
   }
 
-  // Around a fork nobody is in the middle of something.
+  // Around a fork no thread is within a locked section.
   void lock_all() noexcept {
     mutex_.lock();
     for (timer_shard& each : shards_) {
@@ -171,7 +169,7 @@ class system_source final : public clock_source {
     mutex_.unlock();
   }
 
-  /// In a forked child: makes anew what stands for the thread and its sleep.
+  /// In a forked child: makes the thread and its condition anew.
   void forget_thread() noexcept {
     new (&thread_) std::thread;
     new (&called_) std::condition_variable;
@@ -204,9 +202,13 @@ class manual_source final : public clock_source {
 
   void arm(deadline_node* n) noexcept override {
     bool earlier = false;
+    const nanoseconds deadline = n->deadline;
     const bool armed = detail::arm(n, earlier);
     // The clock may have passed the deadline since the caller looked at it: then no `advance` pops it.
-    if (armed && n->deadline <= now() && detail::disarm(n)) drop(n, end(n, deadline_exceeded, nullptr));
+    if (armed && deadline <= now() && detail::disarm(n)) {
+      retain(n);
+      expire(n);
+    }
   }
 
   void advance(nanoseconds step) noexcept {
@@ -236,8 +238,8 @@ class manual_source final : public clock_source {
   void unblock() noexcept override { --blocked_; }
 
  private:
-  /// The last of the threads to wait does this, and whoever else finds that all wait. Who is woken by a jump
-  /// is no longer counted when the next one looks, since both look and jump with advancing_ held.
+  /// Called by the last of the threads to wait, and by others that find all waiting. A thread that a jump wakes is no
+  /// longer counted when the next one looks, since both look and jump with advancing_ held.
   void jump_while_all_wait() noexcept {
     if (autojump_ == 0) return;
     for (;;) {
@@ -264,7 +266,8 @@ class manual_source final : public clock_source {
     deadline_node* n = pop_due(wheel, static_cast<std::uint64_t>(target));
     if (n == nullptr && !all_the_way) return nullptr;
     // Under the lock, for `arm`; never back: a callback may have moved the clock beyond `target`.
-    const nanoseconds reached = n != nullptr ? n->deadline : target;
+    nanoseconds reached = target;
+    if (n != nullptr) reached = n->deadline;
     if (reached > now()) now_.store(reached, std::memory_order_release);  // pairs: now()
     return n;
   }
@@ -276,7 +279,7 @@ class manual_source final : public clock_source {
   std::atomic<int> blocked_{0};
 };
 
-/// A clock of the user's. Its timers are run by whoever calls run_due; a tick is a nanosecond.
+/// A clock of the user's. Its timers run in the thread that calls run_due; a tick is a nanosecond.
 class driven_source final : public clock_source {
  public:
   explicit driven_source(std::shared_ptr<time_source> time) noexcept : time_(std::move(time)) {}
@@ -296,7 +299,7 @@ class driven_source final : public clock_source {
   }
 
   std::size_t run_due() noexcept {
-    for (std::size_t ended = 0;; ++ended) {
+    for (std::size_t ended = 0;;) {
       deadline_node* n = nullptr;
       {
         const nanoseconds present = now();  // the user's code, so not under the lock
@@ -304,7 +307,7 @@ class driven_source final : public clock_source {
         n = pop_due(shard_.wheel, shard_.wheel.tick_before(present));
       }
       if (n == nullptr) return ended;
-      expire(n);
+      if (expire(n)) ++ended;
     }
   }
 

@@ -44,6 +44,8 @@ namespace {
 
 bool is_by_deadline(rough_duration d) noexcept { return (d.bits >> 15U) != 0; }
 
+}  // namespace
+
 std::string as_text(rough_duration d) {
   const unsigned exponent = (d.bits >> 9U) & 63U;
   const double mantissa = d.bits & 511U;
@@ -62,6 +64,8 @@ std::string as_text(rough_duration d) {
   std::snprintf(text.data(), text.size(), amount < 1000 ? "%.3g%s" : "%.0f%s", amount, u->name);
   return text.data();
 }
+
+namespace {
 
 /// A value in quotes, on one line and not too long.
 std::string in_quotes(std::string_view value) {
@@ -94,6 +98,8 @@ std::string step(const node* n) {
     case node_kind::deadline:
       if (n->kind == node_kind::cancel && n->asked.bits == 0) return ".with_cancel";
       return (is_by_deadline(n->asked) ? ".with_deadline(in " : ".with_timeout(") + as_text(n->asked) + ")";
+    case node_kind::idle:
+      return ".with_idle_timeout(" + as_text(n->asked) + ")";
     case node_kind::merged:
       return ".merge(" + std::to_string(static_cast<const merged_node*>(n)->others.size()) + " more)";
     case node_kind::value: {

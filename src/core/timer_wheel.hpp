@@ -39,40 +39,36 @@ class timer_wheel {
   void insert(deadline_node* n) noexcept {
     const std::uint64_t tick = tick_after(n->deadline);
     if (tick <= present_) {
-      link(due_, n);
+      due_.push_back(*n);
       return;
     }
     const place at = place_of(tick);
-    link(levels_[at.level].slots[at.slot], n);
+    levels_[at.level].slots[at.slot].push_back(*n);
     levels_[at.level].occupied |= std::uint64_t{1} << at.slot;
+  }
+
+  /// Whether `n` is in its wheel.
+  [[nodiscard]] static bool holds(const deadline_node* n) noexcept {
+    return static_cast<const list_hook<timers>*>(n)->is_linked();
   }
 
   /// Removes `n`, which is in the wheel.
   void remove(deadline_node* n) noexcept {
-    list* head = &due_;
-    place at{};
     const std::uint64_t tick = tick_after(n->deadline);
-    const bool waits = tick > present_;
-    if (waits) {
-      at = place_of(tick);
-      head = &levels_[at.level].slots[at.slot];
+    if (tick <= present_) {
+      due_.remove(*n);
+      return;
     }
-    if (n->timer_next == n) {
-      *head = nullptr;
-      if (waits) levels_[at.level].occupied &= ~(std::uint64_t{1} << at.slot);
-    } else {
-      if (*head == n) *head = n->timer_next;
-      n->timer_next->timer_prev = n->timer_prev;
-      n->timer_prev->timer_next = n->timer_next;
-    }
-    n->timer_next = nullptr;
-    n->timer_prev = nullptr;
+    const place at = place_of(tick);
+    list& slot = levels_[at.level].slots[at.slot];
+    slot.remove(*n);
+    if (slot.empty()) levels_[at.level].occupied &= ~(std::uint64_t{1} << at.slot);
   }
 
   /// The next tick at which there is something to do; `never` if the wheel is empty. Timers of higher levels
   /// count from the start of their slot, when they move down.
   [[nodiscard]] std::uint64_t next() const noexcept {
-    if (due_ != nullptr) return present_;
+    if (!due_.empty()) return present_;
     for (unsigned l = 0; l < level_count; ++l) {
       if (levels_[l].occupied != 0) return slot_start(l, lowest(levels_[l].occupied));
     }
@@ -81,16 +77,12 @@ class timer_wheel {
 
   /// The tick of the timer that is due first; `never` if the wheel is empty. Looks at each timer of its slot.
   [[nodiscard]] std::uint64_t earliest() const noexcept {
-    if (due_ != nullptr) return present_;
+    if (!due_.empty()) return present_;
     for (const level& l : levels_) {
       if (l.occupied == 0) continue;
-      const deadline_node* first = l.slots[lowest(l.occupied)];
       std::uint64_t tick = never;
-      const deadline_node* n = first;
-      do {
-        tick = std::min(tick, tick_after(n->deadline));
-        n = n->timer_next;
-      } while (n != first);
+      l.slots[lowest(l.occupied)].for_each(
+          [&](const deadline_node& n) { tick = std::min(tick, tick_after(n.deadline)); });
       return tick;
     }
     return never;
@@ -100,10 +92,7 @@ class timer_wheel {
   /// \return that timer, removed; null once there is none up to `to`.
   deadline_node* pop(std::uint64_t to) noexcept {
     for (;;) {
-      if (deadline_node* n = due_; n != nullptr) {
-        remove(n);
-        return n;
-      }
+      if (deadline_node* n = due_.pop_front(); n != nullptr) return n;
       const std::uint64_t at = next();
       if (at > to || at == never) {  // `never`: the last tick that there is stays ahead
         if (present_ < to) present_ = to;
@@ -122,7 +111,7 @@ class timer_wheel {
     unsigned slot;
   };
 
-  using list = threads::plain<deadline_node*>;  // circular
+  using list = intrusive_list<deadline_node, timers>;
 
   struct level {
     std::uint64_t occupied = 0;  // a bit for each slot that is not empty
@@ -144,39 +133,21 @@ class timer_wheel {
     return kept | (std::uint64_t{slot} << shift);
   }
 
-  static void link(list& head, deadline_node* n) noexcept {
-    if (head == nullptr) {
-      n->timer_next = n;
-      n->timer_prev = n;
-      head = n;
-    } else {
-      n->timer_next = head;
-      n->timer_prev = head->timer_prev;
-      head->timer_prev->timer_next = n;
-      head->timer_prev = n;
-    }
-  }
-
   /// Makes `at`, the value of next(), the present; its timers become due or move to lower levels.
   void open_slot(std::uint64_t at) noexcept {
     level* l = levels_.data();
     while (l->occupied == 0) ++l;
     const unsigned slot = lowest(l->occupied);
-    deadline_node* n = l->slots[slot];
-    l->slots[slot] = nullptr;
+    list opened;
+    opened.splice_back(l->slots[slot]);
     l->occupied &= l->occupied - 1;
     present_ = at;
-    n->timer_prev->timer_next = nullptr;
-    while (n != nullptr) {
-      deadline_node* following = n->timer_next;
-      insert(n);
-      n = following;
-    }
+    while (deadline_node* n = opened.pop_front()) insert(n);
   }
 
   const unsigned tick_bits_;
   std::uint64_t present_ = 0;
-  list due_ = nullptr;
+  list due_;
   std::array<level, level_count> levels_{};
 };
 
@@ -193,8 +164,8 @@ struct alignas(64) timer_shard {
 
 inline clock_source& clock_of(const ender_node* n) noexcept { return *n->time->shard->source; }
 
-/// Puts `n` into the wheel of its shard, unless it has ended. Who ends a node marks it before he comes here
-/// to disarm it; so either arm sees the end, or disarm finds the timer: none stays behind.
+/// Puts `n` into the wheel of its shard, unless it has ended. The end of a node marks it before it disarms the
+/// timer: so either arm sees the end, or disarm finds the timer, and none stays behind.
 /// \param earlier  Set if the clock has to look sooner than it would.
 /// \return whether it is armed.
 inline bool arm(deadline_node* n, bool& earlier) noexcept {
@@ -212,7 +183,7 @@ inline bool arm(deadline_node* n, bool& earlier) noexcept {
 inline bool disarm(deadline_node* n) noexcept {
   timer_shard& shard = *n->shard;
   const byte_lock guard(shard.lock);
-  if (n->timer_prev == nullptr) return false;
+  if (!timer_wheel::holds(n)) return false;
   shard.wheel.remove(n);
   return true;
 }

@@ -3,45 +3,47 @@
 // The tree of contexts: what its nodes hold, and the rules that keep it right.
 //
 // Invariants
-//  1. The end code of an ender_node goes once from `live` to another one, under the node's lock, and stays.
-//     `why` and owns_why are written in the same locked section, and not after.
-//  2. A node lives as long as its `refs`: one for each context or scope that points to it, one for each
-//     node whose `parent` it is (but see 3), one while it is in its parent's `children`, and one for the call
-//     that runs its callbacks: these may destroy everything else. A link has one of its merged_node instead
-//     of a scope's. A timer has none: who ends a node disarms it before he gives back what he ends it by, and
-//     who pops it takes one, under the shard's lock.
-//  3. An ender_node whose ender above can end is in that ender's `children` until its scope goes or the ender
-//     above ends; a link, until it ends itself. A child in the list, whose parent is the ender itself and
-//     which is no link, has no reference of it: when the ender ends, its whole list is taken by the one who
-//     ends it, who takes these references first; when the scope goes and others still have the child, the
-//     scope does. Who finds the ender above ended, or the list taken, leaves `next` and `prev` alone: they
-//     belong to the one who took the list.
+//  1. The end code of an ender_node changes once, from `live` to another code, under the node's lock. `why` and
+//     owns_why are written in the same locked section, and never after it.
+//  2. A node lives as long as it has references (`refs`): one for each context or scope that points to it, one
+//     for each node whose `parent` it is (but see 3), one while it is in its parent's `children`, and one for
+//     the call that runs its callbacks, which may destroy everything else. A link has one of its merged_node
+//     in place of a scope's. A timer holds none: ending a node disarms its timer before the ending thread
+//     drops its reference, and popping a timer takes a reference, under the shard's lock.
+//  3. An ender_node is in the `children` of the ender above it, if that one can end, until its scope goes or
+//     the ender above ends; a link, until it ends itself. A child in the list holds no reference of its parent
+//     if the parent is the ender itself and the child is no link. Ending a node takes its whole list, and adds
+//     these references first. If the scope goes while others still have the child, the scope adds the
+//     reference. A thread that finds the ender above ended, or the list taken, leaves the child's hook alone:
+//     it belongs to the thread that took the list.
 //     If the children are spread, each list has a lock of its own, and is taken some time after the node has
 //     ended. A child that is put into it meanwhile is taken with it.
-//  4. Every ender_node but a root is ended before its last reference goes: its scope sees to that (a link's
-//     merged_node does). So a node that is destroyed is in no list and has no timer.
-//  5. `why` of an ended node points to the record of the place where the end began, which is the node
-//     itself (owns_why), an ancestor, which its `parent` chain keeps alive, or what a merged_node keeps
-//     alive.
+//  4. Every ender_node but a root is ended before its last reference goes: its scope sees to that (for a link,
+//     its merged_node). So a node that is destroyed is in no list and has no timer.
+//  5. `why` of an ended node points to the record of the place where the end began. That is the node itself
+//     (owns_why), an ancestor, which its `parent` chain keeps alive, or what a merged_node keeps alive.
 //  6. When the callbacks of an end run, every node below the one that ended has ended, but for parts that
 //     another thread ended first and is still at.
-//  7. A child that nothing but its scope waits for is not touched any more by the one who ends it from above
-//     once its lock is given back: the list's reference becomes the scope's (scope_has_two). Its scope looks
-//     at it after it has seen the end code, with the lock free, and gives both back at once.
-//  8. A link is live as long as its merged_node is: who ends either ends the other. So who finds a link live
-//     under its lock may take a reference of the merged_node, whose scope still holds one.
+//  7. A child that nothing but its scope waits for is left to that scope: after the end from above has given
+//     its lock back, the ending thread no longer touches it, and the list's reference is the scope's
+//     (scope_has_two). The scope looks at the child after it has seen the end code, with the lock free, and
+//     gives both references back at once.
+//  8. A link is live as long as its merged_node is: ending either ends the other. So a thread that finds a
+//     link live under its lock may take a reference of the merged_node: its scope still holds one.
 //
-// Locks. Each node has one (a byte_lock), each list of a spread node, each shard of a clock's timers, and
-// each canceler_hub. No thread holds two of them, and none holds one while it calls a destructor or a
-// callback. So there is no order to keep and no deadlock to fear.
+// Locks. Each node has one (a byte_lock), as has each list of a spread node, each shard of a clock's timers, and
+// each canceler_control. No thread holds two of them, and none holds one while it calls a destructor or a
+// callback. So there is no order to keep, and no deadlock.
 //
 // No function here recurses over the tree: a chain of a million contexts is one loop.
 
 #include <array>
 #include <cstdint>
+#include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/cause.hpp>
 #include <curfew/core/clock.hpp>
 #include <curfew/core/context.hpp>
+#include <curfew/core/detail/intrusive_list.hpp>
 #include <curfew/core/detail/node.hpp>
 #include <curfew/core/on_done.hpp>
 #include <limits>
@@ -60,7 +62,21 @@ enum end_code : std::uint8_t { live = 0, canceled = 1, deadline_exceeded = 2 };
 using nanoseconds = std::int64_t;  // since the epoch of the context's clock
 inline constexpr nanoseconds no_deadline = std::numeric_limits<nanoseconds>::max();
 
-struct canceler_hub;
+inline nanoseconds in_nanoseconds(clock::time_point t) noexcept {
+  return std::chrono::nanoseconds(t.time_since_epoch()).count();
+}
+
+inline clock::time_point as_time_point(nanoseconds t) noexcept {
+  return clock::time_point(std::chrono::duration_cast<clock::duration>(std::chrono::nanoseconds(t)));
+}
+
+inline nanoseconds saturated_sum(nanoseconds now, nanoseconds step) noexcept {
+  nanoseconds sum = 0;
+  if (!__builtin_add_overflow(now, step, &sum)) return sum;
+  return step > 0 ? no_deadline : std::numeric_limits<nanoseconds>::min();
+}
+
+struct canceler_control;
 
 struct cause_record {
   threads::atomic<std::uint32_t> refs{1};
@@ -73,11 +89,11 @@ struct cause_record {
 void retain(const cause_record* record) noexcept;   // null is allowed
 void release(const cause_record* record) noexcept;  // null is allowed
 
-/// What few contexts need; made on demand.
+/// What few contexts need. Made on demand.
 struct node_extras {
   std::stop_source stop{std::nostopstate};
-  canceler_hub* hub = nullptr;  // counted
-  int fd = -1;                  // an eventfd, owned
+  canceler_control* control = nullptr;  // counted
+  int fd = -1;                          // an eventfd, owned
 
   node_extras() = default;
   node_extras(const node_extras&) = delete;
@@ -85,47 +101,46 @@ struct node_extras {
   ~node_extras();
 };
 
-struct canceler_hub {
+/// What the cancelers of one context share.
+struct canceler_control {
   threads::atomic<std::uint32_t> refs{1};
   threads::atomic<std::uint8_t> lock{0};
   threads::plain<struct ender_node*> target = nullptr;  // guarded by lock; null once the node has ended
 };
 
-void release(canceler_hub* hub) noexcept;  // null is allowed
+void release(canceler_control* control) noexcept;  // null is allowed
 
 struct timer_shard;
 
 /// A point in the time of a clock, and where its timers are.
 struct timeline {
   timer_shard* const shard;
-  const nanoseconds deadline;
+  threads::plain<nanoseconds> deadline;  // constant, but for an idle_node's
 };
 
-struct ender_node;
+/// What is in a list of children.
+struct child_hook : list_hook<> {};
 
-/// The first of a circular list: its `prev` is the last. May be null.
-using child_list = threads::plain<void*>;
+using child_list = intrusive_list<child_hook>;
 
 /// The children of a node that many threads derive from, in several lists, so that threads seldom meet. Made
-/// once it turns out that they do; stays as long as the node.
-struct child_lists {
+/// once they have met too often; stays as long as the node, whose own list it is the one element of.
+struct child_lists : child_hook {
   struct alignas(64) list {
     threads::atomic<std::uint8_t> lock{0};
-    threads::plain<bool> taken = false;  // guarded by lock, as is the next: by the one who ends the node
-    child_list children = nullptr;
+    threads::plain<bool> taken = false;  // by the thread that ends the node; guarded by lock, as is the next
+    child_list children;
   };
   static constexpr unsigned count = threads::child_lists;
   static_assert(count - 1 <= state_bits::slot >> state_bits::slot_shift);
   std::array<list, count> slots;
 };
 
-/// A node that can end by itself, or a root.
-struct ender_node : node {
-  const timeline* const time;                  // the nearest from here up
-  child_list children = nullptr;               // a child_list, guarded by the lock; if spread, child_lists
-  threads::plain<ender_node*> next = nullptr;  // guarded as the list it is in, or see invariant 3
-  threads::plain<ender_node*> prev = nullptr;
-  threads::plain<callback*> callbacks = nullptr;  // guarded by the lock; circular
+/// A node that can end by itself, or a root. Its hook is guarded as the list it is in, or see invariant 3.
+struct ender_node : node, child_hook {
+  const timeline* const time;          // the nearest from here up
+  child_list children;                 // ender_nodes or, if spread, one child_lists; guarded by the lock
+  intrusive_list<callback> callbacks;  // guarded by the lock
   // Null: as the err. Before the end: a deadline's own, owned.
   threads::plain<const cause_record*> why = nullptr;
   threads::plain<node_extras*> extras = nullptr;  // guarded by the lock, owned
@@ -141,14 +156,40 @@ struct ender_node : node {
   }
 };
 
-/// A node with a timer. The links are guarded by the lock of its shard.
-struct deadline_node : ender_node, timeline {
-  threads::plain<deadline_node*> timer_next = nullptr;
-  threads::plain<deadline_node*> timer_prev = nullptr;  // null: not armed
+/// The list that a timer is in.
+struct timers;
 
+/// A node with a timer, which is armed while it is linked. That hook is guarded by the lock of its shard.
+struct deadline_node : ender_node, timeline, list_hook<timers> {
   deadline_node(node* up, timeline t, std::source_location made_at, rough_duration d) noexcept
-      : ender_node(node_kind::deadline, up, this, made_at, d),
+      : deadline_node(node_kind::deadline, up, this, t, made_at, d) {}
+
+ protected:
+  deadline_node(node_kind k, node* up, const timeline* nearest, timeline t, std::source_location made_at,
+                rough_duration d) noexcept
+      : ender_node(k, up, nearest, made_at, d),
         timeline(t) {}
+};
+
+/// A node that ends once it has not been touched for a while. It is no timeline to those below: `deadline` is what
+/// its timer is armed for, and changes only while the timer is not armed, in the thread that took it from the wheel.
+struct idle_node : deadline_node {
+  const nanoseconds timeout;
+  threads::atomic<nanoseconds> touched;  // when; ~when once it has been idle and can no longer be touched
+
+  idle_node(node* up, const timeline* above, timeline t, nanoseconds now, nanoseconds after,
+            std::source_location made_at, rough_duration d) noexcept
+      : deadline_node(node_kind::idle, up, above, t, made_at, d),
+        timeout(after),
+        touched(now) {}
+
+  /// \return whether it was in time.
+  bool touch() noexcept;
+  /// When it ends if nothing touches it any more.
+  [[nodiscard]] nanoseconds due() const noexcept;
+  /// Arms the timer again, which is not armed, if the node has been touched meanwhile.
+  /// \return whether it has; else the node has to end, and can no longer be touched.
+  bool rearm() noexcept;
 };
 
 struct merged_node;
@@ -160,7 +201,7 @@ struct link_node : ender_node {
   link_node(const context& above, merged_node* t) noexcept;
 };
 
-/// A child of several: of the first as every node is, of each other by a link, which is in `links`.
+/// A child of several: of the first as every node is, of each other one by a link.
 struct merged_node : ender_node {
   std::vector<context> others;    // what the links and the values belong to
   std::vector<link_node*> links;  // counted; one for each of the others that can end
@@ -185,14 +226,14 @@ class clock_source {
   /// A root whose contexts live on this clock.
   root_node* root = nullptr;
 
-  /// Makes ready for `arm`, which cannot fail. Throws std::system_error.
+  /// Prepares for `arm`, which cannot fail. Throws std::system_error.
   virtual void prepare() {}
   /// Ends `n`, which is of a shard of this clock, at its deadline, unless it has ended by then.
   virtual void arm(deadline_node* n) noexcept = 0;
 
-  /// A thread waits for the end of a context of this clock, and then nothing else can wake it;
+  /// A thread is about to wait for the end of a context of this clock, and for nothing else.
   virtual void block() noexcept {}
-  /// it has been woken, which its waker tells before it can run.
+  /// It is being woken. Called by the waking thread, before the woken one can run.
   virtual void unblock() noexcept {}
 };
 
@@ -214,6 +255,10 @@ struct root_node : ender_node, timeline {
   }
 };
 
+struct scope_access {
+  static cancel_scope adopt(node* n) noexcept { return cancel_scope(tree::adopt(n)); }
+};
+
 inline ender_node* ender_of(node* n) noexcept { return static_cast<ender_node*>(ender_at(n)); }
 inline ender_node* ender_of(const context& ctx) noexcept { return ender_of(tree::of(ctx)); }
 
@@ -224,25 +269,26 @@ inline end_code code_of(const ender_node* n) noexcept { return static_cast<end_c
 
 /// Ends `n`, of which the caller holds a reference, and all below it; runs the callbacks.
 /// \param why  Adopted; null: as the err, or, for a deadline, the cause that was given with it.
-/// \return the number of references to `n` that are now the caller's to release.
+/// \return how many references to `n` the caller has to give back.
 std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcept;
 
-/// Gives back what `end` said is owed.
+/// Gives back what `end` returned.
 inline void drop(node* n, std::uint32_t owed) noexcept {
   if (owed != 0) release(n, owed);
 }
 
+/// What a timer does that fires: ends `n`, or arms the timer again if it is an idle_node that has been touched.
+/// Takes over a reference of `n`. With no lock held.
+/// \return whether the time of `n` had come.
+bool expire(deadline_node* n) noexcept;
+
 /// Moves the children of `n`, if it lives, to child_lists. Without memory for them it stays as it is.
 void spread(ender_node* n) noexcept;
 
-/// The list of callbacks of one node.
-struct callback_list {
-  static void run_all(ender_node* n) noexcept;
-  static void link(ender_node* n, callback* c) noexcept;    // with n->lock held
-  static void unlink(ender_node* n, callback* c) noexcept;  // with n->lock held
-};
+/// Runs the callbacks of `n`, which has ended, one after another.
+void run_callbacks(ender_node* n) noexcept;
 
-// Tell the observer; only if is_observed().
+// Tell the observers; only if is_observed().
 void tell_ended(ender_node* n) noexcept;
 void tell_destroyed(const node* n) noexcept;
 
@@ -254,7 +300,9 @@ void make_readable(int fd) noexcept;
 /// \param by_deadline  Asked for as a point in time.
 [[nodiscard]] rough_duration rough(nanoseconds d, bool by_deadline) noexcept;
 
-/// The record of a cause that nobody gave: the err itself. Never goes.
+[[nodiscard]] std::string as_text(rough_duration d);
+
+/// The record of a cause that was not given: the err itself. Never destroyed.
 const cause_record* cause_of_end(std::uint8_t code) noexcept;
 
 }  // namespace curfew::detail

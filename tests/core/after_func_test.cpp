@@ -108,7 +108,7 @@ TEST(AfterFunc, MayStopItselfFromTheFunction) {
   EXPECT_EQ(handle, nullptr);
 }
 
-// The function waits for a lock that the one who stops it holds: the way out where an on_done would wait for
+// The function waits for a lock that the thread that stops it holds: the way out where an on_done would wait for
 // ever.
 TEST(AfterFunc, StopDoesNotWaitForAFunctionThatRuns) {
   struct shared_state {

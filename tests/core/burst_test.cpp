@@ -1,4 +1,4 @@
-// A hundred thousand deadlines in one tick of the system's clock, and who goes on meanwhile. What is asserted
+// A hundred thousand deadlines in one tick of the system's clock, and the threads that go on meanwhile. What is asserted
 // is an order, or that something happens at all, never how long it takes; the times are printed.
 
 #include <pthread.h>
@@ -137,8 +137,8 @@ struct obstacle {
       : stop(crowd.scopes[size / 2], [this, &crowd] {
           ended = crowd.ended();
           reached.count_down();
-          const auto patience = clock::now() + 30s;  // rather than to hang
-          while (!go_on && clock::now() < patience) std::this_thread::yield();
+          const auto give_up = clock::now() + 30s;  // rather than hang
+          while (!go_on && clock::now() < give_up) std::this_thread::yield();
           told = go_on;
         }) {}
 };

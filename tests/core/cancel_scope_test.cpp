@@ -1,6 +1,7 @@
 #include <curfew/core/cancel_scope.hpp>
 
 #include "core/allocations.hpp"
+#include "core/witness.hpp"
 #include "race.hpp"
 
 #include <curfew/core/errc.hpp>
@@ -473,8 +474,9 @@ TEST(Canceler, IsSafeWhileItsScopeGoes) {
 }
 
 struct canceler_against_the_last_reference {
+  testing::witness place;
   std::optional<cancel_scope> parent{with_cancel(background())};
-  std::optional<cancel_scope> scope{with_cancel(*parent)};
+  std::optional<cancel_scope> scope{with_cancel(place.watch(*parent))};
   canceler stop = scope->canceler();
 
   void left() {
@@ -483,7 +485,7 @@ struct canceler_against_the_last_reference {
     parent.reset();
   }
   void right() { std::exchange(stop, canceler()).cancel("button"); }
-  void check() const { EXPECT_FALSE(scope); }
+  void check() const { EXPECT_TRUE(place.is_gone()) << "a reference was not given back"; }
 };
 
 TEST(Canceler, IsSafeWhileTheLastReferenceGoes) {

@@ -2,6 +2,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "core/timer_wheel.hpp"
 #include "core/tree.hpp"
 #include "race.hpp"
 
@@ -25,7 +26,7 @@
 #include <tuple>
 #include <vector>
 
-// Deadlines by the system's clock, and the limits of any clock. Whoever waits here waits for an end, not for
+// Deadlines by the system's clock, and the limits of any clock. Each wait here is for an end, not for
 // a time.
 namespace curfew {
 namespace {
@@ -77,10 +78,15 @@ TEST(SystemClock, WakesForAnEarlierDeadlineThanTheOneItSleepsFor) {
 TEST(SystemClock, StaysQuietUnderADeadlineAtTheEndOfTime) {
   for (const clock::duration before_the_end : {1ns, 2ns, 32767ns, 32768ns, 32769ns, 1'000'000ns}) {
     const auto far = with_deadline(background(), clock::time_point::max() - before_the_end);
-    const auto began = std::clock();
-    const auto soon = with_timeout(background(), 20ms);
-    EXPECT_EQ(soon.done().wait(), errc::deadline_exceeded);
-    EXPECT_LT(std::clock() - began, CLOCKS_PER_SEC / 100) << "busy while it should sleep";
+    // The least of several: a thread that is busy takes the processor each time.
+    std::clock_t least = CLOCKS_PER_SEC;
+    for (int i = 0; i != 20 && least >= CLOCKS_PER_SEC / 100; ++i) {
+      const auto began = std::clock();
+      const auto soon = with_timeout(background(), 20ms);
+      EXPECT_EQ(soon.done().wait(), errc::deadline_exceeded);
+      least = std::min(least, std::clock() - began);
+    }
+    EXPECT_LT(least, CLOCKS_PER_SEC / 100) << "busy while it should sleep";
     EXPECT_FALSE(far.err());
     EXPECT_GT(*far.remaining(), 24h * 365 * 200);
   }
@@ -135,9 +141,9 @@ TEST(SystemClock, IsTheMonotonicOneWhichNobodySetsAndWhichSleepsWithTheMachine) 
 TEST(SystemClock, ForgetsACanceledDeadline) {
   auto scope = with_timeout(background(), 1h);
   auto* node = static_cast<detail::deadline_node*>(detail::ender_of(scope));
-  EXPECT_NE(node->timer_prev, nullptr);
+  EXPECT_TRUE(detail::timer_wheel::holds(node));
   scope.cancel();
-  EXPECT_EQ(node->timer_prev, nullptr);
+  EXPECT_FALSE(detail::timer_wheel::holds(node));
   EXPECT_EQ(node->refs, 1U);
 }
 

@@ -5,10 +5,14 @@
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/done.hpp>
 #include <curfew/core/errc.hpp>
+#include <curfew/core/error.hpp>
 #include <curfew/testing/manual_clock.hpp>
 #include <gtest/gtest.h>
 #include <optional>
+#include <sstream>
+#include <system_error>
 #include <type_traits>
+#include <unordered_map>
 #include <utility>
 
 namespace curfew {
@@ -214,6 +218,28 @@ TEST(WithoutCancel, LetsChildrenOfItsOwnEnd) {
   inner.cancel();
   EXPECT_EQ(inner.err(), errc::canceled);
   EXPECT_FALSE(clean.err());
+}
+
+TEST(Context, OfWhichTheErrIsPrintedWhileItLivesDoesNotReportASuccess) {
+  const auto scope = with_cancel(background());
+  std::ostringstream text;
+  text << scope.err();
+  EXPECT_EQ(text.str(), "curfew:0");
+  EXPECT_EQ(scope.err().message(), "not ended");
+  EXPECT_EQ(error::ended(scope).message(), "not ended");
+  EXPECT_FALSE(scope.err());
+  EXPECT_EQ(scope.err(), background().err());
+  EXPECT_EQ(scope.err(), std::error_condition());
+}
+
+TEST(Context, IsAKeyOfAnUnorderedContainer) {
+  auto scope = with_cancel(background());
+  const context copy = scope.ctx();
+  std::unordered_map<context, int> seen;
+  seen[scope] = 1;
+  seen[background()] = 2;
+  EXPECT_EQ(seen[copy], 1);
+  EXPECT_EQ(seen.size(), 2U);
 }
 
 }  // namespace

@@ -78,7 +78,7 @@ class reference {
     std::array<int, keys.size()> values{};
     std::vector<int> below{};  // what ends with it
     bool can_end = false;
-    std::error_code err{};
+    std::error_code err = background().err();
     reason why{};
     struct waiting {
       int callback;
@@ -415,7 +415,7 @@ class script {
   }
 
   /// Registers a callback. Some cancel another context, without a cause: so the order in which the callbacks
-  /// of different contexts run, which nobody promises, makes no difference.
+  /// of different contexts run, which is not promised, makes no difference.
   void listen() {
     const held to = any();
     const int id = ++made_;

@@ -40,6 +40,13 @@ TEST(Errc, HasMessages) {
   EXPECT_EQ(make_error_code(errc::deadline_exceeded).message(), "deadline exceeded");
 }
 
+TEST(Errc, ZeroIsNoErrorAndSaysSo) {
+  const std::error_code none(0, curfew_category());
+  EXPECT_FALSE(none);
+  EXPECT_EQ(none.message(), "not ended");
+  EXPECT_EQ(none, std::error_condition());
+}
+
 TEST(Errc, AnUnknownNumberIsNamedAndEqualsNothing) {
   const std::error_code unknown(77, curfew_category());
   EXPECT_EQ(unknown.message(), "curfew error 77");

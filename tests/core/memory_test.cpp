@@ -163,8 +163,8 @@ std::size_t fail_each_allocation(const std::vector<const cancel_scope*>& parents
     EXPECT_EQ(count.held(), 0) << "allocation " << nth;
     for (std::size_t i = 0; i != parents.size(); ++i) {
       const detail::ender_node& node = *detail::ender_of(*parents[i]);
-      EXPECT_EQ(node.children, nullptr) << "allocation " << nth;
-      EXPECT_EQ(node.callbacks, nullptr) << "allocation " << nth;
+      EXPECT_TRUE(node.children.empty()) << "allocation " << nth;
+      EXPECT_TRUE(node.callbacks.empty()) << "allocation " << nth;
       EXPECT_EQ(node.refs, refs[i]) << "allocation " << nth;
       EXPECT_FALSE(parents[i]->err());
     }

@@ -1,8 +1,13 @@
 #include <curfew/core.hpp>
 
+#include "race.hpp"
+
+#include <array>
+#include <atomic>
 #include <gtest/gtest.h>
 #include <map>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -13,9 +18,6 @@ namespace {
 /// Writes down what it is told of contexts derived in this file.
 class recorder : public observer {
  public:
-  recorder() : before_(set_observer(this)) {}
-  ~recorder() override { set_observer(before_); }
-
   void derived(const context& made) noexcept override {
     const std::lock_guard guard(mutex_);
     log_.push_back("derived " + name(context_id(made)) + (made.err() ? " ended" : ""));
@@ -46,7 +48,7 @@ class recorder : public observer {
   std::map<const void*, char> names_;
   char next_ = 'a';
   std::vector<std::string> log_;
-  observer* before_;
+  observation watch_{*this};
 };
 
 constexpr key<int> number{"number"};
@@ -77,23 +79,100 @@ TEST(Observer, SeesAContextThatIsBornEnded) {
   EXPECT_EQ(seen.take(), (log{"derived a ended", "destroyed a"}));
 }
 
-TEST(Observer, IsToldNothingWhenItIsNotSet) {
-  recorder seen;
-  EXPECT_EQ(set_observer(nullptr), &seen);
-  {
-    auto scope = with_cancel(background());
-  }
-  EXPECT_TRUE(seen.take().empty());
-  set_observer(&seen);
-}
-
 TEST(Observer, DoesNothingByDefault) {
   observer quiet;
-  observer* before = set_observer(&quiet);
+  const observation watch(quiet);
+  auto scope = with_cancel(background());
+  scope.cancel();
+}
+
+struct counting final : observer {
+  std::atomic<int> made{0};
+  std::atomic<int> over{0};
+  std::atomic<int> gone{0};
+
+  void derived(const context& /*made*/) noexcept override { ++made; }
+  void ended(const context& /*which*/) noexcept override { ++over; }
+  void destroyed(const void* /*id*/) noexcept override { ++gone; }
+};
+
+void derive_end_and_destroy() {
+  auto scope = with_cancel(background());
+  scope.cancel();
+}
+
+TEST(Observation, TellsEachOfSeveralObservers) {
+  std::array<counting, 3> seen;
   {
-    auto scope = with_cancel(background());
+    const observation first(seen[0]);
+    const observation second(seen[1]);
+    const observation third(seen[2]);
+    derive_end_and_destroy();
   }
-  set_observer(before);
+  for (const counting& each : seen) {
+    EXPECT_EQ(each.made, 1);
+    EXPECT_EQ(each.over, 1);
+    EXPECT_EQ(each.gone, 1);
+  }
+}
+
+TEST(Observation, TellsNothingOnceItIsGone) {
+  counting gone;
+  counting stays;
+  std::optional<observation> first(std::in_place, gone);
+  const observation second(stays);
+  derive_end_and_destroy();
+  first.reset();
+  derive_end_and_destroy();
+  EXPECT_EQ(gone.made, 1);
+  EXPECT_EQ(stays.made, 2);
+}
+
+TEST(Observation, IsOneOfSeveralOfTheSameObserver) {
+  counting seen;
+  const observation first(seen);
+  {
+    const observation second(seen);
+    derive_end_and_destroy();
+  }
+  derive_end_and_destroy();
+  EXPECT_EQ(seen.made, 3);
+}
+
+TEST(Observation, SeesTheEndOfAContextThatIsWaitedForToo) {
+  counting seen;
+  const observation watch(seen);
+  int ran = 0;
+  auto scope = with_cancel(background());
+  const on_done stop(scope, [&] { ++ran; });
+  scope.cancel();
+  EXPECT_EQ(seen.over, 1);
+  EXPECT_EQ(ran, 1);
+}
+
+struct observation_against_a_derivation {
+  struct mortal final : observer {
+    std::atomic<bool> alive{true};
+    std::atomic<int> too_late{0};
+
+    void derived(const context& /*made*/) noexcept override { note(); }
+    void ended(const context& /*which*/) noexcept override { note(); }
+    void destroyed(const void* /*id*/) noexcept override { note(); }
+    void note() noexcept { too_late += alive ? 0 : 1; }
+  };
+  mortal seen;
+  std::optional<observation> watch{std::in_place, seen};
+
+  void left() {
+    watch.reset();
+    seen.alive = false;
+  }
+  void right() { derive_end_and_destroy(); }  // NOLINT(readability-convert-member-functions-to-static)
+  void check() const { EXPECT_EQ(seen.too_late, 0); }
+};
+
+TEST(Observation, IsOverWhenItsDestructorReturns) {
+  testing::hunt<observation_against_a_derivation>("a derivation against the end of an observation");
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 #include <curfew/core/on_done.hpp>
 
+#include "core/witness.hpp"
 #include "race.hpp"
 
 #include <array>
@@ -417,7 +418,7 @@ TEST(OnDone, IsStoppedOnlyAfterItsCallbackHasReturnedInAnotherThread) {
   EXPECT_TRUE(seen[1]);
 }
 
-// The callback waits for the lock that guards its registration; whoever removes it takes it out under the
+// The callback waits for the lock that guards its registration; the thread that removes it takes it out under the
 // lock and destroys it without.
 TEST(OnDone, MayBeDestroyedWhenTheLockThatItsCallbackTakesHasBeenGivenBack) {
   auto scope = with_cancel(background());
@@ -496,7 +497,8 @@ TEST(OnDone, RunsOnceWhenItIsRegisteredDuringTheEnd) {
 }
 
 struct last_release_in_the_callback {
-  std::optional<cancel_scope> scope{with_cancel(background())};
+  testing::witness place;
+  std::optional<cancel_scope> scope{with_cancel(place.watch(background()))};
   std::optional<callback> waits;
   canceler stop = scope->canceler();
 
@@ -505,7 +507,7 @@ struct last_release_in_the_callback {
   }
   void left() { stop.cancel(); }
   void right() { scope.reset(); }
-  void check() const { EXPECT_FALSE(scope); }
+  void check() const { EXPECT_TRUE(place.is_gone()) << "a reference was not given back"; }
 };
 
 TEST(OnDone, MayHoldTheLastReferenceToItsContext) {

@@ -400,7 +400,7 @@ TEST(WithStopToken, MayGoWithTheLastOfItsContextWhileItEnds) {
   ends.emplace(*scope, [&] {
     ++runs;
     scope.reset();
-    ends.reset();  // the last that keeps the context, but for the one who ends it
+    ends.reset();  // the last that keeps the context, but for the thread that ends it
   });
   source.request_stop();
   EXPECT_EQ(runs, 1);

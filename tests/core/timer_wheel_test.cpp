@@ -41,7 +41,7 @@ TEST(TimerWheel, GivesATimerAtItsTickAndNotBefore) {
     EXPECT_EQ(wheel.present(), due - 1);
     EXPECT_EQ(wheel.next(), due);
     EXPECT_EQ(wheel.pop(due), &one) << due;
-    EXPECT_EQ(one.timer_prev, nullptr);
+    EXPECT_FALSE(timer_wheel::holds(&one));
     EXPECT_EQ(wheel.next(), timer_wheel::never);
   }
 }
@@ -97,8 +97,7 @@ class wheel_and_model {
     if (model_.empty()) return;
     const auto victim = std::next(model_.begin(), static_cast<std::ptrdiff_t>(random() % model_.size()));
     wheel_.remove(victim->second);
-    ASSERT_EQ(victim->second->timer_prev, nullptr);
-    ASSERT_EQ(victim->second->timer_next, nullptr);
+    ASSERT_FALSE(timer_wheel::holds(victim->second));
     model_.erase(victim);
   }
 

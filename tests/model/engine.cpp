@@ -18,10 +18,10 @@
 #include <utility>
 #include <vector>
 
-// How an execution goes. A thread runs until it is about to do an atomic operation; there, in `schedule`, it
-// is decided who does his next one, and the stack is changed if it is another thread. What a thread does
-// between two of its operations touches nothing that others may look at, or is a data race, which the vector
-// clocks find in whatever order things happen. So the schedules of the atomic operations are all schedules.
+// How an execution goes. A thread runs until it is about to do an atomic operation. There `schedule` decides which
+// thread does its next one, and changes the stack if it is another thread. What a thread does between two of its
+// operations touches nothing that others may look at, or is a data race, which the vector clocks find in any order.
+// So the schedules of the atomic operations are all schedules.
 //
 // A decision is a number below a bound (`choose`). The decisions of an execution are kept; the next execution
 // takes the same but for the last one that has something left, and the first alternative after that: depth
@@ -71,7 +71,7 @@ struct store_record {
   std::uint64_t value = 0;
   std::uint64_t number = 0;  // among all stores of the execution
   times known{};             // when each thread came to know of it
-  times carried{};           // for those who acquire
+  times carried{};           // for the threads that acquire
 };
 
 struct location {
@@ -294,7 +294,7 @@ void run_fiber() {
   if (g.current == 0) longjmp(g.back, 2);
   if (std::exchange(me.up_to_first, false)) switch_to(0);
   schedule(false, {});
-  std::abort();  // nobody goes on with it
+  std::abort();  // no thread goes on with it
 }
 
 void prepare(unsigned t, const std::function<void()>& body) {
@@ -348,7 +348,7 @@ bool can_go_on(unsigned t) noexcept {
   fail(what);
 }
 
-/// Decides who goes on, and returns when it is this thread's turn.
+/// Decides which thread goes on, and returns when it is this one's turn.
 /// \param preempting  This thread could go on: to take another one is to interrupt it.
 void schedule(bool preempting, const std::source_location& where) {
   if (std::exchange(self().up_to_first, false)) {

@@ -1,7 +1,7 @@
 #pragma once
 
 // A small model checker: it runs the threads of a test case as fibers of one thread of the system, decides
-// before every atomic operation who goes on, and repeats the case until every decision has been made in every
+// before every atomic operation which thread goes on, and repeats the case until every decision has been made in every
 // way, within bounds. Code under test takes `model::atomic` and `model::plain` in the place of std::atomic
 // and of guarded data.
 //
@@ -111,7 +111,7 @@ bool compare_exchange(atomic_cell& c, std::uint64_t& expected, std::uint64_t des
 void wait(atomic_cell& c, std::uint64_t old, std::memory_order order, std::source_location where) noexcept;
 void notify(atomic_cell& c, bool all, std::source_location where) noexcept;
 
-/// Who has touched plain data, and when.
+/// Which threads have touched plain data, and when.
 struct plain_cell {
   life being = life::alive;
   std::uint32_t execution = 0;  // for which the rest holds

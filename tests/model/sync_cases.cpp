@@ -1,6 +1,6 @@
 // The waiting of src/sync, compiled against the model checker, on top of the tree of src/core: each case is a
 // race of 2 or 3 threads through the public interface, run in every schedule within its bounds. What sleeps for
-// ever is a deadlock to the checker: so a lost wake-up is found by whoever should have been woken.
+// ever is a deadlock to the checker: so a lost wake-up is found by the thread that should have been woken.
 //
 // Options: see tests/model/run_cases.hpp.
 
@@ -90,7 +90,7 @@ void receive_against_cancel() {
   int got = 0;
   parallel({[&] { scope.cancel(); }, [&] { got = receive_from(scope, c); }});
   check(got == 0, "nothing to receive");
-  check(!c.try_send(item(1)), "nobody is left in the list");
+  check(!c.try_send(item(1)), "no waiter is left in the list");
 }
 
 void send_against_cancel_and_receive() {
@@ -177,7 +177,7 @@ void select_against_two_senders() {
             },
             [&] { from_one = send_to(stop, one, 1); }, [&] { from_two = send_to(stop, two, 2); }});
   check(cases == 1, "one case");
-  check(from_one != from_two, "and one sender has got rid of his item");
+  check(from_one != from_two, "and one sender has got rid of its item");
 }
 
 void two_selects_that_meet() {

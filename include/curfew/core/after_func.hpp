@@ -80,11 +80,11 @@ class after_func_handle {
   }
   ~after_func_handle() {
     if (posting_ == nullptr) return;
-    if (!detail::can_end(posting_->ctx())) posting_->stop();  // nobody else would ever destroy it
+    if (!detail::can_end(posting_->ctx())) posting_->stop();  // no end would ever destroy it
     posting_->release_posting();
   }
 
-  /// Takes the function back. It does not wait for one that runs, so it may be called with any lock held.
+  /// Takes the function back. Does not wait for one that runs, so it may be called with any lock held.
   /// \return whether it was this call that prevented the run.
   bool stop() noexcept { return posting_ != nullptr && posting_->stop(); }
 
@@ -102,7 +102,7 @@ class after_func_handle {
 ///
 /// \param executor  Anything with `execute(f)` or `post(f)`, or a pointer to it: copied, or kept as a
 ///                  pointer. Asio's executors do. It must take `f` without throwing: where it throws,
-///                  std::terminate, since nobody is left to tell.
+///                  std::terminate, since no caller is left to throw to.
 /// \param f         Moved into the executor; destroyed unused by `stop()`, or if `ctx` cannot end, by the
 ///                  handle.
 /// Throws:          std::bad_alloc, and what copying throws.

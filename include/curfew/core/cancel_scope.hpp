@@ -13,21 +13,21 @@
 namespace curfew {
 
 namespace detail {
-struct canceler_hub;
+struct canceler_control;
 struct scope_access;
 }  // namespace detail
 
-/// A copyable handle that can end one context: for somebody else's hand, such as a Cancel button.
-/// It keeps nothing alive; once the context has ended it does nothing.
+/// A copyable handle that can end one context, for code that does not own its scope, such as a Cancel button.
+/// It keeps nothing alive. Once the context has ended it does nothing.
 /// Thread safety: any thread; `cancel` as `cancel_scope::cancel`.
 class canceler {
  public:
   /// Cancels nothing.
   canceler() noexcept = default;
   canceler(const canceler& other) noexcept;
-  canceler(canceler&& other) noexcept : hub_(std::exchange(other.hub_, nullptr)) {}
+  canceler(canceler&& other) noexcept : control_(std::exchange(other.control_, nullptr)) {}
   canceler& operator=(canceler other) noexcept {
-    std::swap(hub_, other.hub_);
+    std::swap(control_, other.control_);
     return *this;
   }
   ~canceler();
@@ -37,13 +37,13 @@ class canceler {
 
  private:
   friend class cancel_scope;
-  explicit canceler(detail::canceler_hub* adopted) noexcept : hub_(adopted) {}
+  explicit canceler(detail::canceler_control* adopted) noexcept : control_(adopted) {}
 
-  detail::canceler_hub* hub_ = nullptr;
+  detail::canceler_control* control_ = nullptr;
 };
 
-/// Owns a derived context: when the scope is destroyed, the context is canceled. So whatever was started
-/// under it stops when the block is left, however it is left.
+/// Owns a derived context: when the scope is destroyed, the context is canceled. So what was started under it stops
+/// when the block is left, by return or by an exception.
 ///
 /// Converts to `const context&` where it is a variable with a name. Move-only; a moved-from scope may
 /// only be destroyed or assigned to.
@@ -69,9 +69,9 @@ class [[nodiscard("a cancel_scope that is not kept cancels its context at once: 
   operator const context&() const&& = delete;  // a temporary cancel_scope cancels at the end of the line: name it first
   // clang-format on
 
-  /// Ends the context, and all below it, with `errc::canceled`. The first end stays: further calls do
-  /// nothing. On return `err()` is set in all of them, unless another thread was first and is still at
-  /// it. Runs the callbacks registered with `on_done` in this thread; does not wait for work to stop.
+  /// Ends the context, and all below it, with `errc::canceled`. The first end stays: further calls do nothing.
+  /// On return `err()` is set in all of them, unless another thread was first and is not done yet. Runs the
+  /// callbacks registered with `on_done` in this thread. Does not wait for work to stop.
   void cancel() noexcept;
   /// As above, and says why.
   void cancel(cause why) noexcept;

@@ -14,7 +14,7 @@ struct cause_record;
 struct tree;
 }  // namespace detail
 
-/// What made a context end, in the words of the one who ended it: a code, a text, or both.
+/// What made a context end, in the words of the code that ended it: a code, a text, or both.
 ///
 /// `err()` says that a context ended and of which kind the end was; the cause says why. The first cause
 /// stays, and every context below it reports the same one. Where none was given, the cause is the err.

@@ -4,6 +4,7 @@
 #include <curfew/core/clock.hpp>
 #include <curfew/core/detail/node.hpp>
 #include <curfew/core/key.hpp>
+#include <functional>
 #include <optional>
 #include <source_location>
 #include <stop_token>
@@ -16,10 +17,9 @@
 namespace curfew {
 
 class done_signal;
-class observer;
 
-/// Says whether anybody still waits for the work at hand, until when, and for whom: cancellation, a
-/// deadline and request-scoped values in one value.
+/// Says whether the result of the work at hand is still wanted, and until when: cancellation, a deadline and
+/// request-scoped values in one value.
 ///
 /// Take it as the first parameter, `ctx`: by `const&` in functions, by value in coroutines. Hand it on;
 /// derive from it (`with_timeout`, `with_cancel`, `with_value`) to narrow it. Do not keep it in objects
@@ -47,13 +47,15 @@ class context {
   }
   ~context() { detail::release(node_); }
 
-  /// None while the context lives; then `errc::canceled` or `errc::deadline_exceeded`, for good.
+  /// False while the context lives; then `errc::canceled` or `errc::deadline_exceeded`, for good. Ask `if (ctx.err())`.
+  /// While the context lives it is `curfew:0`, "not ended", so that a log does not report the "Success" of category
+  /// system; hence it is not equal to `std::error_code()`.
   /// Cost: one atomic load at any depth.
   [[nodiscard]] std::error_code err() const noexcept {
     return detail::end_codes.code[detail::end_code_at(detail::ender_at(node_))];
   }
 
-  /// Why it ended; none while it lives; the err where nobody gave a cause.
+  /// Why it ended; none while it lives; the err where no cause was given.
   [[nodiscard]] curfew::cause cause() const noexcept;
 
   /// The nearest deadline of this context and all above it; none where there is none.
@@ -96,8 +98,8 @@ class context {
   detail::node* node_;
 };
 
-/// The root of all contexts: never ends, has no deadline and no values. For main, for tests, and where
-/// work starts that nobody asked for.
+/// The root of all contexts: never ends, has no deadline and no values. For main, for tests, and for work that no
+/// request started.
 [[nodiscard]] const context& background() noexcept;
 
 /// As `background()`, for code that has no context to hand on yet: it marks the place, and `todo_places`
@@ -127,8 +129,8 @@ template <class T>
 
 namespace detail {
 
-extern threads::atomic<observer*> observed_by;  // see observer.hpp
-inline bool is_observed() noexcept { return observed_by.load(std::memory_order_relaxed) != nullptr; }
+extern threads::atomic<unsigned> observations;  // see observer.hpp
+inline bool is_observed() noexcept { return observations.load(std::memory_order_relaxed) != 0; }
 void tell_derived(const context& made) noexcept;
 
 template <class T>
@@ -141,7 +143,7 @@ struct typed_value final : value_node {
         value(std::move(v)) {}
 };
 
-/// Tells the observer, if there is one.
+/// Tells the observers, if there are any.
 inline void observe_derived(const context& made) noexcept {
   if (is_observed()) [[unlikely]]
     tell_derived(made);
@@ -190,3 +192,11 @@ context with_value(const context& ctx, const key<T>& key, std::type_identity_t<T
 }
 
 }  // namespace curfew
+
+/// By place in the tree, as ==.
+template <>
+struct std::hash<curfew::context> {
+  std::size_t operator()(const curfew::context& ctx) const noexcept {
+    return std::hash<const void*>()(curfew::detail::tree::of(ctx));
+  }
+};

@@ -15,13 +15,13 @@ class done_signal {
   /// Blocks until the context ends; returns its err. Never returns for one that cannot end.
   std::error_code wait() const noexcept;
 
-  /// Blocks until the context ends or `timeout` has passed on its clock; returns its err, none if it
-  /// still lives.
+  /// Blocks until the context ends or `timeout` has passed on its clock; returns its err, false if it still
+  /// lives.
   /// Throws: as with_timeout.
-  std::error_code wait_for(clock::duration timeout) const;
+  [[nodiscard]] std::error_code wait_for(clock::duration timeout) const;
 
   /// As `wait_for`, until a point in time of the context's clock.
-  std::error_code wait_until(clock::time_point deadline) const;
+  [[nodiscard]] std::error_code wait_until(clock::time_point deadline) const;
 
   /// A file descriptor that becomes readable when the context ends and stays so: for poll, epoll and select
   /// together with others. It belongs to the context: do not read or close it; valid while any copy of

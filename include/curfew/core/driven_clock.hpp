@@ -21,7 +21,7 @@ class time_source {
   /// The present. It must not go back; a time before the epoch of `curfew::clock` counts as the epoch.
   [[nodiscard]] virtual clock::time_point now() const noexcept = 0;
 
-  /// A deadline has been made that comes before the one that `next_deadline` told last: who sleeps until
+  /// A deadline has been made that comes before the last one that `next_deadline` told: a thread that sleeps until
   /// that one has to look again.
   virtual void on_earlier_deadline(clock::time_point next) noexcept;
 };

@@ -7,7 +7,7 @@ namespace curfew {
 /// Why an operation or a context ended. As conditions, `canceled` equals
 /// `std::errc::operation_canceled` and `deadline_exceeded` equals `std::errc::timed_out`.
 enum class errc {
-  canceled = 1,           ///< Somebody canceled it, or the scope that owned it was destroyed.
+  canceled = 1,           ///< It was canceled, or the scope that owned it was destroyed.
   deadline_exceeded = 2,  ///< Its deadline, or an ancestor's, has passed.
 };
 

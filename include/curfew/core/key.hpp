@@ -19,7 +19,7 @@ struct tree;
 
 struct key_base {
   const char* name;
-  std::string (*print)(const void* value);  // null: the value is nobody's business
+  std::string (*print)(const void* value);  // null: the value is not to be seen
 
   constexpr key_base(const char* n, std::string (*p)(const void*)) noexcept : name(n), print(p) {}
 };

@@ -9,7 +9,7 @@ namespace curfew {
 ///
 /// The functions are called in the thread that does what they tell, with no lock of the library held.
 /// Thread safety: they are called from any number of threads at once.
-/// Cost: none set, a branch at each derivation and end; set, a call for each.
+/// Cost: with none, a load and a branch at each derivation and end; else two locked operations and a call for each.
 class observer {
  public:
   observer() = default;
@@ -30,9 +30,37 @@ class observer {
 /// Tells a context from all others that live.
 [[nodiscard]] const void* context_id(const context& ctx) noexcept;
 
-/// Sets the observer of the process; null for none.
-/// \return the one before. It may still be called by threads that are in the library at that moment: let
-///         it live until they are gone.
-observer* set_observer(observer* next) noexcept;
+namespace detail {
+struct observer_slot;
+}  // namespace detail
+
+/// While it lives, an observer is told of all contexts of the process:
+///
+///     struct counter final : curfew::observer {
+///       void derived(const curfew::context&) noexcept override { ++made; }
+///       std::atomic<int> made{0};
+///     };
+///     counter seen;
+///     const curfew::observation watch(seen);
+///
+/// Any number of observers may watch at the same time, one observer by several observations; they are told in no
+/// particular order.
+///
+/// After its destructor has returned, none of the observer's functions runs because of it, and none will. The
+/// destructor waits for those that run in other threads; it must not be called from inside one of them.
+/// Thread safety: construct and destroy from any thread. Contexts that other threads derive or end at that moment
+///                may go unseen.
+class observation {
+ public:
+  /// \param told  Not copied; outlives this object. A class that watches for itself does it with its last member.
+  /// Throws: std::bad_alloc.
+  [[nodiscard("an observation that is not kept ends at once: name it")]] explicit observation(observer& told);
+  observation(const observation&) = delete;
+  observation& operator=(const observation&) = delete;
+  ~observation();
+
+ private:
+  detail::observer_slot* const slot_;
+};
 
 }  // namespace curfew

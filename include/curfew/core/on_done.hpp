@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <curfew/core/context.hpp>
+#include <curfew/core/detail/intrusive_list.hpp>
 #include <functional>
 #include <type_traits>
 #include <utility>
@@ -10,12 +11,14 @@ namespace curfew {
 
 namespace detail {
 
+struct ender_node;
+
 /// False of background(), of other roots and of what without_cancel makes.
 [[nodiscard]] bool can_end(const context& ctx) noexcept;
 
-/// A callback in the list of the node whose end it waits for. The states and who moves them between
-/// which are drawn in src/core/callback.cpp.
-class callback {
+/// A callback in the list of the node whose end it waits for. Its states, and the functions that change them, are
+/// drawn in src/core/callback.cpp.
+class callback : public list_hook<> {  // guarded by the node's lock
  public:
   callback(const callback&) = delete;
   callback& operator=(const callback&) = delete;
@@ -29,7 +32,7 @@ class callback {
   /// Puts it in the list, or runs it now if the context has ended.
   void enlist() noexcept;
   /// After this it neither runs nor will run. Waits while another thread is running it.
-  /// \param destroying  Called from inside the callback: the runner must not touch it again.
+  /// \param destroying  If called from inside the callback: the thread that runs it must not touch it again.
   /// \return whether it was this call that prevented the run.
   bool delist(bool destroying) noexcept;
 
@@ -40,12 +43,10 @@ class callback {
   [[nodiscard]] const context& ctx() const noexcept { return ctx_; }
 
  private:
-  friend struct callback_list;
+  friend void run_callbacks(ender_node* n) noexcept;
 
   context ctx_;
   invoke_fn invoke_;
-  threads::plain<callback*> next_ = nullptr;  // next_, prev_: guarded by the node's lock
-  threads::plain<callback*> prev_ = nullptr;
   threads::atomic<std::uint8_t> state_{0};
   threads::plain<threads::id> runner_{};       // written before state_ says "running"
   threads::plain<bool*> destroyed_ = nullptr;  // of the runner's frame: set when the callback destroys itself
@@ -58,11 +59,11 @@ class callback {
 /// `f` runs in the thread that ends the context (the canceling one, or the timer's), so it has to be
 /// short and must not block; it must not throw (std::terminate). When it runs, every context below the
 /// one that ended has its err set, but for those that another thread is ending by itself at that moment.
-/// Callbacks of one context run in the order of their registration.
+/// The callbacks of one context run in the order of their registration.
 ///
 /// The destructor removes `f`: after it has returned `f` neither runs nor will run. If another thread is
-/// running `f` it waits for that, as `stop` does; called from inside `f` they do not wait. The rule that
-/// follows: whoever waits must not hold what `f` needs to go on. Do not destroy or stop it
+/// running `f` it waits for that, as `stop` does; called from inside `f` they do not wait. It follows that the
+/// thread that waits must not hold what `f` needs to go on. Do not destroy or stop it
 ///  - while holding a lock that `f` takes: give the lock back first, so
 ///
 ///        std::unique_lock lock(mutex_);
@@ -82,7 +83,8 @@ class [[nodiscard("an on_done that is not kept removes its callback at once: nam
  public:
   template <class G>
     requires std::is_constructible_v<F, G>
-  on_done(const context& ctx, G&& f) noexcept(std::is_nothrow_constructible_v<F, G>)
+  [[nodiscard("an on_done that is not kept removes its callback at once: name it")]] on_done(
+      const context& ctx, G&& f) noexcept(std::is_nothrow_constructible_v<F, G>)
       : callback(ctx, [](callback* self) noexcept { std::invoke(static_cast<on_done*>(self)->f_); }),
         f_(std::forward<G>(f)) {
     enlist();

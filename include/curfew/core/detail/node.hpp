@@ -16,9 +16,19 @@ namespace curfew::detail {
 struct value_node;
 
 /// From `value` on: nodes that cannot end by themselves and are no roots.
-enum class node_kind : std::uint8_t { root, immortal_root, cancel, deadline, merged, link, value, detached };
+enum class node_kind : std::uint8_t {
+  root,
+  immortal_root,
+  cancel,
+  deadline,
+  idle,
+  merged,
+  link,
+  value,
+  detached
+};
 
-/// The bits of node::state. Only who holds the lock changes them.
+/// The bits of node::state. Only the thread that holds the lock changes them.
 ///
 ///   bit    7..5      4          3 (live)    3 (ended)      2..1        0
 ///          slot   owns_why    spread    scope_has_two    end_code   locked
@@ -91,7 +101,7 @@ extern end_code_table end_codes;
 extern node* background_node;
 
 inline std::uint8_t end_code_at(const node* ender) noexcept {
-  // acquire: pairs with the unlock of who ended it
+  // acquire: pairs with the unlock of the thread that ended it
   return static_cast<std::uint8_t>((ender->state.load(std::memory_order_acquire) & state_bits::code) >>
                                    state_bits::code_shift);
 }
@@ -127,8 +137,8 @@ inline void retain(node* n) noexcept {
 /// \return whether they were the last.
 inline bool drop_refs(node* n, std::uint32_t count) noexcept {
   if (n->kind == node_kind::immortal_root) return false;
-  // Who holds all the references is alone with the node: no need to count down. Pairs with the
-  // fetch_sub of those who were there before.
+  // A thread that holds all references is alone with the node, and need not count down. Pairs with the fetch_sub of
+  // the references that are gone.
   return n->refs.load(std::memory_order_acquire) == count ||
          n->refs.fetch_sub(count, std::memory_order_acq_rel) == count;
 }

@@ -33,7 +33,7 @@ inline id this_thread() noexcept { return std::this_thread::get_id(); }
 /// Lets time pass for a thread that waits for another one to leave a short section. Spins, then yields,
 /// then sleeps, so that a holder of lower priority is not starved.
 /// \param tries   How often the caller has looked already.
-/// \param pauses  How long it spins, in what the processor takes for a pause: 10 to 40 ns.
+/// \param pauses  How long it spins, in pause instructions: 10 to 40 ns each.
 inline void relax(unsigned tries, unsigned pauses = 1) noexcept {
   if (tries < 64) {
     for (unsigned i = 0; i != pauses; ++i) {
@@ -51,8 +51,8 @@ inline void relax(unsigned tries, unsigned pauses = 1) noexcept {
 }
 
 /// Looks for a short time, in which a thread on another core can answer, whether something has happened: first
-/// every 0.1 to 0.3 µs, since each look takes the cache line from the one who is about to answer, then after
-/// each yield.
+/// every 0.1 to 0.3 µs, since each look takes the cache line from the thread that is about to answer, then
+/// after each yield.
 template <class Happened>
 bool spin_until(Happened happened) noexcept {
   for (unsigned tries = 0; tries != 160; ++tries) {

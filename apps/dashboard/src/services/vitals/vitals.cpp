@@ -12,6 +12,7 @@
 #include <curfew/core/done.hpp>
 #include <map>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "base/text.hpp"
@@ -83,7 +84,7 @@ class report_maker {
       if (auto spent = from_.cpu_time(pid)) before[pid] = *spent;
     }
     const auto began = std::chrono::steady_clock::now();
-    ctx_.done().wait_for(from_.window);
+    std::ignore = ctx_.done().wait_for(from_.window);
     const auto lasted = std::max<nanoseconds>(std::chrono::steady_clock::now() - began, nanoseconds(1));
     std::vector<used_cpu> used;
     for (const auto& [pid, then] : before) {
