@@ -29,6 +29,8 @@ test("the pictures of the guide", { skip, timeout: 390_000 }, async () => {
     await page.locator("#refresh").click();
     for (const name of services) await settled(page, name, "done", 200_000);
 
+    await page.locator("#budget").fill("60");
+
     await page.locator("#show").click();
     await act(page, "obeyed");
     await eventually("three refreshes", async () => (await page.locator("#timeline .mark").count()) >= 3, 60_000);
@@ -39,6 +41,7 @@ test("the pictures of the guide", { skip, timeout: 390_000 }, async () => {
     await picture(page, "ignoring");
     await act(page, "finished");
     await nothing_lives();
+    await page.locator(".slot:is([data-state=working], [data-state=unwanted])").first().waitFor({ state: "detached" });
     await picture(page, "overview-light");
     await page.emulateMedia({ colorScheme: "dark" });
     await picture(page, "overview-dark");
@@ -49,7 +52,7 @@ test("the pictures of the guide", { skip, timeout: 390_000 }, async () => {
     await settled(page, "disk", "error");
     await settled(page, "vitals", "done");
     await nothing_lives();
-    await page.locator("#panels").evaluate((node) => node.scrollIntoView());
+    await page.evaluate(() => scrollTo(0, document.getElementById("panels").getBoundingClientRect().top - 80));
     await picture(page, "budget");
     await close();
 
