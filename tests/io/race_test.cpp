@@ -1,36 +1,27 @@
-// Coroutines that run beside each other, or again: all of them, the first of them, two tries, many tries.
+// All of several coroutines, and the first of them.
+
+#include "io/several.hpp"
 
 #include <gtest/gtest.h>
 
 #include <atomic>
-#include <boost/asio/bind_cancellation_slot.hpp>
-#include <boost/asio/cancellation_signal.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/detached.hpp>
-#include <boost/asio/io_context.hpp>
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/strand.hpp>
 #include <boost/asio/thread_pool.hpp>
-#include <boost/asio/use_future.hpp>
 #include <chrono>
-#include <cstddef>
-#include <cstdlib>
 #include <curfew/core.hpp>
-#include <curfew/io.hpp>
-#include <curfew/sync.hpp>
-#include <curfew/testing.hpp>
+#include <curfew/io/race.hpp>
+#include <curfew/io/sync.hpp>
+#include <curfew/io/wait.hpp>
 #include <exception>
 #include <functional>
-#include <future>
-#include <limits>
 #include <memory>
-#include <optional>
 #include <stdexcept>
 #include <string>
 #include <system_error>
 #include <tuple>
 #include <type_traits>
-#include <unistd.h>
 #include <utility>
 #include <variant>
 #include <vector>
@@ -44,107 +35,26 @@ using curfew::context;
 using curfew::errc;
 using curfew::error;
 using curfew::result;
-using curfew::retry_policy;
-using curfew::testing::manual_clock;
+using namespace curfew::testing;
 
+/// One result of a vector or a tuple of values.
 template <class T>
-using coroutine = asio::awaitable<T>;
-
-error refused() { return error(std::make_error_code(std::errc::connection_refused), "connecting"); }
-error malformed() { return error(std::make_error_code(std::errc::invalid_argument), "parsing"); }
-error unknown() { return error(std::make_error_code(std::errc::no_such_file_or_directory), "opening"); }
-
-curfew::clock::time_point at(curfew::clock::duration since_epoch) {
-  return curfew::clock::time_point(since_epoch);
+coroutine<result<>> without_value(coroutine<result<T>> what) {
+  auto got = co_await std::move(what);
+  if (!got) co_return got.error();
+  co_return result<>();
 }
-
-/// Whether it is there, of what an io_context that has been run as far as it goes should have made.
-template <class T>
-bool over(const std::future<T>& f) {
-  return f.wait_for(0s) == std::future_status::ready;
-}
-
-/// Runs what is ready, though the io_context had nothing to do before.
-void poll(asio::io_context& io) {
-  io.restart();
-  io.poll();
-}
-
-/// A coroutine that takes `d`, and then returns `what`, whatever its context.
-template <class T>
-auto after(curfew::clock::duration d, T what) {
-  return [d, what](context ctx) -> coroutine<result<T>> {
-    static_cast<void>(co_await curfew::async_sleep_for(curfew::without_cancel(ctx), d));
-    co_return what;
-  };
-}
-auto fails_after(curfew::clock::duration d, error how) {
-  return [d, how](context ctx) -> coroutine<result<int>> {
-    static_cast<void>(co_await curfew::async_sleep_for(curfew::without_cancel(ctx), d));
-    co_return std::unexpected(how);
-  };
-}
-auto throws_after(curfew::clock::duration d) {
-  return [d](context ctx) -> coroutine<result<int>> {
-    static_cast<void>(co_await curfew::async_sleep_for(curfew::without_cancel(ctx), d));
-    throw std::runtime_error("bug");
-  };
-}
-
-/// A coroutine that waits for the end of its context, takes an hour to clean up, and returns the end.
-auto obedient(cause& seen, bool& cleaned) {
-  return [&seen, &cleaned](context ctx) -> coroutine<result<int>> {
-    static_cast<void>(co_await curfew::async_wait(ctx.done()));
-    seen = ctx.cause();
-    static_cast<void>(co_await curfew::async_sleep_for(curfew::without_cancel(ctx), 1h));
-    cleaned = true;
-    co_return std::unexpected(error::ended(ctx, "waiting"));
-  };
-}
-
-/// What each of a range is.
-using task = std::function<coroutine<result<int>>(context)>;
-
-struct Coroutines : ::testing::Test {
-  manual_clock clock;
-  const context& ctx = clock.background();
-  curfew::cancel_scope scope = curfew::with_cancel(ctx);
-  asio::cancellation_signal signal;
-  cause seen;
-  bool cleaned = false;
-  asio::io_context io;
-
-  template <class T>
-  std::future<T> start(coroutine<T> what) {
-    auto f = asio::co_spawn(io, std::move(what), asio::use_future);
-    poll(io);
-    return f;
-  }
-  /// Runs it, and moves the clock whenever all wait.
-  template <class T>
-  T run(coroutine<T> what) {
-    auto f = start(std::move(what));
-    return finish(f);
-  }
-  template <class T>
-  T finish(std::future<T>& f) {
-    io.restart();
-    while (io.poll() != 0 || clock.advance_to_next()) io.restart();
-    if (!over(f)) throw std::logic_error("it never comes to an end");
-    return f.get();
-  }
-  void pass(curfew::clock::duration d) {
-    clock.advance(d);
-    poll(io);
-  }
-};
 
 // ---- all
 
-using AsyncAll = Coroutines;
+using AsyncAll = coroutines;
 
 TEST_F(AsyncAll, ReturnsTheValuesInTheOrderOfTheCoroutinesWhichRunAtTheSameTime) {
-  auto got = run(curfew::async_all(ctx, after(2h, 1), after(1h, std::string("two"))));
+  auto word = [](context its) -> coroutine<result<std::string>> {
+    static_cast<void>(co_await curfew::async_sleep_for(its, 1h));
+    co_return "two";
+  };
+  auto got = run(curfew::async_all(ctx, after(2h, 1), word));
   static_assert(std::is_same_v<decltype(got), result<std::tuple<int, std::string>>>);
   EXPECT_EQ(got, std::tuple(1, "two"));
   EXPECT_EQ(clock.now(), at(2h));
@@ -266,17 +176,14 @@ TEST_F(AsyncAll, RunsOnTheExecutorOfTheCaller) {
     }
     co_return 1;
   };
-  result<std::vector<int>> got;
-  auto finish = [&](const std::exception_ptr& /*thrown*/, result<std::vector<int>> values) {
-    got = std::move(values);
-  };
+  std::future<result<std::vector<int>>> got;
   auto begin = [&] {
     auto all = curfew::async_all(curfew::background(), std::vector<decltype(hop)>(8, hop));
-    asio::co_spawn(strand, std::move(all), finish);
+    got = curfew::testing::start(asio::any_io_executor(strand), std::move(all));
   };
   asio::post(strand, begin);  // as Asio counts the owners of an executor in a way that tsan does not see
   pool.join();
-  EXPECT_EQ(got, std::vector<int>(8, 1));
+  EXPECT_EQ(got.get(), std::vector<int>(8, 1));
   EXPECT_EQ(alone, 8 * 50);
 }
 
@@ -299,28 +206,20 @@ TEST_F(AsyncAll, RunsInManyThreadsOfAPool) {
     co_return sum;
   };
   auto all = curfew::async_all(curfew::background(), send, receive, send, send, receive, send);
-  auto done = asio::co_spawn(pool, std::move(all), asio::use_future);
+  auto done = curfew::testing::start(pool, std::move(all));
   const auto got = done.get();
   ASSERT_TRUE(got);
   EXPECT_EQ(std::get<1>(*got) + std::get<4>(*got), 400);
-}
-
-/// Waits for the end of its context, which does not come, and notes when it is destroyed.
-auto suspended(const std::shared_ptr<int>& guarded) {
-  return [guarded](context its) -> coroutine<result<int>> {
-    static_cast<void>(co_await curfew::async_wait(its.done()));
-    *guarded = 1;
-    co_return 1;
-  };
 }
 
 TEST_F(AsyncAll, GoesWithItsIoContext) {
   const auto guarded = std::make_shared<int>(0);
   {
     asio::io_context gone;
-    asio::co_spawn(gone, curfew::async_all(scope, suspended(guarded), suspended(guarded)), asio::detached);
+    std::ignore =
+        curfew::testing::start(gone, curfew::async_all(scope, suspended(guarded), suspended(guarded)));
     const std::vector<task> tasks(3, suspended(guarded));
-    asio::co_spawn(gone, curfew::async_all(scope, tasks), asio::detached);
+    std::ignore = curfew::testing::start(gone, curfew::async_all(scope, tasks));
     poll(gone);
   }
   EXPECT_EQ(guarded.use_count(), 1) << "a coroutine outlives its io_context";
@@ -328,57 +227,22 @@ TEST_F(AsyncAll, GoesWithItsIoContext) {
   scope.cancel();
 }
 
-// ---- Asio's per-operation cancellation of those that wait for several
+// ---- Asio's per-operation cancellation
 
-/// Emits a signal to what waits for coroutines of the same thread, which end with their context. In a process
-/// of its own, which an alarm ends if the thread hangs.
-template <class Make>
-void cancel_in_a_process_of_its_own(Make make) {
-  alarm(10);
-  asio::cancellation_signal signal;
-  auto scope = curfew::with_cancel(curfew::background());
-  int running = 0;
-  auto waits = [&](context its) -> coroutine<result<int>> {
-    ++running;
-    static_cast<void>(co_await curfew::async_wait(its.done()));
-    --running;
-    co_return std::unexpected(error::ended(its, "waiting"));
-  };
-  asio::io_context io;
-  auto slot_too = asio::bind_cancellation_slot(signal.slot(), asio::use_future);
-  auto waited = asio::co_spawn(io, make(scope.ctx(), waits), slot_too);
-  poll(io);
-  if (running == 0) std::_Exit(2);
-  signal.emit(asio::cancellation_type::terminal);
-  poll(io);  // whether that ends it is not said
-  scope.cancel();
-  poll(io);
-  std::_Exit(over(waited) && running == 0 ? 0 : 1);
-}
-
-class AsioCancellationDeathTest : public ::testing::Test {
- protected:
-  void SetUp() override { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
+struct AsyncAllDeathTest : ::testing::Test {
+  AsyncAllDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-TEST_F(AsioCancellationDeathTest, OfAllDoesNotBlockTheThread) {
-  const auto make = [](context its, auto& waits) { return curfew::async_all(std::move(its), waits, waits); };
-  EXPECT_EXIT(cancel_in_a_process_of_its_own(make), ::testing::ExitedWithCode(0), "");
-}
-
-TEST_F(AsioCancellationDeathTest, OfARaceDoesNotBlockTheThread) {
-  const auto make = [](context its, auto& waits) { return curfew::async_race(std::move(its), waits, waits); };
-  EXPECT_EXIT(cancel_in_a_process_of_its_own(make), ::testing::ExitedWithCode(0), "");
-}
-
-TEST_F(AsioCancellationDeathTest, OfAHedgeDoesNotBlockTheThread) {
-  const auto make = [](context its, auto& waits) { return curfew::async_hedge(std::move(its), 24h, waits); };
-  EXPECT_EXIT(cancel_in_a_process_of_its_own(make), ::testing::ExitedWithCode(0), "");
+TEST_F(AsyncAllDeathTest, CanceledByASignalDoesNotBlockTheThread) {
+  const auto make = [](context its, const task& waits) {
+    return without_value(curfew::async_all(std::move(its), waits, waits));
+  };
+  EXPECT_EXIT(cancel_by_signal(make), ::testing::ExitedWithCode(0), "");
 }
 
 // ---- race
 
-using AsyncRace = Coroutines;
+using AsyncRace = coroutines;
 
 TEST_F(AsyncRace, TheFirstSuccessWinsAndCancelsTheOthersWhichItWaitsFor) {
   auto got = run(curfew::async_race(ctx, after(5h, 1), after(1h, 2), obedient(seen, cleaned)));
@@ -469,12 +333,12 @@ TEST_F(AsyncRace, HasOneWinnerInManyThreadsOfAPool) {
         ++running;
         for (int hops = 0; hops != 5; ++hops) static_cast<void>(co_await curfew::async_sleep_for(its, 0s));
         --running;
-        if (i % 2 == 0) co_return std::unexpected(refused());
+        if (i % 2 == 0) co_return refused();
         co_return i;
       });
     }
     auto race = curfew::async_race(curfew::background(), std::move(tasks));
-    auto won = asio::co_spawn(pool, std::move(race), asio::use_future);
+    auto won = curfew::testing::start(pool, std::move(race));
     const auto winner = won.get();
     ASSERT_TRUE(winner);
     EXPECT_EQ(*winner % 2, 1);
@@ -486,9 +350,10 @@ TEST_F(AsyncRace, GoesWithItsIoContext) {
   const auto guarded = std::make_shared<int>(0);
   {
     asio::io_context gone;
-    asio::co_spawn(gone, curfew::async_race(scope, suspended(guarded), suspended(guarded)), asio::detached);
+    std::ignore =
+        curfew::testing::start(gone, curfew::async_race(scope, suspended(guarded), suspended(guarded)));
     const std::vector<task> tasks(3, suspended(guarded));
-    asio::co_spawn(gone, curfew::async_race(scope, tasks), asio::detached);
+    std::ignore = curfew::testing::start(gone, curfew::async_race(scope, tasks));
     poll(gone);
   }
   EXPECT_EQ(guarded.use_count(), 1) << "a coroutine outlives its io_context";
@@ -496,332 +361,15 @@ TEST_F(AsyncRace, GoesWithItsIoContext) {
   scope.cancel();
 }
 
-// ---- hedge
-
-using AsyncHedge = Coroutines;
-
-/// Two tries, each of which takes a time and ends in its own way.
-struct two_tries {
-  struct one {
-    curfew::clock::duration takes;
-    result<int> outcome;
-  };
-  std::vector<one> tries;
-  std::vector<curfew::clock::time_point> calls = {};
-  std::vector<cause> causes = {};
-
-  /// Ends when its context does.
-  coroutine<result<int>> operator()(context ctx) {
-    const std::size_t mine = calls.size();
-    calls.push_back(ctx.now());
-    const one now = tries.at(mine);
-    auto slept = co_await curfew::async_sleep_for(ctx, now.takes);
-    if (!slept) {
-      causes.push_back(ctx.cause());
-      co_return std::unexpected(error::ended(ctx, "looking up"));
-    }
-    co_return now.outcome;
-  }
+struct AsyncRaceDeathTest : ::testing::Test {
+  AsyncRaceDeathTest() { GTEST_FLAG_SET(death_test_style, "threadsafe"); }
 };
 
-using calls_at = std::vector<curfew::clock::time_point>;
-
-TEST_F(AsyncHedge, OfOneThatIsFastEnoughMakesNoSecondTry) {
-  two_tries f{{{1h - 1ns, 1}}};
-  EXPECT_EQ(run(curfew::async_hedge(ctx, 1h, std::ref(f))), 1);
-  EXPECT_EQ(f.calls.size(), 1U);
-  EXPECT_EQ(clock.now(), at(1h - 1ns));
-}
-
-TEST_F(AsyncHedge, MakesTheSecondTryAfterTheDelayAndTheFasterWins) {
-  two_tries second_wins{{{5h, 1}, {1h, 2}}};
-  EXPECT_EQ(run(curfew::async_hedge(ctx, 1h, std::ref(second_wins))), 2);
-  EXPECT_EQ(second_wins.calls, (calls_at{at(0h), at(1h)}));
-  EXPECT_EQ(clock.now(), at(2h));
-  ASSERT_EQ(second_wins.causes.size(), 1U);
-  EXPECT_EQ(second_wins.causes[0], errc::canceled);
-  EXPECT_EQ(second_wins.causes[0].message(), "the other try has decided");
-
-  two_tries first_wins{{{90min, 1}, {1h, 2}}};
-  EXPECT_EQ(run(curfew::async_hedge(ctx, 1h, std::ref(first_wins))), 1);
-  EXPECT_EQ(clock.now(), at(3h + 30min));
-  EXPECT_EQ(first_wins.causes.size(), 1U);
-}
-
-TEST_F(AsyncHedge, WithoutADelayMakesBothTriesAtOnce) {
-  for (const curfew::clock::duration delay : {0s, -1s}) {
-    two_tries f{{{1h, 1}, {1min, 2}}};
-    const auto began = clock.now();
-    EXPECT_EQ(run(curfew::async_hedge(ctx, delay, std::ref(f))), 2);
-    EXPECT_EQ(f.calls, (calls_at{began, began}));
-  }
-}
-
-TEST_F(AsyncHedge, MakesTheSecondTryAtOnceWhenTheFirstFailsWithATransientError) {
-  two_tries f{{{1min, std::unexpected(refused())}, {1h, 2}}};
-  EXPECT_EQ(run(curfew::async_hedge(ctx, 24h, std::ref(f))), 2);
-  EXPECT_EQ(f.calls, (calls_at{at(0h), at(1min)}));
-  EXPECT_EQ(clock.now(), at(1h + 1min));
-}
-
-TEST_F(AsyncHedge, AnErrorThatIsNotTransientDecides) {
-  two_tries alone{{{1min, std::unexpected(malformed())}}};
-  EXPECT_EQ(run(curfew::async_hedge(ctx, 1h, std::ref(alone))).error().message(), malformed().message());
-  EXPECT_EQ(alone.calls.size(), 1U);
-  two_tries both{{{24h, 1}, {1min, std::unexpected(malformed())}}};
-  EXPECT_EQ(run(curfew::async_hedge(ctx, 1h, std::ref(both))).error().message(), malformed().message());
-  EXPECT_EQ(both.causes.size(), 1U);
-}
-
-TEST_F(AsyncHedge, IfBothFailTheErrorIsThatOfTheFirstToFail) {
-  const error timeout(errc::deadline_exceeded, "reading");
-  two_tries f{{{3h, std::unexpected(refused())}, {1h, std::unexpected(timeout)}}};
-  EXPECT_EQ(run(curfew::async_hedge(ctx, 1h, std::ref(f))).error().message(), timeout.message());
-  EXPECT_EQ(clock.now(), at(3h)) << "the first was canceled by a failure that decides nothing";
-}
-
-TEST_F(AsyncHedge, RethrowsWhatATryThrowsBeforeTheOtherHasDecided) {
-  int calls = 0;
-  auto f = [&](context its) -> coroutine<result<int>> {
-    if (++calls == 2) throw std::runtime_error("bug");
-    static_cast<void>(co_await curfew::async_wait(its.done()));
-    seen = its.cause();
-    throw std::logic_error("dropped");
+TEST_F(AsyncRaceDeathTest, CanceledByASignalDoesNotBlockTheThread) {
+  const auto make = [](context its, const task& waits) {
+    return without_value(curfew::async_race(std::move(its), waits, waits));
   };
-  EXPECT_THROW(static_cast<void>(run(curfew::async_hedge(ctx, 1h, f))), std::runtime_error);
-  EXPECT_EQ(seen.message(), "the other try has decided");
-}
-
-TEST_F(AsyncHedge, WithAnEndedContextIsNotCalled) {
-  scope.cancel("user left");
-  two_tries f;
-  EXPECT_EQ(run(curfew::async_hedge(scope, 1h, std::ref(f))).error().message(),
-            "hedge: canceled (cause: user left)");
-  EXPECT_TRUE(f.calls.empty());
-}
-
-TEST_F(AsyncHedge, MakesNoSecondTryOnceItsContextHasEnded) {
-  two_tries f{{{24h, 1}}};
-  const auto report = curfew::with_timeout(ctx, 1h, cause("report budget"));
-  const auto got = run(curfew::async_hedge(report, 1h, std::ref(f)));
-  ASSERT_FALSE(got);
-  EXPECT_EQ(got.error().message(), "looking up: deadline exceeded (cause: report budget)");
-  EXPECT_EQ(f.calls.size(), 1U);
-  EXPECT_EQ(clock.now(), at(1h));
-}
-
-TEST_F(AsyncHedge, KeepsASuccessThoughItsContextHasEnded) {
-  auto kept = start(curfew::async_hedge(scope, 24h, after(1h, 1)));
-  scope.cancel();
-  EXPECT_EQ(finish(kept), 1);
-}
-
-TEST_F(AsyncHedge, HandsOnAValueThatCanOnlyBeMovedOrNone) {
-  auto owner = [only = std::make_unique<int>(7)](context) mutable -> coroutine<result<std::unique_ptr<int>>> {
-    co_return std::move(only);
-  };
-  EXPECT_EQ(*run(curfew::async_hedge(ctx, 1h, std::move(owner))).value(), 7);
-  auto bad_code = [](context) -> coroutine<std::error_code> {
-    co_return std::make_error_code(std::errc::io_error);
-  };
-  EXPECT_EQ(run(curfew::async_hedge(ctx, 1h, bad_code)).error(), std::errc::io_error);
-}
-
-TEST_F(AsyncHedge, HasOneOutcomeInManyThreadsOfAPool) {
-  asio::thread_pool pool(4);
-  for (int round = 0; round != 50; ++round) {
-    std::atomic<int> calls{0};
-    std::atomic<int> running{0};
-    auto f = [&](context its) -> coroutine<result<int>> {
-      const int mine = ++calls;
-      ++running;
-      for (int hops = 0; hops != 5; ++hops) static_cast<void>(co_await curfew::async_sleep_for(its, 0s));
-      --running;
-      if (mine == 1 + round % 2) co_return std::unexpected(refused());
-      co_return mine;
-    };
-    auto hedge = curfew::async_hedge(curfew::background(), 0s, f);
-    auto won = asio::co_spawn(pool, std::move(hedge), asio::use_future);
-    EXPECT_EQ(won.get(), 2 - round % 2);
-    EXPECT_EQ(running, 0) << "it did not wait for both";
-  }
-}
-
-TEST_F(AsyncHedge, GoesWithItsIoContext) {
-  const auto guarded = std::make_shared<int>(0);
-  {
-    asio::io_context gone;
-    asio::co_spawn(gone, curfew::async_hedge(scope, 1h, suspended(guarded)), asio::detached);
-    asio::co_spawn(gone, curfew::async_hedge(scope, 0h, suspended(guarded)), asio::detached);
-    poll(gone);
-  }
-  EXPECT_EQ(guarded.use_count(), 1) << "a coroutine outlives its io_context";
-  clock.advance(1h);
-  EXPECT_EQ(*guarded, 0);
-}
-
-// ---- retry
-
-using AsyncRetry = Coroutines;
-
-/// Fails as often as it is told to, and writes down when it was called.
-struct flaky {
-  int failures = std::numeric_limits<int>::max();
-  error how = refused();
-  std::vector<curfew::clock::time_point> calls = {};
-
-  result<int> call(const context& ctx) {
-    calls.push_back(ctx.now());
-    if (static_cast<int>(calls.size()) <= failures) return std::unexpected(how);
-    return 42;
-  }
-  coroutine<result<int>> operator()(context ctx) { co_return call(ctx); }
-};
-
-/// A wait of more than an hour, before the second try.
-retry_policy long_wait() { return retry_policy().initial(24h).max(24h).seed(7); }
-
-TEST_F(AsyncRetry, TriesAgainAfterErrorsThatAreTransientAtTheSameTimesAsRetry) {
-  const auto policy = retry_policy().initial(1s).multiplier(3).max(5s).seed(42);
-  flaky f{.failures = 6};
-  EXPECT_EQ(run(curfew::async_retry(ctx, policy, std::ref(f))), 42);
-  manual_clock other;
-  other.autojump(1);
-  flaky twin{.failures = 6};
-  EXPECT_EQ(curfew::retry(other.background(), policy, [&](const context& its) { return twin.call(its); }),
-            42);
-  EXPECT_EQ(f.calls, twin.calls);
-  EXPECT_EQ(f.calls.size(), 7U);
-  EXPECT_GT(f.calls.back(), at(0s));
-}
-
-TEST_F(AsyncRetry, DoesNotTryAgainWhereThatMakesNoSense) {
-  flaky permanent{.how = malformed()};
-  EXPECT_EQ(run(curfew::async_retry(ctx, retry_policy(), std::ref(permanent))).error().message(),
-            malformed().message());
-  EXPECT_EQ(permanent.calls.size(), 1U);
-
-  flaky often;
-  const auto third = run(curfew::async_retry(ctx, retry_policy().max_tries(3), std::ref(often)));
-  EXPECT_EQ(third.error().doing(), "connecting (3 tries)");
-  EXPECT_EQ(often.calls.size(), 3U);
-
-  flaky late;
-  const auto soon = curfew::with_timeout(ctx, 1ns);
-  const auto began = clock.now();
-  auto given_up = start(curfew::async_retry(soon, long_wait(), std::ref(late)));
-  ASSERT_TRUE(over(given_up));
-  EXPECT_EQ(given_up.get().error().doing(), "connecting (1 try, the deadline comes before the next)");
-  EXPECT_EQ(clock.now(), began);
-}
-
-TEST_F(AsyncRetry, LetsOutWhatATryThrowsAndDoesNotTryAgain) {
-  curfew::retry_budget budget(0.5, 3);
-  int calls = 0;
-  auto throws = [&](context) -> coroutine<result<int>> {
-    if (++calls == 2) throw std::runtime_error("bug");
-    co_return std::unexpected(refused());
-  };
-  auto tries = curfew::async_retry(ctx, retry_policy().budget(budget), throws);
-  EXPECT_THROW(static_cast<void>(run(std::move(tries))), std::runtime_error);
-  EXPECT_EQ(calls, 2);
-  EXPECT_EQ(budget.left(), 2U) << "the second try was made";
-}
-
-TEST_F(AsyncRetry, WithAnEndedContextIsNotCalledAndKeepsAValueThoughItHasEnded) {
-  auto ends_it = [&](context) -> coroutine<result<int>> {
-    scope.cancel("user left");
-    co_return 5;
-  };
-  EXPECT_EQ(run(curfew::async_retry(scope, retry_policy(), ends_it)), 5);
-  flaky f;
-  EXPECT_EQ(run(curfew::async_retry(scope, retry_policy(), std::ref(f))).error().message(),
-            "before the first try: canceled (cause: user left)");
-  EXPECT_TRUE(f.calls.empty());
-}
-
-TEST_F(AsyncRetry, IsCanceledInAWaitAtOnceAndTheBudgetGetsItsTokenBack) {
-  curfew::retry_budget budget(0.5, 3);
-  flaky f;
-  auto tries = start(curfew::async_retry(scope, long_wait().budget(budget), std::ref(f)));
-  EXPECT_EQ(budget.left(), 2U);
-  scope.cancel("user left");
-  poll(io);
-  ASSERT_TRUE(over(tries));
-  EXPECT_EQ(tries.get().error().message(), "waiting for another try (1 try, the last: " +
-                                               refused().message() + "): canceled (cause: user left)");
-  EXPECT_EQ(f.calls.size(), 1U);
-  EXPECT_EQ(budget.left(), 3U);
-}
-
-TEST_F(AsyncRetry, ObeysAsiosCancellationSlotInAWaitAndTheBudgetGetsItsTokenBack) {
-  curfew::retry_budget budget(0.5, 3);
-  flaky f;
-  auto slot_too = asio::bind_cancellation_slot(signal.slot(), asio::use_future);
-  auto what = curfew::async_retry(ctx, long_wait().budget(budget), std::ref(f));
-  auto tries = asio::co_spawn(io, std::move(what), slot_too);
-  poll(io);
-  EXPECT_EQ(budget.left(), 2U);
-  signal.emit(asio::cancellation_type::terminal);
-  poll(io);
-  ASSERT_TRUE(over(tries));
-  EXPECT_EQ(tries.get().error().message(),
-            "waiting for another try (1 try, the last: " + refused().message() + "): canceled");
-  EXPECT_EQ(f.calls.size(), 1U);
-  EXPECT_EQ(budget.left(), 3U);
-}
-
-TEST_F(AsyncRetry, TheBudgetGetsItsTokenBackIfItGoesWithItsIoContext) {
-  curfew::retry_budget budget(0.5, 3);
-  const auto guarded = std::make_shared<int>(0);
-  auto f = [kept = guarded](context) -> coroutine<result<int>> {
-    ++*kept;
-    co_return std::unexpected(refused());
-  };
-  {
-    asio::io_context gone;
-    asio::co_spawn(gone, curfew::async_retry(ctx, long_wait().budget(budget), std::move(f)), asio::detached);
-    poll(gone);
-    EXPECT_EQ(budget.left(), 2U);
-  }
-  EXPECT_EQ(budget.left(), 3U);
-  EXPECT_EQ(guarded.use_count(), 1) << "a coroutine outlives its io_context";
-  clock.advance(48h);
-  EXPECT_EQ(*guarded, 1);
-}
-
-TEST_F(AsyncRetry, TakesFromTheBudgetForEachRetryAndASuccessFillsIt) {
-  curfew::retry_budget budget(0.5, 2);
-  const auto policy = retry_policy().budget(budget);
-  flaky f;
-  EXPECT_EQ(run(curfew::async_retry(ctx, policy, std::ref(f))).error().doing(),
-            "connecting (3 tries, the retry budget is used up)");
-  EXPECT_EQ(f.calls.size(), 3U);
-  EXPECT_EQ(budget.left(), 0U);
-  flaky succeeds{.failures = 0};
-  EXPECT_TRUE(run(curfew::async_retry(ctx, policy, std::ref(succeeds))));
-  EXPECT_TRUE(run(curfew::async_retry(ctx, policy, std::ref(succeeds))));
-  EXPECT_EQ(budget.left(), 1U);
-}
-
-TEST_F(AsyncRetry, GivesEachTryItsContextAndHandsOnWhatItReturns) {
-  std::vector<context> given;
-  auto owner = [&](context its) -> coroutine<result<std::unique_ptr<int>>> {
-    given.push_back(its);
-    if (given.size() < 3) co_return std::unexpected(refused());
-    co_return std::make_unique<int>(7);
-  };
-  EXPECT_EQ(*run(curfew::async_retry(scope, retry_policy(), owner)).value(), 7);
-  EXPECT_EQ(given, std::vector<context>(3, scope.ctx()));
-  int codes = 0;
-  auto code = [&](context) -> coroutine<std::error_code> {
-    if (++codes < 3) co_return std::make_error_code(std::errc::connection_refused);
-    co_return std::error_code();
-  };
-  auto none = run(curfew::async_retry(scope, retry_policy(), code));
-  static_assert(std::is_same_v<decltype(none), result<>>);
-  EXPECT_TRUE(none);
-  EXPECT_EQ(codes, 3);
+  EXPECT_EXIT(cancel_by_signal(make), ::testing::ExitedWithCode(0), "");
 }
 
 }  // namespace
