@@ -1,10 +1,11 @@
 #pragma once
 
-/// Contexts in Boost.Asio: any operation obeys one, channels and groups are awaited, work goes to threads and
-/// comes back, main ends with a signal.
+/// Contexts in Boost.Asio: any operation obeys one. Channels and groups are awaited, work goes to threads and
+/// comes back, a signal ends main.
 
 #include <curfew/io/completion.hpp>
 #include <curfew/io/condition.hpp>
+#include <curfew/io/extend.hpp>
 #include <curfew/io/hangup.hpp>
 #include <curfew/io/hedge.hpp>
 #include <curfew/io/offload.hpp>

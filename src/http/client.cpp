@@ -41,7 +41,7 @@ result<download> client::open(const context& ctx, const request& what) {
   return wait_for<result<download>>([&](auto complete) { start_open(ctx, what, std::move(complete)); });
 }
 
-void client::start_send(context ctx, request what, detail::erased_handler<result<response>> complete) {
+void client::start_send(context ctx, request what, extend::handler<result<response>> complete) {
   auto made = download::transfer::make(impl_->engine, ctx, std::move(what));
   if (!made) {
     complete(std::unexpected(std::move(made.error())));
@@ -51,7 +51,7 @@ void client::start_send(context ctx, request what, detail::erased_handler<result
   (*made)->launch();
 }
 
-void client::start_open(context ctx, request what, detail::erased_handler<result<download>> complete) {
+void client::start_open(context ctx, request what, extend::handler<result<download>> complete) {
   auto made = download::transfer::make(impl_->engine, ctx, std::move(what));
   if (!made) {
     complete(std::unexpected(std::move(made.error())));
@@ -100,7 +100,7 @@ result<std::optional<std::string>> download::read(const context& ctx) {
       [&](auto complete) { start_read(ctx, std::move(complete)); });
 }
 
-void download::start_read(context ctx, detail::erased_handler<result<std::optional<std::string>>> complete) {
+void download::start_read(context ctx, extend::handler<result<std::optional<std::string>>> complete) {
   transfer_->start_read(std::move(ctx), std::move(complete));
 }
 

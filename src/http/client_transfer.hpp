@@ -25,10 +25,10 @@ namespace curfew::http {
 /// Its context's end, wherever it is, posts a wish to the engine; the engine decides, in the order in which
 /// things reach its thread, whether the end or the response came first.
 struct download::transfer : std::enable_shared_from_this<download::transfer> {
-  using send_handler = curfew::detail::erased_handler<result<response>>;
-  using open_handler = curfew::detail::erased_handler<result<download>>;
+  using send_handler = extend::handler<result<response>>;
+  using open_handler = extend::handler<result<download>>;
   using piece = result<std::optional<std::string>>;
-  using read_handler = curfew::detail::erased_handler<piece>;
+  using read_handler = extend::handler<piece>;
 
   enum class state_kind : unsigned char { made, running, over };
   enum class phase_kind : unsigned char { queued, resolving, connecting, handshake, sent, header, body };

@@ -7,6 +7,7 @@
 #include <curfew/http/errc.hpp>
 #include <curfew/http/server.hpp>
 #include <curfew/io/completion.hpp>
+#include <curfew/io/extend.hpp>
 #include <mutex>
 #include <optional>
 #include <system_error>
@@ -176,7 +177,7 @@ result<shutdown_report> server::serve(const context& ctx) { return impl_->serve(
 
 asio::awaitable<result<shutdown_report>> server::async_serve(context ctx) {
   // A thread that sleeps until the end does the waiting: nothing of a server is more rarely needed.
-  auto served = detail::initiate_erased<result<shutdown_report>>(
+  auto served = extend::initiate<result<shutdown_report>>(
       default_token(), [impl = impl_.get(), ctx = std::move(ctx)](auto complete) mutable {
         const std::lock_guard guard(impl->mutex);
         if (impl->background_serve.joinable()) return complete(std::unexpected(second_time()));

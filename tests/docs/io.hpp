@@ -23,6 +23,10 @@ struct entry {};
 struct user {};
 struct order {};
 
+struct database {
+  void start_find(curfew::context ctx, int id, curfew::extend::handler<curfew::result<entry>> complete);
+};
+
 extern const int id;
 extern const std::string url;
 extern tcp::socket socket;

@@ -10,6 +10,7 @@
 #include <curfew/core/error.hpp>
 #include <curfew/http/message.hpp>
 #include <curfew/io/completion.hpp>
+#include <curfew/io/extend.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -78,7 +79,7 @@ class download {
   result<std::optional<std::string>> read(const context& ctx);
   template <class Token = default_token>
   auto async_read(context ctx, Token&& token = {}) {
-    return detail::initiate_erased<result<std::optional<std::string>>>(
+    return extend::initiate<result<std::optional<std::string>>>(
         std::forward<Token>(token), [this, ctx = std::move(ctx)](auto complete) mutable {
           start_read(std::move(ctx), std::move(complete));
         });
@@ -88,7 +89,7 @@ class download {
   explicit download(std::shared_ptr<transfer> t) noexcept;
 
  private:
-  void start_read(context ctx, detail::erased_handler<result<std::optional<std::string>>> complete);
+  void start_read(context ctx, extend::handler<result<std::optional<std::string>>> complete);
 
   std::shared_ptr<transfer> transfer_;
 };
@@ -127,7 +128,7 @@ class client {
 
   template <class Token = default_token>
   auto async_send(context ctx, request what, Token&& token = {}) {
-    return detail::initiate_erased<result<response>>(
+    return extend::initiate<result<response>>(
         std::forward<Token>(token),
         [this, ctx = std::move(ctx), what = std::move(what)](auto complete) mutable {
           start_send(std::move(ctx), std::move(what), std::move(complete));
@@ -135,7 +136,7 @@ class client {
   }
   template <class Token = default_token>
   auto async_open(context ctx, request what, Token&& token = {}) {
-    return detail::initiate_erased<result<download>>(
+    return extend::initiate<result<download>>(
         std::forward<Token>(token),
         [this, ctx = std::move(ctx), what = std::move(what)](auto complete) mutable {
           start_open(std::move(ctx), std::move(what), std::move(complete));
@@ -146,8 +147,8 @@ class client {
   static client& shared();
 
  private:
-  void start_send(context ctx, request what, detail::erased_handler<result<response>> complete);
-  void start_open(context ctx, request what, detail::erased_handler<result<download>> complete);
+  void start_send(context ctx, request what, extend::handler<result<response>> complete);
+  void start_open(context ctx, request what, extend::handler<result<download>> complete);
 
   struct impl;
   std::unique_ptr<impl> impl_;
