@@ -1,2 +1,2 @@
-// Boost.Asio's own sources, compiled once for everybody (BOOST_ASIO_SEPARATE_COMPILATION).
+// Boost.Asio's own sources, compiled once for all targets (BOOST_ASIO_SEPARATE_COMPILATION).
 #include <boost/asio/impl/src.hpp>

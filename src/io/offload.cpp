@@ -9,8 +9,8 @@ namespace curfew::detail {
 
 namespace {
 
-/// A job on its way. Whoever sets `taken` first, the thread of the pool that draws it or the end of the
-/// context, runs it or gives it up. The pool's queue keeps it alive by `queued`.
+/// A job on its way. The thread of the pool that draws it and the end of the context both try to set `taken`: the
+/// first runs it, or gives it up. The pool's queue keeps it alive by `queued`.
 struct offload_entry : pool_job, std::enable_shared_from_this<offload_entry> {
   /// The context has ended.
   struct leave {

@@ -1,5 +1,6 @@
 #include <atomic>
 #include <boost/asio/execution_context.hpp>
+#include <curfew/core/detail/intrusive_list.hpp>
 #include <curfew/core/detail/threads.hpp>
 #include <curfew/io/detail/pending_op.hpp>
 #include <memory>
@@ -8,17 +9,18 @@
 
 // Invariants
 //  1. An operation is in the list of its io_context from pend_on() until it leaves, which ~pending_op does at the
-//     latest. Who posts or abandons it has claimed it; the other does not touch it but for is_posting_.
+//     latest. Posting and abandoning are exclusive: the thread that claims the operation does one of them, and the other
+//     touches nothing but is_posting_.
 //  2. An operation without an owner lives until it is abandoned or posted. One with an owner may be destroyed in
 //     any thread: then it leaves by itself, and the io_context waits for that; else it is kept alive here.
-//  3. Who posts counts in posting_ until he is out of post(), and the io_context waits for him.
+//  3. A thread that posts counts in posting_ until it is out of post(), and the io_context waits for it.
 //
 // Locks. mutex_ is never held while an operation is abandoned or posted.
 
 namespace curfew::detail {
 
-/// What of one io_context waits in lists outside of it. Without it, the operations, and the coroutines in
-/// them, would outlive the io_context, and complete on it.
+/// The operations of one io_context that wait outside of it. Without this list, they and the coroutines in them would
+/// outlive the io_context, and complete on it.
 class pending_ops final : public boost::asio::execution_context::service {
  public:
   inline static boost::asio::execution_context::id id;
@@ -27,16 +29,7 @@ class pending_ops final : public boost::asio::execution_context::service {
 
   void add(pending_op& op) noexcept {
     const std::lock_guard guard(mutex_);
-    if (first_ == nullptr) {
-      op.next_ = &op;
-      op.prev_ = &op;
-      first_ = &op;
-    } else {
-      op.next_ = first_;
-      op.prev_ = first_->prev_;
-      first_->prev_->next_ = &op;
-      first_->prev_ = &op;
-    }
+    pending_.push_back(op);
   }
 
   void begin_posting() noexcept { posting_.fetch_add(1, std::memory_order_relaxed); }
@@ -44,22 +37,22 @@ class pending_ops final : public boost::asio::execution_context::service {
 
   void remove(pending_op& op) noexcept {
     const std::lock_guard guard(mutex_);
-    if (op.next_ != nullptr) unlink(op);
+    pending_.remove(op);
   }
 
  private:
-  /// The io_context is being destroyed, and nobody runs it.
+  /// The io_context is being destroyed, and no thread runs it.
   void shutdown() noexcept override {
     for (unsigned tries = 0;;) {
       pending_op* op = nullptr;
       std::shared_ptr<void> owner;
       {
         const std::lock_guard guard(mutex_);
-        op = first_;
+        op = pending_.front();
         if (op == nullptr) break;
         if (op->is_shared_) owner = op->owner_.lock();
         if (owner != nullptr || !op->is_shared_) {
-          unlink(*op);
+          pending_.remove(*op);
         } else {
           op = nullptr;  // is being destroyed, and then leaves by itself
         }
@@ -70,25 +63,13 @@ class pending_ops final : public boost::asio::execution_context::service {
         threads::relax(tries++);
       }
     }
-    // Who posted one before may still be in post().
+    // A thread that posted one before may still be in post().
     for (unsigned tries = 0; posting_.load(std::memory_order_acquire) != 0; ++tries) threads::relax(tries);
-  }
-
-  void unlink(pending_op& op) noexcept {
-    if (op.next_ == &op) {
-      first_ = nullptr;
-    } else {
-      if (first_ == &op) first_ = op.next_;
-      op.next_->prev_ = op.prev_;
-      op.prev_->next_ = op.next_;
-    }
-    op.next_ = nullptr;
-    op.prev_ = nullptr;
   }
 
   std::atomic<unsigned> posting_{0};
   std::mutex mutex_;
-  pending_op* first_ = nullptr;  // guarded by mutex_; circular
+  intrusive_list<pending_op, pending_ops> pending_;  // guarded by mutex_
 };
 
 pending_op::~pending_op() {

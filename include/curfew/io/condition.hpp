@@ -23,7 +23,7 @@ namespace curfew {
 
 namespace detail {
 
-/// The wait for a notification, which begins by giving the lock back.
+/// The wait for a notification. It begins by unlocking.
 class async_notified {
  public:
   async_notified(condition& by, std::unique_lock<mutex>& lock) noexcept
@@ -39,7 +39,7 @@ class async_notified {
   }
   void delist(const wait_entry* by) noexcept { wait_.delist(by); }
   auto outcome(const context& ctx, bool happened) { return wait_.outcome(ctx, happened); }
-  /// The notification goes to another.
+  /// Passes the notification on.
   void undo() noexcept { condition_->notify_one(); }
 
  private:
@@ -48,7 +48,7 @@ class async_notified {
   std::unique_lock<mutex>* lock_;
 };
 
-/// Waits for a notification, then for the mutex, which nothing cuts short.
+/// Waits for a notification, then for the mutex. Nothing cuts the second wait short.
 class notified_and_locked {
  public:
   notified_and_locked(context ctx, condition& by, std::unique_lock<mutex>& lock) noexcept
@@ -89,7 +89,7 @@ class notified_and_locked {
   std::unique_lock<mutex>* lock_;
   result<> notified_;
 
-  /// A notification that reaches nobody, since this is destroyed with its io_context, goes to another.
+  /// Passes the notification on if this is destroyed with its io_context before its handler is called.
   struct undelivered {
     condition* to = nullptr;
     undelivered() = default;
@@ -103,21 +103,20 @@ class notified_and_locked {
 
 }  // namespace detail
 
-/// Waits, with a mutex given back meanwhile, until somebody says that what it guards has changed:
+/// Unlocks a mutex, waits for a notification that what it guards has changed, and locks it again:
 ///
 ///     auto lock = co_await curfew::async_lock(ctx, mutex_);
 ///     if (!lock) co_return lock.error();
 ///     auto told = co_await curfew::async_wait(ctx, changed_, *lock);
 ///
 /// Completes when:  it was notified, or ctx has ended, and the lock is held again; with result<>.
-/// Errors:          the end of ctx, with its cause; of one that has ended already, without giving the lock
-///                  back.
-/// Cancellation:    by ctx, or Asio's per-operation cancellation (errc::canceled), of the waiting for the
-///                  notification alone: for the mutex it waits however long others hold it.
-/// Lifetime:        the condition, the mutex and the variable `lock` live until completion. Destroyed with
+/// Errors:          the end of ctx, with its cause. If ctx had ended before, the mutex is not unlocked.
+/// Cancellation:    by ctx, or Asio's per-operation cancellation (errc::canceled): ends the wait for the
+///                  notification. The wait for the mutex goes on for as long as others hold it.
+/// Lifetime:        the condition, the mutex and the variable `lock` live until completion. If it is destroyed with
 ///                  its io_context before, it holds no lock.
-/// Thread safety:   any thread may start it, who holds the lock, else this terminates; the handler runs on
-///                  its own executor, never inside this call.
+/// Thread safety:   any thread that holds the lock may start it; without the lock held this terminates. The handler
+///                  runs on its own executor, never inside this call.
 template <class Token = default_token>
   requires(!std::predicate<Token&>)
 auto async_wait(context ctx, condition& by, std::unique_lock<mutex>& lock, Token&& token = {}) {
@@ -126,15 +125,14 @@ auto async_wait(context ctx, condition& by, std::unique_lock<mutex>& lock, Token
       detail::notified_and_locked(std::move(ctx), by, lock), token);
 }
 
-/// Waits until `ready()`, which is called with the lock held: first of all, and after each notification.
+/// Waits until `ready()` is true. It is called with the lock held: first of all, and after each notification.
 ///
 ///     auto lock = co_await curfew::async_lock(ctx, mutex_);
 ///     if (!lock) co_return lock.error();
 ///     auto some = [&] { return !queue_.empty(); };
 ///     auto told = co_await curfew::async_wait(ctx, changed_, *lock, some);
 ///
-/// \return no error if `ready()`; else the end of ctx, with its cause. It is asked once more when that has
-///         come.
+/// \return no error if `ready()`; else the end of ctx, with its cause. After the end `ready` is called once more.
 /// Throws:  what `ready` throws. The lock is held when this returns or throws.
 /// Cancellation, lifetime: as above.
 template <class Predicate>

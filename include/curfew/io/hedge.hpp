@@ -19,8 +19,8 @@
 
 namespace curfew {
 
-/// Awaits `f(ctx)`, and once more if no result has come after `delay`: whoever is faster wins. As `hedge` for
-/// functions; both tries run on the executor of the caller:
+/// Awaits `f(ctx)`, and a second time if no result has come after `delay`; the faster try wins. As `hedge` for
+/// functions. Both tries run on the executor of the caller:
 ///
 ///     auto lookup_id = [&](curfew::context ctx) { return async_lookup(ctx, id); };   // awaitable<result<entry>>
 ///     auto value = co_await curfew::async_hedge(ctx, 20ms, lookup_id);

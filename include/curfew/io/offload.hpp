@@ -17,7 +17,7 @@ namespace curfew {
 
 namespace detail {
 
-/// A piece of work, and what to do if it was not run because its context ended in the queue.
+/// A piece of work, and what is called instead if its context ends while it is in the queue.
 struct offload_job {
   std::move_only_function<void()> run;
   std::move_only_function<void()> give_up;
@@ -28,8 +28,7 @@ void enqueue(thread_pool& pool, context ctx, offload_job job);
 template <class F>
 using offload_result = std::remove_cvref_t<std::invoke_result_t<F&, const context&>>;
 
-/// What `run` and `give_up` share, since only one of them is called: the work and the handler that waits for
-/// it.
+/// What `run` and `give_up` share: the work, and the handler that waits for it. Only one of them is called.
 template <class F, class Handler>
 struct offload_state {
   using value = offload_result<F>;
@@ -44,7 +43,7 @@ struct offload_state {
         handler(remote_handler<Handler>::make(std::move(h))) {}
 
   void run() {
-    // Here, not at its end: what f refers to may be in the coroutine that waits, which goes with its io_context.
+    // Claimed before f runs: f may refer to the coroutine that waits, which is destroyed with its io_context.
     if (!handler->claim()) return;
     std::exception_ptr thrown;
     result<value> got = std::unexpected(error(make_error_code(errc::canceled)));
@@ -66,7 +65,7 @@ struct offload_state {
   }
 
   void resume(std::exception_ptr thrown, result<value> got) {
-    f.reset();  // here, in the thread it ran in, before the one who waits for it goes on
+    f.reset();  // in the thread that it ran in, before the handler is called
     handler->post(std::move(thrown), std::move(got));
   }
 };
@@ -95,14 +94,13 @@ class offload_initiation {
 ///
 /// Completes when:  `f` has returned, with `result<R>`; or ctx ends while `f` is still in the queue: its
 ///                  place is given up.
-/// Errors:          the end of ctx, if `f` was never started. What `f` throws is rethrown to the one who
-///                  awaits.
-/// Cancellation:    `f` gets ctx and has to look at it; once started it is waited for, and what it returns
+/// Errors:          the end of ctx, if `f` was never started. What `f` throws is rethrown by the `co_await`.
+/// Cancellation:    `f` gets ctx and has to look at it. Once started it is waited for, and what it returns
 ///                  is delivered.
 /// Lifetime:        `f` is moved; what it refers to must live until completion. Name a lambda on a line of
 ///                  its own: g++ 12 destroys one written inside a co_await expression twice. An io_context that
-///                  is destroyed before waits for an `f` that runs, so end its ctx first; one in the queue is
-///                  not run.
+///                  is destroyed before waits for an `f` that runs, so end its ctx first. An `f` in the queue
+///                  is not run then.
 /// Thread safety:   any thread; the handler runs on its own executor.
 template <class F, class Token = default_token>
   requires std::invocable<F&, const context&>

@@ -42,7 +42,7 @@ boost::asio::awaitable<result<>> await_into(std::optional<Value>& place, F& f, c
   co_return result<>();
 }
 
-/// Awaits `f` as one of those of which one decides; see contest::run.
+/// Awaits `f` as one contestant of several; see contest::run.
 template <class Result, class F>
 boost::asio::awaitable<bool> await_contestant(contest<Result>& of, task_group& group, F& f, const cause& why,
                                               bool permanent_decides = false) {
@@ -55,6 +55,98 @@ boost::asio::awaitable<bool> await_contestant(contest<Result>& of, task_group& g
   }
   of.threw(group, std::move(thrown), why);
   co_return true;
+}
+
+/// Coroutines that are named one by one, with the places of their values.
+template <class... F>
+class named_coroutines {
+ public:
+  using values = std::tuple<awaited_value<F>...>;
+
+  explicit named_coroutines(F... f) : f_(std::move(f)...) {}
+
+  /// Calls `visit(f, place)` for each.
+  template <class Visit>
+  void each(const Visit& visit) {
+    [&]<std::size_t... I>(std::index_sequence<I...>) {
+      (visit(std::get<I>(f_), std::get<I>(places_)), ...);
+    }(std::index_sequence_for<F...>());
+  }
+  [[nodiscard]] values take() {
+    return std::apply([](auto&... place) { return values(*std::move(place)...); }, places_);
+  }
+
+ private:
+  std::tuple<F...> f_;
+  std::tuple<std::optional<awaited_value<F>>...> places_;
+};
+
+/// The same for those of a range.
+template <class Range>
+class ranged_coroutines {
+ public:
+  using value = awaited_value<element<Range>>;
+  using values = all_of<awaited_outcome<element<Range>>>::type::value_type;
+
+  explicit ranged_coroutines(Range range) : range_(std::move(range)), places_(std::ranges::size(range_)) {}
+
+  template <class Visit>
+  void each(const Visit& visit) {
+    auto place = places_.begin();
+    for (auto& f : range_) visit(f, *place++);
+  }
+  values take() {
+    if constexpr (!std::is_void_v<values>) {
+      values taken;
+      taken.reserve(places_.size());
+      for (std::optional<value>& place : places_) taken.push_back(*std::move(place));
+      return taken;
+    }
+  }
+
+ private:
+  Range range_;
+  std::vector<std::optional<value>> places_;
+};
+
+/// Runs all in a group and returns their values.
+template <class Coroutines>
+boost::asio::awaitable<result<typename Coroutines::values>> run_all(context ctx, Coroutines coroutines) {
+  if (ctx.err()) co_return error::ended(ctx, "all");
+  auto body = [&](task_group& group) -> boost::asio::awaitable<void> {
+    const auto executor = co_await boost::asio::this_coro::executor;
+    coroutines.each([&](auto& f, auto& place) {
+      spawn(group, executor, [&f, &place](context its) { return await_into(place, f, std::move(its)); });
+    });
+  };
+  result<> joined = co_await async_task_group(ctx, body, ctx.origin());
+  if (!joined) co_return std::move(joined).error();
+  if constexpr (std::is_void_v<typename Coroutines::values>) {
+    co_return result<>();
+  } else {
+    co_return coroutines.take();
+  }
+}
+
+/// Runs all in a group until one decides.
+template <class Outcome, class Coroutines>
+boost::asio::awaitable<Outcome> run_race(context ctx, Coroutines coroutines) {
+  if (ctx.err()) co_return error::ended(ctx, "race");
+  const cause& why = race_is_decided();
+  contest<Outcome> contest;
+  auto body = [&](task_group& group) -> boost::asio::awaitable<void> {
+    const auto executor = co_await boost::asio::this_coro::executor;
+    bool is_empty = true;
+    coroutines.each([&](auto& f, auto& /*place*/) {
+      is_empty = false;
+      spawn(group, executor, [&](const context& /*its*/) -> boost::asio::awaitable<void> {
+        co_await await_contestant(contest, group, f, why);
+      });
+    });
+    if (is_empty) throw_nobody_races();
+  };
+  std::ignore = co_await async_task_group(ctx, body, ctx.origin());
+  co_return contest.outcome(ctx, "race");
 }
 
 }  // namespace detail
@@ -80,50 +172,15 @@ boost::asio::awaitable<bool> await_contestant(contest<Result>& of, task_group& g
 template <class... F>
   requires(sizeof...(F) > 0 && (detail::coroutine_of_context<F> && ...))
 boost::asio::awaitable<result<std::tuple<detail::awaited_value<F>...>>> async_all(context ctx, F... f) {
-  if (ctx.err()) co_return std::unexpected(error::ended(ctx, "all"));
-  std::tuple<std::optional<detail::awaited_value<F>>...> got;
-  auto body = [&](task_group& group) -> boost::asio::awaitable<void> {
-    const auto executor = co_await boost::asio::this_coro::executor;
-    const auto start = [&](auto& place, auto& each) {
-      spawn(group, executor,
-            [&place, &each](context its) { return detail::await_into(place, each, std::move(its)); });
-    };
-    std::apply([&](auto&... place) { (start(place, f), ...); }, got);
-  };
-  result<> joined = co_await async_task_group(ctx, body, ctx.origin());
-  if (!joined) co_return std::unexpected(std::move(joined).error());
-  co_return std::apply([](auto&... place) { return std::tuple(*std::move(place)...); }, got);
+  return detail::run_all(std::move(ctx), detail::named_coroutines<F...>(std::move(f)...));
 }
 
 /// As above, for coroutines whose number is known only at run time: a std::vector of them, or another sized
 /// range. \return the values in their order: result<std::vector<T>>; result<> where they have none.
 template <class Coroutines>
   requires detail::coroutines_of_context<Coroutines>
-auto async_all(context ctx, Coroutines coroutines) -> boost::asio::awaitable<
-    typename detail::all_of<detail::awaited_outcome<detail::element<Coroutines>>>::type> {
-  using outcome = detail::awaited_outcome<detail::element<Coroutines>>;
-  using value = detail::value_of<outcome>;
-  if (ctx.err()) co_return std::unexpected(error::ended(ctx, "all"));
-  std::vector<std::optional<value>> got(std::ranges::size(coroutines));
-  auto body = [&](task_group& group) -> boost::asio::awaitable<void> {
-    const auto executor = co_await boost::asio::this_coro::executor;
-    std::size_t i = 0;
-    for (auto& each : coroutines) {
-      spawn(group, executor, [&place = got[i++], &each](context its) {
-        return detail::await_into(place, each, std::move(its));
-      });
-    }
-  };
-  result<> joined = co_await async_task_group(ctx, body, ctx.origin());
-  if (!joined) co_return std::unexpected(std::move(joined).error());
-  if constexpr (std::is_void_v<typename outcome::value_type>) {
-    co_return result<>();
-  } else {
-    std::vector<value> values;
-    values.reserve(got.size());
-    for (std::optional<value>& place : got) values.push_back(*std::move(place));
-    co_return values;
-  }
+auto async_all(context ctx, Coroutines coroutines) {
+  return detail::run_all(std::move(ctx), detail::ranged_coroutines<Coroutines>(std::move(coroutines)));
 }
 
 /// Runs several coroutines at the same time and returns the value of the first that succeeds, as `race` does
@@ -147,42 +204,16 @@ boost::asio::awaitable<detail::awaited_outcome<First>> async_race(context ctx, F
   static_assert((std::is_same_v<returned, detail::awaited_outcome<F>> && ...),
                 "curfew::async_race: one value comes out, so all coroutines have to return the same "
                 "curfew::result<T>");
-  if (ctx.err()) co_return std::unexpected(error::ended(ctx, "race"));
-  const cause& why = detail::race_is_decided();
-  detail::contest<returned> contest;
-  auto body = [&](task_group& group) -> boost::asio::awaitable<void> {
-    const auto executor = co_await boost::asio::this_coro::executor;
-    const auto start = [&](auto& each) {
-      spawn(group, executor, [&](const context& /*its*/) -> boost::asio::awaitable<void> {
-        co_await detail::await_contestant(contest, group, each, why);
-      });
-    };
-    start(first);
-    (start(f), ...);
-  };
-  std::ignore = co_await async_task_group(ctx, body, ctx.origin());
-  co_return contest.outcome(ctx, "race");
+  return detail::run_race<returned>(std::move(ctx),
+                                    detail::named_coroutines<First, F...>(std::move(first), std::move(f)...));
 }
 
 /// As above, for coroutines whose number is known only at run time; at least one, else std::invalid_argument.
 template <class Coroutines>
   requires detail::coroutines_of_context<Coroutines>
-auto async_race(context ctx, Coroutines coroutines)
-    -> boost::asio::awaitable<detail::awaited_outcome<detail::element<Coroutines>>> {
-  if (ctx.err()) co_return std::unexpected(error::ended(ctx, "race"));
-  if (std::ranges::empty(coroutines)) detail::throw_nobody_races();
-  const cause& why = detail::race_is_decided();
-  detail::contest<detail::awaited_outcome<detail::element<Coroutines>>> contest;
-  auto body = [&](task_group& group) -> boost::asio::awaitable<void> {
-    const auto executor = co_await boost::asio::this_coro::executor;
-    for (auto& each : coroutines) {
-      spawn(group, executor, [&](const context& /*its*/) -> boost::asio::awaitable<void> {
-        co_await detail::await_contestant(contest, group, each, why);
-      });
-    }
-  };
-  std::ignore = co_await async_task_group(ctx, body, ctx.origin());
-  co_return contest.outcome(ctx, "race");
+auto async_race(context ctx, Coroutines coroutines) {
+  return detail::run_race<detail::awaited_outcome<detail::element<Coroutines>>>(
+      std::move(ctx), detail::ranged_coroutines<Coroutines>(std::move(coroutines)));
 }
 
 }  // namespace curfew

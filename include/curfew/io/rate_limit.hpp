@@ -20,7 +20,7 @@ namespace curfew {
 
 namespace detail {
 
-/// Being the first of those who wait at a rate_limit; over when it is destroyed, without its tokens.
+/// The first place in the queue of a rate_limit. When it is destroyed the next one moves up; no tokens are taken.
 class rate_front {
  public:
   rate_front() = default;
@@ -50,7 +50,7 @@ class rate_front {
   std::optional<context> ctx_;
 };
 
-/// The wait to be the first. What comes of it: no rate_front where the tokens have been taken already.
+/// The wait for the first place. Gives no rate_front where the tokens have been taken already.
 class async_rate_queue {
  public:
   using given = result<std::optional<rate_front>>;
@@ -100,7 +100,7 @@ class async_rate_queue {
   std::optional<error> refused_;
 };
 
-/// Waits to be the first, then for the tokens.
+/// Waits for the first place, then for the tokens.
 class rate_acquired {
  public:
   rate_acquired(context ctx, rate_limit& from, std::uint32_t tokens) noexcept
@@ -155,7 +155,7 @@ class rate_acquired {
 /// Cancellation:    by ctx, or Asio's per-operation cancellation (errc::canceled): takes nothing, and those
 ///                  behind move up.
 /// Lifetime:        the rate_limit lives until completion. Where the operation is destroyed with its
-///                  io_context those behind move up, too; tokens that it has been given by then are gone.
+///                  io_context those behind move up, too; tokens that it has been granted by then are gone.
 /// Thread safety:   any thread may start it; the handler runs on its own executor, never inside this call.
 ///                  Those behind wait for as long as that executor is kept from running.
 template <class Token = default_token>

@@ -21,9 +21,9 @@ namespace curfew {
 ///           expression twice.
 /// \return, errors: as of `retry`.
 /// Cancellation:   f gets ctx; a wait ends at once. Asio's per-operation cancellation ends a wait, too
-///                 (errc::canceled); where it came during a try, the wait throws operation_aborted, as any
-///                 co_await of Asio does then. A retry_budget gets back what was withdrawn for a try that is not made,
-///                 also if this is destroyed with its io_context.
+///                 (errc::canceled). Where it came during a try, the wait throws operation_aborted, as any
+///                 co_await of Asio does then. A retry_budget gets back what was withdrawn for a try that is not
+///                 made, also if this is destroyed with its io_context.
 template <class F>
   requires detail::coroutine_of_context<F>
 boost::asio::awaitable<detail::awaited_outcome<F>> async_retry(context ctx, retry_policy policy, F f) {

@@ -25,8 +25,8 @@ namespace curfew {
 
 namespace detail {
 
-/// A coroutine's place in a group, from when it is spawned until its frame is gone, be it that its executor
-/// never runs it.
+/// A coroutine's place in a group: from when it is spawned until its frame is gone, even if its executor never runs
+/// it.
 class group_member {
  public:
   explicit group_member(task_group& group) noexcept : group_(&group) { group_access::enter(group); }
@@ -66,8 +66,8 @@ boost::asio::awaitable<void> run_member(group_member member, context ctx, F f) {
   member.leave(std::move(outcome), std::move(thrown));
 }
 
-/// The group of a coroutine that awaits its end, unless its frame is destroyed before, with its io_context:
-/// then the coroutines of the group go the same way, and are not waited for.
+/// The group of a coroutine that awaits the group's end. If the frame is destroyed before, with its io_context, the
+/// coroutines of the group go the same way and are not waited for.
 class awaited_group {
  public:
   explicit awaited_group(std::unique_ptr<task_group> group) noexcept : group_(std::move(group)) {}
@@ -84,23 +84,15 @@ class awaited_group {
   std::unique_ptr<task_group> group_;
 };
 
-class async_joining {
+/// The wait for all tasks of a group, and what its join() says then.
+class async_joining : public async_thing<group_joining> {
  public:
-  explicit async_joining(task_group& group) noexcept : group_(&group), joining_(group) {}
+  explicit async_joining(task_group& group) noexcept
+      : async_thing(group_joining(group), "join"),
+        group_(&group) {}
 
-  bool try_now() { return joining_.try_now(); }
-  bool enlist(waiter& w) {
-    const std::lock_guard guard(*joining_.lock());
-    finish_list none;
-    if (joining_.try_locked(none)) return false;
-    joining_.enlist(w);
-    return true;
-  }
-  void delist(const wait_entry* by) noexcept {
-    if (by == nullptr) joining_.delist();
-  }
   std::tuple<std::exception_ptr, result<>> outcome(const context& /*ctx*/, bool happened) {
-    if (!happened) return {nullptr, std::unexpected(error(make_error_code(errc::canceled), "join"))};
+    if (!happened) return {nullptr, error(make_error_code(errc::canceled), "join")};
     try {
       return {nullptr, group_->join()};  // at once: they are over
     } catch (...) {
@@ -110,14 +102,13 @@ class async_joining {
 
  private:
   task_group* group_;
-  group_joining joining_;
 };
 
 }  // namespace detail
 
 /// Runs a coroutine as a task of a group, on `executor`: `f(ctx)` returns an asio::awaitable of void,
-/// result<> or std::error_code. The group's limit is for its threads and does not count it. If it is
-/// destroyed before its end, with its executor, that counts as an error.
+/// result<> or std::error_code. The group's limit counts threads, not coroutines. A coroutine that is
+/// destroyed before its end, with its executor, counts as an error.
 ///
 /// Lifetime:       `f` is moved, and lives until the coroutine is over; a lambda with captures is fine here.
 ///                 Name it on a line of its own: g++ 12 destroys one inside a co_await expression twice.
@@ -143,7 +134,7 @@ auto async_join(task_group& group, Token&& token = {}) {
                                                                    detail::async_joining(group));
 }
 
-/// A task group for coroutines, whose end is awaited: what a block is to a task_group.
+/// Runs a task group for coroutines and awaits its end, as the end of a block joins a task_group:
 ///
 ///     auto body = [&](curfew::task_group& group) -> asio::awaitable<void> {
 ///       curfew::spawn(group, co_await asio::this_coro::executor, reader);
@@ -152,12 +143,12 @@ auto async_join(task_group& group, Token&& token = {}) {
 ///     };
 ///     auto done = co_await curfew::async_task_group(ctx, body);
 ///
-/// Runs `body`, then waits for what it has spawned. If `body` throws, the group is canceled, its tasks are
+/// Awaits `body`, then what it has spawned. If `body` throws, the group is canceled, its tasks are
 /// waited for, and the exception comes out.
 ///
 /// \return the first error, or none.
-/// Cancellation:   by ctx, or Asio's per-operation cancellation of the caller: the tasks learn it, and are waited
-///                 for all the same.
+/// Cancellation:   by ctx, or Asio's per-operation cancellation of the caller: the tasks' context ends, and they are
+///                 waited for all the same.
 /// Lifetime:       the tasks may use what `body` refers to. Do not destroy the io_context before they are
 ///                 over.
 template <class Body>

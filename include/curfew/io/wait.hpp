@@ -43,7 +43,7 @@ class async_end {
 /// Waits for the end of a context: `auto err = co_await curfew::async_wait(ctx.done());`
 ///
 /// Completes when:  the context ends; with its err. Never for one that cannot end.
-/// Cancellation:    none but that, and Asio's per-operation cancellation: errc::canceled.
+/// Cancellation:    by Asio's per-operation cancellation: errc::canceled.
 /// Lifetime:        keeps the context alive.
 /// Thread safety:   any thread may start it; the handler runs on its own executor.
 template <class Token = default_token>
@@ -75,9 +75,9 @@ auto async_sleep_until(context ctx, clock::time_point t, Token&& token = {}) {
 
 /// Waits for the next tick: `while (co_await curfew::async_next(ctx, every)) …`
 ///
-/// Completes when:  a tick comes, at once if one has come since the last, or ctx ends.
-/// Errors:          the end of ctx, with its cause, also where it comes at the same moment; no tick is taken
-///                  then.
+/// Completes when:  a tick comes, or ctx ends; at once if a tick has come since the last.
+/// Errors:          the end of ctx, with its cause, also where it comes at the same moment as a tick, which is not
+///                  taken then.
 /// Cancellation:    by ctx, or Asio's per-operation cancellation (errc::canceled): takes no tick.
 /// Lifetime:        the ticker lives until completion.
 /// Thread safety:   one wait for a ticker at a time; the handler runs on its own executor.

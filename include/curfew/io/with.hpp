@@ -96,7 +96,7 @@ template <class Token>
 
 namespace detail {
 
-/// What one operation and the end of its context share. Everything but the callback happens on the executor.
+/// What one operation and the end of its context share. All but the callback runs on the executor.
 template <class Executor>
 struct cancelable_op {
   struct request_cancel {
@@ -104,8 +104,7 @@ struct cancelable_op {
 
     void operator()() const noexcept {
       if (auto self = op.lock()) {
-        // Never inline: the thread that ends the context is not the executor's, or is in the middle of
-        // something.
+        // Never inline: the thread that ends the context is not the executor's, or is inside other code.
         boost::asio::post(self->executor, [self] {
           if (!self->completed) self->signal.emit(boost::asio::cancellation_type::all);
         });
@@ -145,7 +144,7 @@ concept carries_end = requires { sizeof(end_as<First>); };
 /// Whether Asio has canceled an operation, going by its first argument.
 [[nodiscard]] bool is_aborted(std::error_code code) noexcept;
 
-/// The handler that the operation gets in place of the user's.
+/// Takes the place of the user's handler.
 template <class Handler, class Executor>
 class ending_handler {
  public:
@@ -186,7 +185,7 @@ class ending_handler {
   Handler handler_;
 };
 
-/// The argument beside an error: what the type has by default, or, for a socket, a closed one.
+/// The argument beside an error: a default value; of a socket, a closed one.
 template <class Arg, class Executor>
 Arg blank(const Executor& executor) {
   if constexpr (std::is_default_constructible_v<Arg>) {

@@ -6,6 +6,7 @@
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/prefer.hpp>
 #include <boost/asio/query.hpp>
+#include <curfew/core/detail/intrusive_list.hpp>
 #include <memory>
 #include <type_traits>
 #include <utility>
@@ -25,9 +26,9 @@ work_of<Executor> work_on(const Executor& executor) {
   return boost::asio::prefer(executor, boost::asio::execution::outstanding_work.tracked);
 }
 
-/// An operation that waits outside of the io_context that its handler belongs to, which abandons it if it is
-/// destroyed before.
-class pending_op {
+/// An operation that waits outside of the io_context that its handler belongs to. If the io_context is destroyed
+/// before, it abandons the operation.
+class pending_op : private list_hook<pending_ops> {
  public:
   pending_op(const pending_op&) = delete;
   pending_op& operator=(const pending_op&) = delete;
@@ -41,13 +42,14 @@ class pending_op {
   ~pending_op();
 
   /// From now on the io_context of this executor, if it has one, knows the operation.
-  /// \param owner  Of an operation that others may destroy while it is abandoned; null: that is up to itself.
+  /// \param owner  For an operation that may be destroyed in another thread while it is abandoned. Null: it destroys
+  ///               itself.
   template <class Executor>
   void pend_on(const Executor& executor, std::weak_ptr<void> owner = {}) {
     if constexpr (boost::asio::can_query_v<const Executor&, boost::asio::execution::context_t>)
       pend_in(boost::asio::query(executor, boost::asio::execution::context), std::move(owner));
   }
-  /// It has nothing to do with the io_context any more, which may go. Only for who posts or abandons it.
+  /// It has nothing to do with the io_context any more, which may go. To be called where it is posted or abandoned.
   void leave() noexcept;
 
   /// While it lives, the io_context is not destroyed. To be made before what posts the operation.
@@ -66,6 +68,7 @@ class pending_op {
 
  private:
   friend class pending_ops;
+  friend class intrusive_list<pending_op, pending_ops>;
 
   void pend_in(boost::asio::execution_context& context, std::weak_ptr<void> owner);
 
@@ -73,8 +76,6 @@ class pending_op {
   bool is_shared_ = false;
   std::weak_ptr<void> owner_;
   pending_ops* of_ = nullptr;
-  pending_op* next_ = nullptr;  // guarded by the mutex of of_, as is prev_; null: not in its list
-  pending_op* prev_ = nullptr;
   std::atomic<bool> is_posting_{false};
 };
 
