@@ -36,6 +36,8 @@ if [[ ${1:-} == --enter ]]; then
   enter "$@"
 fi
 
+# Read whole before it runs: the file may change while the command takes its time.
+{
 suite=${1:-}
 [[ $suite == bookworm || $suite == trixie ]] || die "which Debian: bookworm (12) or trixie (13)?"
 shift
@@ -129,3 +131,4 @@ status=0
 wait "$inside" || status=$?
 inside=
 exit "$status"
+}
