@@ -913,7 +913,7 @@ constexpr curfew::model::model_case cases[] = {
     CASE(descriptor_against_cancel, 4, 1),
     CASE(touch_against_the_timer, 3, 1),
     CASE(two_touches_against_the_timer, 2, 1),
-    CASE(touch_against_drop_and_timer, 1, 1),
+    CASE(touch_against_drop_and_timer, 2, 1),
     CASE(observer_sees_each_once, 2, 1),
     CASE(observation_that_ends_against_derive, 3, 1),
     CASE(two_observations, 2, 1),
