@@ -104,6 +104,40 @@ TEST(WhichOneWhen, ATimeoutInsideALoopIsOneForEachTurn) {
   EXPECT_EQ(right.took(), 3s);
 }
 
+// --- with_idle_timeout
+
+namespace with_idle_timeout::wrong {
+asio::awaitable<curfew::result<int>> copy(curfew::context ctx) {
+  auto scope = curfew::with_timeout(ctx, 5s);  // five seconds for all of it, however well it goes
+  for (int pieces = 0;; ++pieces) {
+    if (pieces == 10) co_return pieces;
+    auto piece = co_await ask(scope, "piece");
+    if (!piece) co_return piece.error();
+  }
+}
+}  // namespace with_idle_timeout::wrong
+
+namespace with_idle_timeout::right {
+asio::awaitable<curfew::result<int>> copy(curfew::context ctx) {
+  auto scope = curfew::with_idle_timeout(ctx, 5s);  // five seconds without a piece
+  for (int pieces = 0;; ++pieces) {
+    if (pieces == 10) co_return pieces;
+    auto piece = co_await ask(scope, "piece");
+    if (!piece) co_return piece.error();
+    scope.touch();
+  }
+}
+}  // namespace with_idle_timeout::right
+
+TEST(WhichOneWhen, ATimeoutForAllOfAStreamCutsOffAStreamThatFlows) {
+  stage wrong;
+  EXPECT_FALSE(wrong.play(with_idle_timeout::wrong::copy(wrong.ctx())).value());
+  EXPECT_EQ(wrong.took(), 5s);
+  stage right;
+  EXPECT_EQ(right.play(with_idle_timeout::right::copy(right.ctx())).value().value(), 10);
+  EXPECT_EQ(right.took(), 20s);
+}
+
 // --- with_deadline
 
 namespace with_deadline::wrong {
