@@ -1,8 +1,13 @@
 #pragma once
 
-/// HTTP/1.1 whose requests die with whoever asked: a server whose handlers get a context that ends when
-/// the client goes away, and a client whose calls end with their context and hand its deadline on.
+/// HTTP/1.1 whose requests end when their client goes away: a server whose handlers get a context that ends then,
+/// and a client whose calls end with their context and hand its deadline on. With core: `with_timeout` and the
+/// like need no other header.
+///
+/// For tests there is <curfew/http/testing.hpp>.
 
+#include <curfew/core.hpp>
+#include <curfew/http/blocking.hpp>
 #include <curfew/http/client.hpp>
 #include <curfew/http/deadline.hpp>
 #include <curfew/http/errc.hpp>

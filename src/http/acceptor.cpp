@@ -164,6 +164,7 @@ void acceptor::on_event(std::uint32_t /*events*/) {
       }
     }
     back_off_ = {};
+    server_.opened();
     (*workers_)[turn_++ % workers_->size()]->adopt(made, text_of(from));
   }
 }

@@ -68,14 +68,12 @@ client_engine::client_engine(client_options options)
       wake_(io_, make_eventfd()),
       wake_fd_(wake_.native_handle()),
       multi_(make_multi()) {
-  using access = client_options_access;
   curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &client_engine::on_socket);
   curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
   curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &client_engine::on_timer);
   curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
-  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, as_long(access::max_idle_connections(options_)));
-  curl_multi_setopt(multi_, CURLMOPT_MAX_HOST_CONNECTIONS,
-                    as_long(access::max_connections_per_host(options_)));
+  curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, as_long(options_.max_idle_connections()));
+  curl_multi_setopt(multi_, CURLMOPT_MAX_HOST_CONNECTIONS, as_long(options_.max_connections_per_host()));
 }
 
 client_engine::~client_engine() {

@@ -17,16 +17,6 @@
 
 namespace curfew::http {
 
-struct client_options_access {
-  static std::size_t max_idle_connections(const client_options& o) { return o.max_idle_connections_; }
-  static std::size_t max_connections_per_host(const client_options& o) { return o.max_connections_per_host_; }
-  static std::size_t max_header_size(const client_options& o) { return o.max_header_size_; }
-  static std::size_t max_body_size(const client_options& o) { return o.max_body_size_; }
-  static unsigned max_redirects(const client_options& o) { return o.max_redirects_; }
-  static const std::string& ca_file(const client_options& o) { return o.ca_file_; }
-  static bool send_deadline(const client_options& o) { return o.send_deadline_; }
-};
-
 /// The thread that owns a client's curl multi handle, and how others ask it for something.
 ///
 /// Invariants:

@@ -16,8 +16,6 @@ namespace curfew::http {
 
 namespace {
 
-using access = client_options_access;
-
 constexpr std::size_t buffer_limit = 256 * 1024;        // of a download that nobody reads
 constexpr std::size_t redirect_body_limit = 64 * 1024;  // more of it is not worth the connection
 
@@ -177,7 +175,7 @@ void download::transfer::make_lines() {
   }
   if (!has_expect) lines.emplace_back("Expect:");
   if (!has_type) lines.emplace_back("Content-Type:");
-  if (access::send_deadline(engine->options()) && what.fields().find(timeout_field) == nullptr &&
+  if (engine->options().send_deadline() && what.fields().find(timeout_field) == nullptr &&
       timeout_to_send(ctx)) {
     lines.emplace_back();
     deadline_line = lines.size();  // filled in when it is sent
@@ -233,7 +231,7 @@ bool download::transfer::add_options() {
   ok = ok && set(easy, CURLOPT_CONNECTTIMEOUT_MS, connect_ms);
 
   if (decodes()) ok = ok && set(easy, CURLOPT_ACCEPT_ENCODING, "");
-  if (access::max_idle_connections(options) == 0) ok = ok && set(easy, CURLOPT_FORBID_REUSE, 1L);
+  if (options.max_idle_connections() == 0) ok = ok && set(easy, CURLOPT_FORBID_REUSE, 1L);
   if (url.loopback) ok = ok && set(easy, CURLOPT_PROXY, "");
   if (url.has_user && !cross_origin) {
     ok = ok && set(easy, CURLOPT_USERNAME, url.user.c_str()) &&
@@ -243,7 +241,7 @@ bool download::transfer::add_options() {
     ok = ok && set(easy, CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2}) &&
          set(easy, CURLOPT_SSL_CTX_FUNCTION, &transfer::on_handshake) &&
          set(easy, CURLOPT_SSL_CTX_DATA, this);
-    if (const std::string& file = access::ca_file(options); !file.empty()) {
+    if (const std::string& file = options.ca_file(); !file.empty()) {
       // The file alone: not the system's certificates beside it.
       ok = ok && set(easy, CURLOPT_CAINFO, file.c_str()) &&
            set(easy, CURLOPT_CAPATH, static_cast<const char*>(nullptr));
@@ -332,7 +330,7 @@ std::size_t download::transfer::on_header(char* bytes, std::size_t, std::size_t 
 bool download::transfer::header_line(std::string_view line) {
   if (!head_complete) phase = phase_kind::header;
   header_bytes += line.size();  // of all responses and trailers: libcurl keeps each line until the call ends
-  if (header_bytes > access::max_header_size(engine->options())) {
+  if (header_bytes > engine->options().max_header_size()) {
     failure = failed(errc::too_large, head_complete ? "the trailer" : "the header");
     return false;
   }
@@ -380,7 +378,7 @@ void download::transfer::header_done() {
   head_complete = true;
   phase = phase_kind::body;
   const bool redirect = number == 301 || number == 302 || number == 303 || number == 307 || number == 308;
-  const unsigned limit = access::max_redirects(engine->options());
+  const unsigned limit = engine->options().max_redirects();
   if (redirect && !location.empty() && limit != 0 && (what.method() == "GET" || what.method() == "HEAD")) {
     if (redirects == limit) {
       failure = failed(errc::too_many_redirects, std::to_string(limit) + " allowed");
@@ -415,9 +413,9 @@ std::size_t download::transfer::body_bytes(const char* bytes, std::size_t size) 
     return ignored_bytes <= redirect_body_limit ? size : CURL_WRITEFUNC_ERROR;
   }
   if (!streaming) {
-    if (size > access::max_body_size(engine->options()) - head.body().size()) {
+    if (size > engine->options().max_body_size() - head.body().size()) {
       failure = failed(errc::too_large,
-                       "more than " + std::to_string(access::max_body_size(engine->options())) + " bytes");
+                       "more than " + std::to_string(engine->options().max_body_size()) + " bytes");
       return CURL_WRITEFUNC_ERROR;
     }
     head.body().append(bytes, size);

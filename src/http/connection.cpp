@@ -314,8 +314,10 @@ std::optional<response> connection::begin(const route& to) {
     cancel_scope made = unlimited ? with_cancel(server.base) : with_timeout(server.base, limit);
     const std::lock_guard guard(worker_.mutex());
     scope_.emplace(std::move(made));
+    route_ = &to;
     began_ = worker_.now();
   }
+  worker_.count_request(true);
   if (server.ending.load())
     scope_->cancel(cause(errc::shutdown));  // who collected the contexts has not seen this one
   if (gone_ || (half_closed_ && !server.settings.half_close_is_alive)) client_gone();
@@ -329,6 +331,7 @@ void connection::end(const cause& why) noexcept {
     over.swap(scope_);
     if (worker_.server().stopping.load(std::memory_order_relaxed)) worker_.count_finished();
   }
+  worker_.count_request(false);
   over->cancel(why);  // runs callbacks: not under the lock
 }
 
@@ -340,6 +343,11 @@ void connection::complain(std::string_view what) const {
 
 void connection::collect(std::vector<canceler>& all) const {
   if (scope_) all.push_back(scope_->canceler());
+}
+
+std::string connection::route_name() const {
+  if (!scope_) return {};
+  return route_->pattern.empty() ? name_of(request_) : request_.method() + ' ' + route_->pattern;
 }
 
 void connection::describe(std::vector<std::string>& all, clock::time_point now) const {
@@ -381,6 +389,7 @@ asio::awaitable<bool> connection::answer() {
 
   const context ctx = *scope_;
   std::string failure;
+  worker_.runs(this);
   try {
     auto running = where.to->call(ctx, request_);
     reply = co_await std::move(running);
@@ -389,6 +398,7 @@ asio::awaitable<bool> connection::answer() {
   } catch (...) {
     failure = "the handler threw";
   }
+  worker_.runs(nullptr);
   if (!reply) {
     complain(failure);
     reply = plain(status::internal_server_error);
@@ -449,6 +459,7 @@ asio::awaitable<bool> connection::send_stream(body_source source, framing how) {
   chunked_ = how == framing::chunked;
   broken_ = false;
   std::string failure;
+  worker_.runs(this);
   try {
     auto running = source(*scope_, body_writer(*this));
     co_await std::move(running);
@@ -457,6 +468,7 @@ asio::awaitable<bool> connection::send_stream(body_source source, framing how) {
   } catch (...) {
     failure = "the body's source threw";
   }
+  worker_.runs(nullptr);
   if (!failure.empty()) {
     complain(failure);
     broken_ = true;

@@ -58,11 +58,14 @@ class connection final : public watched,
 
   void collect(std::vector<canceler>& all) const;
   void describe(std::vector<std::string>& all, clock::time_point now) const;
+  /// "GET /disk/{name}" while a handler or a body's source is under way; else empty.
+  [[nodiscard]] std::string route_name() const;
 
   // The worker's list.
 
   static void link(connection*& first, connection& c) noexcept;
   static void unlink(connection*& first, connection& c) noexcept;
+  static connection* next(const connection& c) noexcept { return c.next_; }
   template <class F>
   static void for_each(connection* first, F f) {
     while (first != nullptr) {
@@ -147,6 +150,7 @@ class connection final : public watched,
 
   // Changed under the worker's mutex.
   std::optional<cancel_scope> scope_;  // of the request whose handler runs or whose response is being sent
+  const route* route_ = nullptr;       // of scope_
   clock::time_point began_;
 };
 

@@ -208,6 +208,7 @@ void router::table::put(node& at, route r, std::string_view pattern) const {
     if (other.method == r.method) malformed(pattern, "there is already such a route for " + r.method);
   }
   if (wrap) r.call = wrap(std::move(r.call));
+  r.pattern = pattern;
   at.routes.push_back(std::move(r));
 }
 

@@ -13,6 +13,7 @@ struct route {
   std::vector<std::string> names;  // of the pattern's `{name}` segments, from left to right
   handler call;
   route_options options;
+  std::string pattern{};
 };
 
 /// What a router makes of a request.

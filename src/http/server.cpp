@@ -16,6 +16,7 @@
 
 #include "http/acceptor.hpp"
 #include "http/connection.hpp"
+#include "http/loop_watch.hpp"
 #include "http/server_state.hpp"
 #include "http/worker.hpp"
 
@@ -37,25 +38,24 @@ error second_time() {
 
 }  // namespace
 
-server_settings server_options_access::read(server_options o) {
-  server_settings s;
-  s.address = std::move(o.address_);
-  s.threads = o.threads_ != 0 ? o.threads_ : std::max(1U, std::thread::hardware_concurrency());
-  s.max_request_time = o.max_request_time_;
-  s.grace = o.grace_;
-  s.header_timeout = o.header_timeout_;
-  s.body_timeout = o.body_timeout_;
-  s.idle_timeout = o.idle_timeout_;
-  s.max_header_size = o.max_header_size_;
-  s.max_body_size = o.max_body_size_;
-  s.max_connections = o.max_connections_;
-  s.half_close_is_alive = o.half_close_is_alive_;
-  s.on_error = o.on_error_ ? std::move(o.on_error_) : write_to_stderr;
-  return s;
-}
+server_settings::server_settings(const server_options& o)
+    : address(o.listen()),
+      threads(o.threads() != 0 ? o.threads() : std::max(1U, std::thread::hardware_concurrency())),
+      max_request_time(o.max_request_time()),
+      grace(o.grace()),
+      header_timeout(o.header_timeout()),
+      body_timeout(o.body_timeout()),
+      idle_timeout(o.idle_timeout()),
+      max_hold(o.max_hold()),
+      max_header_size(o.max_header_size()),
+      max_body_size(o.max_body_size()),
+      max_connections(o.max_connections()),
+      half_close_is_alive(o.half_close_is_alive()),
+      on_error(o.on_error() ? o.on_error() : write_to_stderr),
+      on_held_thread(o.on_held_thread() ? o.on_held_thread() : write_to_stderr) {}
 
 struct server::impl {
-  impl(router routes, server_options options) : state(std::move(routes), std::move(options)), door(state) {}
+  impl(router routes, const server_options& options) : state(std::move(routes), options), door(state) {}
   impl(const impl&) = delete;
   impl& operator=(const impl&) = delete;
   ~impl() {
@@ -123,9 +123,11 @@ result<shutdown_report> server::impl::serve(const context& ctx) {
     serving = until.canceler();
   }
   state.base = without_cancel(ctx);
+  std::optional<loop_watch> watch;
   try {
     for (unsigned i = 0; i < state.settings.threads; ++i) workers.push_back(std::make_unique<worker>(state));
     for (auto& w : workers) w->start();
+    watch.emplace(state, workers);
   } catch (const std::system_error& e) {
     door.stop();
     return std::unexpected(error(e.code(), "starting the server's threads"));
@@ -162,8 +164,8 @@ result<shutdown_report> server::impl::serve(const context& ctx) {
   return report;
 }
 
-server::server(router routes, server_options options)
-    : impl_(std::make_unique<impl>(std::move(routes), std::move(options))) {}
+server::server(router routes, const server_options& options)
+    : impl_(std::make_unique<impl>(std::move(routes), options)) {}
 
 server::~server() = default;
 

@@ -13,8 +13,10 @@
 
 namespace curfew::http {
 
-/// server_options, as they are read.
+/// server_options with their defaults filled in.
 struct server_settings {
+  explicit server_settings(const server_options& o);
+
   std::string address;
   unsigned threads;
   clock::duration max_request_time;
@@ -22,22 +24,18 @@ struct server_settings {
   clock::duration header_timeout;
   clock::duration body_timeout;
   clock::duration idle_timeout;
+  clock::duration max_hold;
   std::size_t max_header_size;
   std::size_t max_body_size;
   std::size_t max_connections;
   bool half_close_is_alive;
-  std::function<void(std::string_view)> on_error;
-};
-
-struct server_options_access {
-  static server_settings read(server_options options);
+  server_options::line_sink on_error;
+  server_options::line_sink on_held_thread;
 };
 
 /// What the threads of one server share.
 struct server_state {
-  server_state(router r, server_options options)
-      : settings(server_options_access::read(std::move(options))),
-        routes(std::move(r)) {}
+  server_state(router r, const server_options& options) : settings(options), routes(std::move(r)) {}
 
   const server_settings settings;
   const router routes;
@@ -46,13 +44,24 @@ struct server_state {
 
   std::atomic<std::size_t> open{0};   // connections
   std::atomic<bool> stopping{false};  // nothing new begins
-  std::atomic<bool> ending{false};    // contexts have been ended: whoever waits gives up
-  std::function<void()> on_room;  // a connection has gone; called from any thread while accepting has paused
+  std::atomic<bool> ending{false};    // contexts have been ended: what waits for a client gives up
+  std::function<void()>
+      on_room;  // a connection has closed; called from any thread while accepting has paused
   std::atomic<bool> wants_room{false};
 
   std::mutex mutex;                 // for `changed` alone
-  std::condition_variable changed;  // a connection has gone while stopping
+  std::condition_variable changed;  // a connection has closed while stopping
 
+  std::mutex watch_mutex;                 // of the loop_watch
+  std::condition_variable watch_changed;  // there is a connection while `watch_sleeps`
+  std::atomic<bool> watch_sleeps{false};
+
+  /// One connection more: counted by the acceptor, which calls this outside of its lock.
+  void opened() {
+    if (!watch_sleeps.load()) return;
+    const std::lock_guard guard(watch_mutex);
+    watch_changed.notify_all();
+  }
   /// One connection less.
   void closed() noexcept {
     open.fetch_sub(1);

@@ -86,6 +86,7 @@ void worker::adopt(int socket, std::string remote) {
     }
     arm_tick();
     connection::start(std::move(made));
+    runs(nullptr);
   });
 }
 
@@ -137,6 +138,37 @@ std::size_t worker::finished() {
   return finished_;
 }
 
+void worker::ask() {
+  asio::post(io_, [this] {
+    runs(nullptr);
+    answered_.store(clock::now());
+  });
+}
+
+std::string worker::holder() {
+  constexpr std::size_t most = 3;
+  const std::lock_guard guard(mutex_);
+  const connection* running = runs_.load(std::memory_order_relaxed);
+  std::vector<std::string> names;
+  std::size_t more = 0;
+  for (connection* c = first_; c != nullptr; c = connection::next(*c)) {
+    const std::string name = c->route_name();
+    if (name.empty()) continue;
+    if (c == running) return name;
+    if (std::ranges::find(names, name) != names.end()) continue;
+    if (names.size() < most) {
+      names.push_back(name);
+    } else {
+      ++more;
+    }
+  }
+  if (names.empty()) return {};
+  std::string all = names.size() == 1 ? "" : "one of ";
+  for (std::size_t i = 0; i < names.size(); ++i) all += (i == 0 ? "" : ", ") + names[i];
+  if (more != 0) all += " and " + std::to_string(more) + " more requests";
+  return all;
+}
+
 bool worker::watch(int descriptor, std::uint32_t events, watched& by) noexcept {
   epoll_event e{};
   e.events = events;
@@ -176,6 +208,7 @@ void worker::poll() {
     for (int i = 0; i < count; ++i) {
       const epoll_event& e = events[static_cast<std::size_t>(i)];
       static_cast<watched*>(e.data.ptr)->on_event(e.events);
+      runs(nullptr);
     }
     dispatching_ = false;
     graveyard_.clear();
@@ -202,6 +235,7 @@ void worker::tick() {
   now_ = clock::now();
   dispatching_ = true;
   connection::for_each(first_, [this](connection& c) { c.on_tick(now_); });
+  runs(nullptr);
   dispatching_ = false;
   graveyard_.clear();
   auto calls = std::exchange(at_tick_, {});

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <boost/asio/posix/stream_descriptor.hpp>
@@ -67,6 +68,18 @@ class worker {
   std::vector<std::string> running();
   [[nodiscard]] std::size_t finished();
 
+  // Any thread; for the loop_watch.
+
+  /// Is there a request whose handler, or whose response, is under way?
+  [[nodiscard]] bool has_requests() const noexcept { return requests_.load(std::memory_order_relaxed) != 0; }
+  /// Asks the loop for a sign.
+  void ask();
+  /// When it last gave one.
+  [[nodiscard]] clock::time_point answered() const noexcept { return answered_.load(); }
+  /// The handler that runs now: "GET /disk/{name}"; "one of …" where that is not certain, since a handler that
+  /// waited goes on without the worker's knowledge. Empty: there is none.
+  [[nodiscard]] std::string holder();
+
   // The worker's thread.
 
   /// Enters a descriptor into the epoll set.
@@ -86,6 +99,13 @@ class worker {
   [[nodiscard]] std::span<char> scratch() noexcept { return {scratch_.get(), scratch_size}; }
   [[nodiscard]] std::mutex& mutex() noexcept { return mutex_; }
   void count_finished() noexcept { ++finished_; }  // under mutex()
+  void count_request(bool begins) noexcept {
+    const auto count = requests_.load(std::memory_order_relaxed);  // this thread alone writes it
+    requests_.store(begins ? count + 1 : count - 1, std::memory_order_relaxed);
+  }
+  /// A handler of that connection is called: it runs until this is called with null, or until the loop has
+  /// control again.
+  void runs(const connection* c) noexcept { runs_.store(c, std::memory_order_relaxed); }
 
   const cause client_gone;  // made once for each thread: copies of one are counted
   const cause handler_done;
@@ -113,6 +133,10 @@ class worker {
   std::string date_;
   std::vector<std::function<bool(clock::time_point)>> at_tick_;
   std::vector<std::shared_ptr<connection>> graveyard_;  // removed while events that may name them are handled
+
+  std::atomic<std::size_t> requests_{0};
+  std::atomic<const connection*> runs_{nullptr};
+  std::atomic<clock::time_point> answered_{clock::time_point()};
 
   std::mutex mutex_;
   connection* first_ = nullptr;

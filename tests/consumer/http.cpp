@@ -1,5 +1,4 @@
-#include <curfew/core.hpp>
-#include <curfew/http.hpp>
+#include <curfew/http.hpp>  // alone: it brings what a context is made with
 #include <iostream>
 
 int main() {

@@ -8,6 +8,7 @@
 #include <curfew/core.hpp>
 #include <curfew/http/errc.hpp>
 #include <curfew/http/server.hpp>
+#include <curfew/http/testing.hpp>
 #include <memory>
 #include <string>
 #include <system_error>
@@ -16,17 +17,17 @@
 #include "http/connection.hpp"
 #include "http/raw_client.hpp"
 #include "http/server_state.hpp"
-#include "http/serving.hpp"
+#include "http/waiting.hpp"
 
 namespace curfew::http {
 namespace {
 
 namespace asio = boost::asio;
+using curfew::testing::http_server;
 using ::testing::HasSubstr;
 using ::testing::StartsWith;
 using tests::event;
 using tests::raw_client;
-using tests::serving;
 
 struct open_door {
   server_state state{router(), server_options()};
@@ -114,7 +115,7 @@ TEST(Acceptor, TheAddressIsFreeWhenServeReturnsHoweverBusyTheThreadIs) {
     go.wait();  // in the thread that accepts
     co_return text(status::ok, "x");
   });
-  serving s(routes, server_options().grace(clock::duration::zero()));
+  http_server s(routes, server_options().grace(clock::duration::zero()));
   raw_client client(s.port());
   client.send("GET /blocks HTTP/1.1\r\nHost: t\r\n\r\n");
   ASSERT_TRUE(started.wait());

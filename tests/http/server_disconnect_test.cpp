@@ -11,6 +11,8 @@
 #include <chrono>
 #include <curfew/core.hpp>
 #include <curfew/http/errc.hpp>
+#include <curfew/http/testing.hpp>
+#include <curfew/io/wait.hpp>
 #include <curfew/testing/manual_clock.hpp>
 #include <functional>
 #include <memory>
@@ -21,18 +23,18 @@
 #include <vector>
 
 #include "http/raw_client.hpp"
-#include "http/serving.hpp"
+#include "http/waiting.hpp"
 
 namespace curfew::http {
 namespace {
 
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
+using curfew::testing::http_server;
 using tests::ends;
 using tests::event;
 using tests::eventually;
 using tests::raw_client;
-using tests::serving;
 
 /// A route that waits for the end of its context, tells it, and answers.
 struct waiting_route {
@@ -79,7 +81,7 @@ class ClientGone : public ::testing::TestWithParam<left_behind> {
   }
 
   waiting_route route;
-  std::optional<serving> server;
+  std::optional<http_server> server;
   std::optional<raw_client> client;
 };
 
@@ -119,7 +121,7 @@ TEST(ServerDisconnect, AResetIsNoticedBehindMoreThanAllBuffersHold) {
   waiting_route route;
   router routes;
   routes.get("/wait", route.make());
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port());
   client.send(get_wait);
   ASSERT_TRUE(route.started.wait());
@@ -138,7 +140,7 @@ TEST(ServerDisconnect, ALivingClientKeepsItsContext) {
     co_await async_sleep_for(ctx, 30ms);
     co_return text(status::ok, ctx.err() ? "ended" : "alive");
   });
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port());
   EXPECT_EQ(client.get("/").body, "alive");
   client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -156,7 +158,7 @@ TEST(ServerDisconnect, AHalfCloseMayBeAllowed) {
     while (!go.is_set()) co_await async_sleep_for(ctx, 1ms);
     co_return text(status::ok, ctx.err() ? "ended" : "alive");
   });
-  serving s(routes, server_options().half_close_is_alive(true));
+  http_server s(routes, server_options().half_close_is_alive(true));
   raw_client client(s.port());
   client.send("GET /until HTTP/1.1\r\nHost: t\r\n\r\nGET /until HTTP/1.1\r\nHost: t\r\n\r\n");
   client.half_close();
@@ -182,7 +184,7 @@ TEST(ServerDisconnect, ARequestSentTogetherWithAHalfCloseIsAnswered) {
   routes.get("/", [](context ctx, const request&) -> asio::awaitable<response> {
     co_return text(status::ok, ctx.cause() == errc::client_gone ? "gone" : "alive");
   });
-  serving s(routes);
+  http_server s(routes);
   for (int i = 0; i < 50; ++i) {
     raw_client client(s.port());
     client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n");
@@ -205,7 +207,7 @@ TEST(ServerDisconnect, EndsWhenTheResponseHasBeenSent) {
     co_return text(status::ok, "x");
   });
   {
-    serving s(routes);
+    http_server s(routes);
     raw_client client(s.port());
     EXPECT_EQ(client.get("/").status, 200);
     const auto all = ended.wait();
@@ -231,7 +233,7 @@ TEST(ServerDisconnect, AHandlerThatIgnoresItGoesOnSafely) {
     returned.set();
     co_return text(status::ok, "nobody reads this");
   });
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port());
   client.send("GET /stubborn HTTP/1.1\r\nHost: t\r\n\r\nGET /stubborn HTTP/1.1\r\nHost: t\r\n\r\n");
   ASSERT_TRUE(started.wait());
@@ -247,7 +249,7 @@ TEST(ServerDisconnect, EndsAtTheDeadlineOfTheServer) {
   waiting_route route;
   router routes;
   routes.get("/wait", route.make());
-  serving s(routes, server_options().max_request_time(5s), clock.background());
+  http_server s(routes, server_options().max_request_time(5s), clock.background());
   raw_client client(s.port());
   client.send(get_wait);
   ASSERT_TRUE(route.started.wait());
@@ -268,7 +270,7 @@ TEST(ServerDeadline, TakesTheSmallerOfTheClientsAndItsOwn) {
   curfew::testing::manual_clock clock;
   router routes;
   routes.get("/", tell_remaining).get("/endless", tell_remaining, route_options().no_time_limit());
-  serving s(routes, server_options().max_request_time(5s), clock.background());
+  http_server s(routes, server_options().max_request_time(5s), clock.background());
   raw_client client(s.port());
   EXPECT_EQ(client.get("/").body, "5000");
   EXPECT_EQ(client.get("/", "Request-Timeout-Ms: 250\r\n").body, "250");
@@ -281,7 +283,7 @@ TEST(ServerDeadline, TakesTheSmallerOfTheClientsAndItsOwn) {
 TEST(ServerDeadline, MayHaveNoLimit) {
   router routes;
   routes.get("/", tell_remaining);
-  serving s(routes, server_options().max_request_time(curfew::clock::duration::max()));
+  http_server s(routes, server_options().max_request_time(curfew::clock::duration::max()));
   EXPECT_EQ(raw_client(s.port()).get("/").body, "none");
 }
 
@@ -292,7 +294,7 @@ TEST(ServerDeadline, RefusesWhatIsTooLateBeforeTheHandler) {
     called = true;
     co_return response();
   });
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port());
   EXPECT_EQ(client.get("/", "Request-Timeout-Ms: 0\r\n").status, 504);
   EXPECT_FALSE(called);
@@ -302,7 +304,7 @@ TEST(ServerDeadline, RefusesWhatIsTooLateBeforeTheHandler) {
 TEST(ServerDeadline, RefusesAMalformedTimeout) {
   router routes;
   routes.get("/", tell_remaining);
-  serving s(routes);
+  http_server s(routes);
   for (const auto* bad : {"", "-1", "1s", "123456789", "1.5", "1, 2"}) {
     raw_client client(s.port());
     EXPECT_EQ(client.get("/", "Request-Timeout-Ms: " + std::string(bad) + "\r\n").status, 400) << bad;
@@ -316,7 +318,7 @@ TEST(ServerDeadline, TheTimeThatABodyTakesCounts) {
   curfew::testing::manual_clock clock;
   router routes;
   routes.post("/", tell_remaining);
-  serving s(routes, server_options().max_request_time(5s), clock.background());
+  http_server s(routes, server_options().max_request_time(5s), clock.background());
   raw_client client(s.port());
   const std::string head = "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\nExpect: 100-continue\r\n\r\n";
   client.send(head);
@@ -357,7 +359,7 @@ TEST(ServerDisconnect, AThousandClientsThatVanishLeaveNothing) {
     co_return text(status::ok, "late");
   });
   {
-    serving s(routes, server_options(), background(), 2);
+    http_server s(routes, server_options().threads(2));
     raw_client first(s.port());
     EXPECT_EQ(first.get("/none").status, 404);  // so it serves, with all that it needs for that
     const auto before = open_descriptors();

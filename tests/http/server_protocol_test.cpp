@@ -6,22 +6,24 @@
 
 #include <chrono>
 #include <curfew/core.hpp>
+#include <curfew/http/testing.hpp>
+#include <curfew/io/wait.hpp>
 #include <string>
 #include <thread>
 
 #include "http/raw_client.hpp"
-#include "http/serving.hpp"
+#include "http/waiting.hpp"
 
 namespace curfew::http {
 namespace {
 
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
+using curfew::testing::http_server;
 using ::testing::HasSubstr;
 using tests::event;
 using tests::eventually;
 using tests::raw_client;
-using tests::serving;
 
 asio::awaitable<response> echo(context /*ctx*/, const request& r) {
   co_return text(status::ok, r.body().empty() ? r.target() : r.body());
@@ -42,7 +44,7 @@ struct refused {
 class Refuses : public ::testing::TestWithParam<refused> {};
 
 TEST_P(Refuses, AndClosesTheConnection) {
-  serving s(echo_routes());
+  http_server s(echo_routes());
   raw_client client(s.port());
   client.try_send(GetParam().bytes);
   // Whatever comes behind is not a second request: that is what smuggling would be.
@@ -128,7 +130,7 @@ INSTANTIATE_TEST_SUITE_P(
     [](const auto& of) { return of.param.name; });
 
 TEST(ServerProtocol, RefusesManySmallFields) {
-  serving s(echo_routes());
+  http_server s(echo_routes());
   raw_client client(s.port());
   client.send("GET / HTTP/1.1\r\nHost: t\r\n");
   std::string field = "A: b\r\n";
@@ -138,7 +140,7 @@ TEST(ServerProtocol, RefusesManySmallFields) {
 }
 
 TEST(ServerProtocol, RefusesAChunkedBodyThatGrowsTooLong) {
-  serving s(echo_routes(), server_options().max_body_size(10'000));
+  http_server s(echo_routes(), server_options().max_body_size(10'000));
   raw_client client(s.port());
   client.try_send(chunked(""));
   for (int i = 0; i < 11; ++i) client.try_send("3e8\r\n" + std::string(1000, 'x') + "\r\n");
@@ -147,7 +149,7 @@ TEST(ServerProtocol, RefusesAChunkedBodyThatGrowsTooLong) {
 }
 
 TEST(ServerProtocol, RefusesAnEndlessChunkExtension) {
-  serving s(echo_routes());
+  http_server s(echo_routes());
   raw_client client(s.port());
   client.try_send(chunked("3;x=") + std::string(200'000, 'y'));
   EXPECT_EQ(client.read_response().status, 400);
@@ -157,7 +159,7 @@ TEST(ServerProtocol, RefusesAnEndlessChunkExtension) {
 }
 
 TEST(ServerProtocol, AClientThatStillSendsSeesWhyItWasRefused) {
-  serving s(echo_routes());
+  http_server s(echo_routes());
   for (int i = 0; i < 5; ++i) {
     raw_client client(s.port());
     client.send(post_with("Content-Length: 50000000\r\n", ""));
@@ -169,7 +171,7 @@ TEST(ServerProtocol, AClientThatStillSendsSeesWhyItWasRefused) {
 }
 
 TEST(ServerProtocol, TakesExactlyTheLargestBody) {
-  serving s(echo_routes(), server_options().max_body_size(1000));
+  http_server s(echo_routes(), server_options().max_body_size(1000));
   raw_client client(s.port());
   client.send(post_with("Content-Length: 1000\r\n", std::string(1000, 'x')));
   EXPECT_EQ(client.read_response().body.size(), 1000U);
@@ -178,7 +180,7 @@ TEST(ServerProtocol, TakesExactlyTheLargestBody) {
 }
 
 TEST(ServerProtocol, SaysContinueToWhomWaitsForIt) {
-  serving s(echo_routes());
+  http_server s(echo_routes());
   raw_client client(s.port());
   for (int i = 0; i < 2; ++i) {
     client.send(post_with("Expect: 100-continue\r\nContent-Length: 3\r\n", ""));
@@ -193,7 +195,7 @@ TEST(ServerProtocol, SaysContinueToWhomWaitsForIt) {
 }
 
 TEST(ServerProtocol, DoesNotSayContinueWhereTheBodyIsThereOrNotWanted) {
-  serving s(echo_routes());
+  http_server s(echo_routes());
   raw_client there(s.port());
   there.send(post_with("Expect: 100-continue\r\nContent-Length: 3\r\n", "abc"));
   EXPECT_EQ(there.read_response().status, 200);
@@ -216,7 +218,7 @@ TEST(ServerProtocol, DoesNotSayContinueWhereTheBodyIsThereOrNotWanted) {
 }
 
 TEST(ServerProtocol, ABodyForNobodyIsReadAndTheConnectionKept) {
-  serving s(echo_routes());
+  http_server s(echo_routes());
   raw_client client(s.port());
   client.send("POST /none/at/all HTTP/1.1\r\nHost: t\r\nContent-Length: 3\r\n\r\nabc");
   EXPECT_EQ(client.read_response().status, 404);
@@ -226,7 +228,7 @@ TEST(ServerProtocol, ABodyForNobodyIsReadAndTheConnectionKept) {
 }
 
 TEST(ServerProtocol, TakesTheAbsoluteForm) {
-  serving s(echo_routes());
+  http_server s(echo_routes());
   raw_client client(s.port());
   EXPECT_EQ(client.get("http://t/x").body, "http://t/x");
   EXPECT_EQ(client.get("http://t").status, 200);
@@ -237,13 +239,13 @@ TEST(ServerProtocol, AFoldedFieldIsOneField) {
   routes.get("/", [](context, const request& r) -> asio::awaitable<response> {
     co_return text(status::ok, *r.fields().find("X-Folded"));
   });
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port());
   EXPECT_EQ(client.get("/", "X-Folded: a\r\n   b\r\n").body, "a b");
 }
 
 TEST(ServerTimeout, AHeaderThatDoesNotCome) {
-  serving s(echo_routes(), server_options().header_timeout(50ms));
+  http_server s(echo_routes(), server_options().header_timeout(50ms));
   raw_client silent(s.port());
   EXPECT_EQ(silent.read_to_end(), "") << "nothing was asked, nothing is answered";
   raw_client slow(s.port());
@@ -255,7 +257,7 @@ TEST(ServerTimeout, AHeaderThatDoesNotCome) {
 }
 
 TEST(ServerTimeout, AHeaderThatComesByteByByte) {
-  serving s(echo_routes(), server_options().header_timeout(100ms));
+  http_server s(echo_routes(), server_options().header_timeout(100ms));
   raw_client client(s.port());
   const std::string endless = get_with("A: " + std::string(10'000, 'a'));
   event answered;
@@ -272,7 +274,7 @@ TEST(ServerTimeout, AHeaderThatComesByteByByte) {
 }
 
 TEST(ServerTimeout, ABodyThatDoesNotCome) {
-  serving s(echo_routes(), server_options().body_timeout(50ms));
+  http_server s(echo_routes(), server_options().body_timeout(50ms));
   raw_client client(s.port());
   client.send(post_with("Content-Length: 10\r\n", "abc"));
   EXPECT_EQ(client.read_response().status, 408);
@@ -280,7 +282,7 @@ TEST(ServerTimeout, ABodyThatDoesNotCome) {
 }
 
 TEST(ServerTimeout, AnIdleConnection) {
-  serving s(echo_routes(), server_options().idle_timeout(50ms));
+  http_server s(echo_routes(), server_options().idle_timeout(50ms));
   raw_client client(s.port());
   EXPECT_EQ(client.get("/").status, 200);
   EXPECT_EQ(client.read_to_end(), "");
@@ -293,7 +295,7 @@ TEST(ServerTimeout, DoesNotHitARunningHandler) {
     while (!go.is_set()) co_await async_sleep_for(ctx, 1ms);
     co_return text(status::ok, "x");
   });
-  serving s(routes, server_options().idle_timeout(20ms).header_timeout(20ms).body_timeout(20ms));
+  http_server s(routes, server_options().idle_timeout(20ms).header_timeout(20ms).body_timeout(20ms));
   raw_client client(s.port());
   client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
   std::this_thread::sleep_for(100ms);
@@ -302,7 +304,7 @@ TEST(ServerTimeout, DoesNotHitARunningHandler) {
 }
 
 TEST(ServerLimit, MoreConnectionsThanAllowedWaitTheirTurn) {
-  serving s(echo_routes(), server_options().max_connections(2), background(), 2);
+  http_server s(echo_routes(), server_options().max_connections(2).threads(2));
   raw_client first(s.port());
   raw_client second(s.port());
   EXPECT_EQ(first.get("/").status, 200);

@@ -17,24 +17,26 @@
 #include <chrono>
 #include <curfew/core.hpp>
 #include <curfew/http/errc.hpp>
+#include <curfew/http/testing.hpp>
+#include <curfew/io/wait.hpp>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "http/raw_client.hpp"
-#include "http/serving.hpp"
+#include "http/waiting.hpp"
 
 namespace curfew::http {
 namespace {
 
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
+using curfew::testing::http_server;
 using tests::ends;
 using tests::event;
 using tests::eventually;
 using tests::raw_client;
-using tests::serving;
 
 /// A route that goes on until it is let go; obedient: or until its context ends.
 struct held_route {
@@ -73,7 +75,7 @@ router with_route(held_route& r) {
 
 TEST(ServerShutdown, LetsRunningRequestsFinish) {
   held_route held(true);
-  serving s(with_route(held));
+  http_server s(with_route(held));
   raw_client client(s.port());
   client.send(get_held);
   ASSERT_TRUE(eventually([&] { return held.running == 1; }));
@@ -98,7 +100,7 @@ TEST(ServerShutdown, LetsRunningRequestsFinish) {
 }
 
 TEST(ServerShutdown, ClosesIdleConnectionsAtOnce) {
-  serving s(router(), server_options().grace(30s));
+  http_server s(router(), server_options().grace(30s));
   raw_client used(s.port());
   EXPECT_EQ(used.get("/").status, 404);
   raw_client fresh(s.port());
@@ -112,7 +114,7 @@ TEST(ServerShutdown, ClosesIdleConnectionsAtOnce) {
 
 TEST(ServerShutdown, EndsContextsAfterTheGraceTime) {
   held_route held(true);
-  serving s(with_route(held), server_options().grace(30ms), background(), 2);
+  http_server s(with_route(held), server_options().grace(30ms).threads(2));
   std::vector<raw_client> clients;
   for (int i = 0; i < 3; ++i) {
     clients.emplace_back(s.port());
@@ -132,16 +134,16 @@ TEST(ServerShutdown, EndsContextsAfterTheGraceTime) {
 
 TEST(ServerShutdown, NamesWhoDidNotComeHome) {
   held_route held(false);
-  serving s(with_route(held), server_options().grace(10ms));
-  raw_client client(s.port());
+  std::optional<http_server> s(std::in_place, with_route(held), server_options().grace(10ms));
+  raw_client client(s->port());
   client.send(get_held);
   ASSERT_TRUE(eventually([&] { return held.running == 1; }));
-  const auto report = s.stop();
+  const auto report = s->stop();
   EXPECT_EQ(report.ended, 0U);
   ASSERT_EQ(report.stuck.size(), 1U);
   EXPECT_THAT(report.stuck[0], ::testing::MatchesRegex("GET /held\\?x=1, [0-9]+\\.[0-9] s"));
   held.go.set();
-  s.destroy();
+  s.reset();
   EXPECT_EQ(held.running, 0) << "the destructor waits for it";
 }
 
@@ -155,7 +157,7 @@ TEST(ServerShutdown, NamesAHandlerThatBlocksItsThread) {
     go.wait();
     co_return text(status::ok, "x");
   });
-  serving s(routes, server_options().grace(10ms));
+  http_server s(routes, server_options().grace(10ms));
   raw_client client(s.port());
   client.send("GET /blocks HTTP/1.1\r\nHost: t\r\n\r\n");
   ASSERT_TRUE(started.wait());
@@ -163,7 +165,6 @@ TEST(ServerShutdown, NamesAHandlerThatBlocksItsThread) {
   ASSERT_EQ(report.stuck.size(), 1U);
   EXPECT_THAT(report.stuck[0], ::testing::StartsWith("GET /blocks, "));
   go.set();
-  s.destroy();
 }
 
 TEST(ServerShutdown, IsNotHeldUpByClients) {
@@ -171,7 +172,7 @@ TEST(ServerShutdown, IsNotHeldUpByClients) {
   routes.get("/large", [](context, const request&) -> asio::awaitable<response> {
     co_return text(status::ok, std::string(20'000'000, 'x'));
   });
-  serving s(routes, server_options().grace(50ms));
+  http_server s(routes, server_options().grace(50ms));
   raw_client does_not_read(s.port(), 4096);
   does_not_read.send("GET /large HTTP/1.1\r\nHost: t\r\n\r\n");
   raw_client half_a_header(s.port());
@@ -184,7 +185,6 @@ TEST(ServerShutdown, IsNotHeldUpByClients) {
   does_not_read.read_until("\r\n\r\n");
   const auto report = s.stop();
   EXPECT_TRUE(report.stuck.empty());
-  s.destroy();
 }
 
 TEST(ServerShutdown, DestroyingItNeedsNoGrace) {
@@ -221,7 +221,7 @@ TEST(ServerShutdown, AServerThatNeverServedCanBeDestroyed) {
 
 TEST(ServerAccept, OutlivesAShortageOfDescriptors) {
   router routes;
-  serving s(routes);
+  http_server s(routes);
   raw_client before(s.port());
   EXPECT_EQ(before.get("/").status, 404);
   raw_client waits(s.port());  // made while there are descriptors

@@ -7,6 +7,8 @@
 #include <chrono>
 #include <curfew/core.hpp>
 #include <curfew/http/errc.hpp>
+#include <curfew/http/testing.hpp>
+#include <curfew/io/wait.hpp>
 #include <curfew/testing/manual_clock.hpp>
 #include <functional>
 #include <mutex>
@@ -15,18 +17,18 @@
 #include <string>
 
 #include "http/raw_client.hpp"
-#include "http/serving.hpp"
+#include "http/waiting.hpp"
 
 namespace curfew::http {
 namespace {
 
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
+using curfew::testing::http_server;
 using tests::ends;
 using tests::event;
 using tests::eventually;
 using tests::raw_client;
-using tests::serving;
 
 /// A server with one route, "/", which streams what `source` writes.
 router streaming(body_source source, route_options options = {}) {
@@ -51,7 +53,7 @@ asio::awaitable<void> three_pieces(context ctx, body_writer out) {
 }
 
 TEST(ServerStream, SendsChunks) {
-  serving s(streaming(three_pieces));
+  http_server s(streaming(three_pieces));
   raw_client client(s.port());
   for (int i = 0; i < 2; ++i) {
     client.send(get_root);
@@ -63,7 +65,7 @@ TEST(ServerStream, SendsChunks) {
 }
 
 TEST(ServerStream, ClosesAtTheEndForHttp10) {
-  serving s(streaming(three_pieces));
+  http_server s(streaming(three_pieces));
   raw_client client(s.port());
   client.send("GET / HTTP/1.0\r\nConnection: keep-alive\r\n\r\n");
   const auto r = client.read_response();
@@ -74,7 +76,7 @@ TEST(ServerStream, ClosesAtTheEndForHttp10) {
 
 TEST(ServerStream, AnswersHeadWithoutRunningTheSource) {
   std::atomic<bool> ran{false};
-  serving s(streaming([&](context, body_writer) -> asio::awaitable<void> {
+  http_server s(streaming([&](context, body_writer) -> asio::awaitable<void> {
     ran = true;
     co_return;
   }));
@@ -89,7 +91,7 @@ TEST(ServerStream, AnswersHeadWithoutRunningTheSource) {
 
 TEST(ServerStream, EachPieceIsSentAtOnce) {
   event go;
-  serving s(streaming([&](context ctx, body_writer out) -> asio::awaitable<void> {
+  http_server s(streaming([&](context ctx, body_writer out) -> asio::awaitable<void> {
     const auto first = co_await out.async_write(ctx, "first");
     EXPECT_TRUE(first);
     while (!go.is_set()) co_await async_sleep_for(ctx, 1ms);
@@ -107,7 +109,7 @@ TEST(ServerStream, EachPieceIsSentAtOnce) {
 
 TEST(ServerStream, TheHeadIsSentBeforeThereIsABody) {
   event go;
-  serving s(streaming([&](context ctx, body_writer) -> asio::awaitable<void> {
+  http_server s(streaming([&](context ctx, body_writer) -> asio::awaitable<void> {
     while (!go.is_set()) co_await async_sleep_for(ctx, 1ms);
   }));
   raw_client client(s.port());
@@ -121,7 +123,7 @@ TEST(ServerStream, WaitsForASlowReader) {
   constexpr std::size_t piece = 100'000;
   constexpr std::size_t pieces = 200;
   std::atomic<std::size_t> written{0};
-  serving s(streaming([&](context ctx, body_writer out) -> asio::awaitable<void> {
+  http_server s(streaming([&](context ctx, body_writer out) -> asio::awaitable<void> {
     for (std::size_t i = 0; i < pieces; ++i) {
       const auto sent = co_await out.async_write(ctx, std::string(piece, static_cast<char>('a' + i % 26)));
       if (!sent) co_return;
@@ -176,7 +178,7 @@ struct writes_on {
 TEST(ServerStream, EndsWhenTheClientGoes) {
   for (const bool reset : {false, true}) {
     writes_on source;
-    serving s(streaming(source.make(10, 1ms)));
+    http_server s(streaming(source.make(10, 1ms)));
     raw_client client(s.port());
     client.send(get_root);
     client.read_until("\r\n\r\n");
@@ -196,7 +198,7 @@ TEST(ServerStream, EndsWhenTheClientGoes) {
 TEST(ServerStream, AWriteToAClientThatDoesNotReadEndsWithItsContext) {
   curfew::testing::manual_clock clock;
   writes_on source;
-  serving s(streaming(source.make(1'000'000)), server_options().max_request_time(5s), clock.background());
+  http_server s(streaming(source.make(1'000'000)), server_options().max_request_time(5s), clock.background());
   raw_client client(s.port(), 4096);
   client.send(get_root);
   client.read_until("\r\n\r\n");
@@ -219,7 +221,7 @@ TEST(ServerStream, APlainResponseToAClientThatDoesNotReadEndsWithItsContextToo) 
     asked.set();
     co_return text(status::ok, std::string(20'000'000, 'x'));
   });
-  serving s(routes, server_options().max_request_time(5s), clock.background());
+  http_server s(routes, server_options().max_request_time(5s), clock.background());
   raw_client client(s.port(), 4096);
   client.send(get_root);
   ASSERT_TRUE(asked.wait());
@@ -228,13 +230,11 @@ TEST(ServerStream, APlainResponseToAClientThatDoesNotReadEndsWithItsContextToo) 
   clock.advance(5s);
   EXPECT_EQ(ended.wait()[0].first, curfew::errc::deadline_exceeded);
   EXPECT_TRUE(client.is_closed());
-  s.destroy();
-  watch.reset();
 }
 
 TEST(ServerStream, AWriteToAClientThatDoesNotReadEndsByResetToo) {
   writes_on source;
-  serving s(streaming(source.make(1'000'000)));
+  http_server s(streaming(source.make(1'000'000)));
   raw_client client(s.port(), 4096);
   client.send(get_root);
   client.read_until("\r\n\r\n");
@@ -246,8 +246,8 @@ TEST(ServerStream, AWriteToAClientThatDoesNotReadEndsByResetToo) {
 
 TEST(ServerStream, AClientThatNeverReadsIsGivenUpWithoutADeadlineToo) {
   writes_on source;
-  serving s(streaming(source.make(1'000'000), route_options().no_time_limit()),
-            server_options().body_timeout(50ms));
+  http_server s(streaming(source.make(1'000'000), route_options().no_time_limit()),
+                server_options().body_timeout(50ms));
   raw_client client(s.port(), 4096);
   client.send(get_root);
   ASSERT_TRUE(source.over.wait());
@@ -257,7 +257,7 @@ TEST(ServerStream, AClientThatNeverReadsIsGivenUpWithoutADeadlineToo) {
 TEST(ServerStream, AWriteMayHaveANarrowerContext) {
   std::optional<error> failed;
   event over;
-  serving s(streaming([&](context ctx, body_writer out) -> asio::awaitable<void> {
+  http_server s(streaming([&](context ctx, body_writer out) -> asio::awaitable<void> {
     const auto scope = with_timeout(ctx, 30ms, "write budget");
     for (;;) {
       auto sent = co_await out.async_write(scope, std::string(1'000'000, 'x'));
@@ -285,7 +285,7 @@ TEST(ServerStream, ASourceThatThrowsLeavesTheBodyVisiblyIncomplete) {
     EXPECT_TRUE(sent);
     throw std::runtime_error("secret");
   };
-  serving s(streaming(source));
+  http_server s(streaming(source));
   raw_client client(s.port());
   client.send(get_root);
   client.read_until("\r\n\r\n");
@@ -306,7 +306,7 @@ TEST(ServerStream, ASourceThatStopsBecauseItsContextEndedLeavesTheBodyVisiblyInc
     EXPECT_TRUE(sent);
     co_await async_wait(ctx.done());
   };
-  serving s(streaming(source), server_options().max_request_time(5s), clock.background());
+  http_server s(streaming(source), server_options().max_request_time(5s), clock.background());
   raw_client client(s.port());
   client.send(get_root);
   client.read_until("\r\n\r\n");
@@ -320,7 +320,7 @@ TEST(ServerStream, TheContextLivesUntilTheBodyEnds) {
   std::optional<on_done<std::function<void()>>> watch;
   event go;
   event watching;
-  serving s(streaming([&](context ctx, body_writer out) -> asio::awaitable<void> {
+  http_server s(streaming([&](context ctx, body_writer out) -> asio::awaitable<void> {
     watch.emplace(ctx, [&ended, ctx] { ended.add(ctx); });
     watching.set();
     while (!go.is_set()) co_await async_sleep_for(ctx, 1ms);
@@ -335,8 +335,6 @@ TEST(ServerStream, TheContextLivesUntilTheBodyEnds) {
   go.set();
   EXPECT_EQ(ended.wait()[0].second, errc::handler_done);
   EXPECT_EQ(client.read_response().body, "x");
-  s.destroy();
-  watch.reset();
 }
 
 TEST(ServerStream, SendsEvents) {
@@ -350,7 +348,7 @@ TEST(ServerStream, SendsEvents) {
     };
     co_return events(source);
   });
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port());
   const auto r = client.get("/events");
   EXPECT_EQ(r.field("Content-Type"), "text/event-stream");
@@ -360,19 +358,19 @@ TEST(ServerStream, SendsEvents) {
 TEST(ServerStream, AStreamWithoutALimitOutlivesTheServersLimit) {
   curfew::testing::manual_clock clock;
   event go;
-  serving s(streaming(
-                [&](context ctx, body_writer out) -> asio::awaitable<void> {
-                  const auto first = co_await out.async_write(ctx, "1");
-                  EXPECT_TRUE(first);
-                  while (!go.is_set()) {
-                    const auto scope = with_cancel(without_cancel(background()));
-                    co_await async_sleep_for(scope, 1ms);
-                  }
-                  const auto second = co_await out.async_write(ctx, "2");
-                  EXPECT_TRUE(second);
-                },
-                route_options().no_time_limit()),
-            server_options().max_request_time(1s), clock.background());
+  http_server s(streaming(
+                    [&](context ctx, body_writer out) -> asio::awaitable<void> {
+                      const auto first = co_await out.async_write(ctx, "1");
+                      EXPECT_TRUE(first);
+                      while (!go.is_set()) {
+                        const auto scope = with_cancel(without_cancel(background()));
+                        co_await async_sleep_for(scope, 1ms);
+                      }
+                      const auto second = co_await out.async_write(ctx, "2");
+                      EXPECT_TRUE(second);
+                    },
+                    route_options().no_time_limit()),
+                server_options().max_request_time(1s), clock.background());
   raw_client client(s.port());
   client.send(get_root);
   client.read_until("\r\n\r\n");

@@ -10,6 +10,8 @@
 #include <chrono>
 #include <curfew/core.hpp>
 #include <curfew/http/errc.hpp>
+#include <curfew/http/testing.hpp>
+#include <curfew/io/wait.hpp>
 #include <functional>
 #include <set>
 #include <stdexcept>
@@ -17,18 +19,18 @@
 #include <thread>
 
 #include "http/raw_client.hpp"
-#include "http/serving.hpp"
+#include "http/waiting.hpp"
 
 namespace curfew::http {
 namespace {
 
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
-using testing::HasSubstr;
-using testing::Not;
-using testing::StartsWith;
+using curfew::testing::http_server;
+using ::testing::HasSubstr;
+using ::testing::Not;
+using ::testing::StartsWith;
 using tests::raw_client;
-using tests::serving;
 
 asio::awaitable<response> hello(context /*ctx*/, const request& r) {
   co_return text(status::ok, "hello " + std::string(r.param("name")));
@@ -43,7 +45,7 @@ router basic_routes() {
 }
 
 TEST(Server, AnswersARequest) {
-  serving s(basic_routes());
+  http_server s(basic_routes());
   raw_client client(s.port());
   const auto r = client.get("/hello/you");
   EXPECT_THAT(r.head, StartsWith("HTTP/1.1 200 OK\r\n"));
@@ -51,12 +53,12 @@ TEST(Server, AnswersARequest) {
   EXPECT_EQ(r.field("Content-Length"), "9");
   EXPECT_EQ(r.field("Content-Type"), "text/plain; charset=utf-8");
   EXPECT_THAT(r.field("Date"),
-              testing::MatchesRegex("[A-Z][a-z][a-z], [0-9][0-9] [A-Z][a-z][a-z] [0-9]+ [0-9:]+ GMT"));
+              ::testing::MatchesRegex("[A-Z][a-z][a-z], [0-9][0-9] [A-Z][a-z][a-z] [0-9]+ [0-9:]+ GMT"));
   EXPECT_EQ(r.field("Connection"), "") << "it stays open";
 }
 
 TEST(Server, KeepsTheConnectionForTheNextRequest) {
-  serving s(basic_routes());
+  http_server s(basic_routes());
   raw_client client(s.port());
   for (int i = 0; i < 5; ++i)
     EXPECT_EQ(client.get("/hello/" + std::to_string(i)).body, "hello " + std::to_string(i));
@@ -71,7 +73,7 @@ TEST(Server, GivesTheHandlerWhatTheClientSent) {
     EXPECT_THAT(r.remote(), StartsWith("127.0.0.1:"));
     co_return text(status::ok, all);
   });
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port());
   client.send(
       "POST /a/b%20c?q=1%2B1 HTTP/1.1\r\nHost: t\r\nX-Two: 1\r\nx-two: 2\r\nContent-Length: 3\r\n\r\nxyz");
@@ -81,7 +83,7 @@ TEST(Server, GivesTheHandlerWhatTheClientSent) {
 }
 
 TEST(Server, ReadsBodiesOfAnySizeInAnyPieces) {
-  serving s(basic_routes());
+  http_server s(basic_routes());
   raw_client client(s.port());
   const std::string large(300'000, 'x');
   client.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 300000\r\n\r\n" + large);
@@ -100,7 +102,7 @@ TEST(Server, ATrailerIsNoField) {
   routes.post("/", [](context, const request& r) -> asio::awaitable<response> {
     co_return text(status::ok, r.fields().find("X-Admin") ? "forged" : "fine");
   });
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port());
   client.send("POST / HTTP/1.1\r\nHost: t\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Admin: 1\r\n\r\n");
   EXPECT_EQ(client.read_response().body, "fine");
@@ -112,7 +114,7 @@ TEST(Server, AnswersPipelinedRequestsInOrder) {
     co_await async_sleep_for(ctx, 20ms);
     co_return text(status::ok, "slow");
   });
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port());
   std::string all;
   for (int i = 0; i < 200; ++i) {
@@ -126,7 +128,7 @@ TEST(Server, AnswersPipelinedRequestsInOrder) {
 }
 
 TEST(Server, APipelinedRequestMayArriveInPieces) {
-  serving s(basic_routes());
+  http_server s(basic_routes());
   raw_client client(s.port());
   client.send("POST /echo HTTP/1.1\r\nHost: t\r\nContent-Length: 2\r\n\r\nokGET /hel");
   EXPECT_EQ(client.read_response().body, "ok");
@@ -140,14 +142,14 @@ TEST(Server, SendsLargeBodiesToSlowReaders) {
   routes.get("/", [](context, const request&) -> asio::awaitable<response> {
     co_return text(status::ok, std::string(8'000'000, 'y'));
   });
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port(), 4096);
   const auto r = client.get("/");
   EXPECT_EQ(r.body, std::string(8'000'000, 'y'));
 }
 
 TEST(Server, ClosesWhenTheClientAsksForIt) {
-  serving s(basic_routes());
+  http_server s(basic_routes());
   raw_client client(s.port());
   const auto r = client.get("/hello/x", "Connection: close\r\n");
   EXPECT_EQ(r.field("Connection"), "close");
@@ -161,14 +163,14 @@ TEST(Server, ClosesWhenTheHandlerAsksForIt) {
     r.set("Connection", "close");
     co_return r;
   });
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port());
   EXPECT_EQ(client.get("/").field("Connection"), "close");
   EXPECT_EQ(client.read_to_end(), "");
 }
 
 TEST(Server, ServesHttp10) {
-  serving s(basic_routes());
+  http_server s(basic_routes());
   raw_client once(s.port());
   once.send("GET /hello/old HTTP/1.0\r\n\r\n");
   const auto r = once.read_response();
@@ -184,7 +186,7 @@ TEST(Server, ServesHttp10) {
 }
 
 TEST(Server, AnswersHeadWithoutABody) {
-  serving s(basic_routes());
+  http_server s(basic_routes());
   raw_client client(s.port());
   client.send("HEAD /hello/you HTTP/1.1\r\nHost: t\r\n\r\n");
   const auto r = client.read_response(true);
@@ -194,7 +196,7 @@ TEST(Server, AnswersHeadWithoutABody) {
 }
 
 TEST(Server, AnswersOptionsAndWrongMethods) {
-  serving s(basic_routes());
+  http_server s(basic_routes());
   raw_client client(s.port());
   client.send("OPTIONS /echo HTTP/1.1\r\nHost: t\r\n\r\n");
   auto r = client.read_response();
@@ -216,7 +218,7 @@ TEST(Server, NeverSendsABodyWith204And304) {
   routes.get("/{code}", [](context, const request& r) -> asio::awaitable<response> {
     co_return text(static_cast<status>(std::stoi(std::string(r.param("code")))), "body");
   });
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port());
   for (const auto* target : {"/204", "/304"}) {
     const auto r = client.get(target);
@@ -233,15 +235,15 @@ TEST(Server, AHandlerThatThrowsIsAnsweredWith500) {
     co_return response();
   });
   routes.get("/throws-at-once", [](context, const request&) -> asio::awaitable<response> { throw 42; });
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port());
   const auto r = client.get("/throws?x=1");
   EXPECT_EQ(r.status, 500);
   EXPECT_THAT(r.body, Not(HasSubstr("secret")));
   EXPECT_EQ(client.get("/throws-at-once").status, 500);
   EXPECT_EQ(client.get("/hello/x").status, 200) << "the connection stays";
-  EXPECT_THAT(s.complaints(), testing::ElementsAre("GET /throws?x=1: the handler threw: secret",
-                                                   "GET /throws-at-once: the handler threw"));
+  EXPECT_THAT(s.complaints(), ::testing::ElementsAre("GET /throws?x=1: the handler threw: secret",
+                                                     "GET /throws-at-once: the handler threw"));
 }
 
 TEST(Server, DoesNotSendFieldsThatWouldSplitTheResponse) {
@@ -256,7 +258,7 @@ TEST(Server, DoesNotSendFieldsThatWouldSplitTheResponse) {
     reply.set(r.query("v").value_or(""), "1");
     co_return reply;
   });
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port());
   for (const auto* target :
        {"/value?v=a%0d%0aSet-Cookie:%20b", "/value?v=a%0ab", "/value?v=a%0db", "/value?v=a%00b",
@@ -280,7 +282,7 @@ TEST(Server, FramingIsNotTheHandlersBusiness) {
         .set("Keep-Alive", "x");
     co_return reply;
   });
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port());
   const auto r = client.get("/");
   EXPECT_EQ(r.field("Content-Length"), "4");
@@ -295,14 +297,14 @@ TEST(Server, ServesFiles) {
       {{"index.html", "text/html", "<h1>x</h1>"}, {"js/app.js", "text/javascript", "let a;"}}};
   router routes;
   routes.files("/ui", files);
-  serving s(routes);
+  http_server s(routes);
   raw_client client(s.port());
   const auto page = client.get("/ui");
   EXPECT_EQ(page.status, 200);
   EXPECT_EQ(page.body, "<h1>x</h1>");
   EXPECT_EQ(page.field("Content-Type"), "text/html");
   const auto tag = page.field("ETag");
-  EXPECT_THAT(tag, testing::MatchesRegex("\"[0-9a-f-]+\""));
+  EXPECT_THAT(tag, ::testing::MatchesRegex("\"[0-9a-f-]+\""));
 
   const auto same = client.get("/ui/index.html", "If-None-Match: \"other\", W/" + tag + "\r\n");
   EXPECT_EQ(same.status, 304);
@@ -328,7 +330,7 @@ TEST(Server, RequestsHaveTheValuesOfServe) {
     const int* found = ctx.value(answer);
     co_return text(status::ok, found ? std::to_string(*found) : "none");
   });
-  serving s(routes, {}, with_value(background(), answer, 42));
+  http_server s(routes, {}, with_value(background(), answer, 42));
   EXPECT_EQ(raw_client(s.port()).get("/").body, "42");
 }
 
@@ -337,7 +339,7 @@ TEST(Server, SpreadsConnectionsOverItsThreads) {
   routes.get("/", [](context, const request&) -> asio::awaitable<response> {
     co_return text(status::ok, std::to_string(std::hash<std::thread::id>()(std::this_thread::get_id())));
   });
-  serving s(routes, {}, background(), 4);
+  http_server s(routes, server_options().threads(4));
   std::set<std::string> threads;
   for (int i = 0; i < 8; ++i) {
     raw_client client(s.port());

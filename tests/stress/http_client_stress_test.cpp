@@ -6,6 +6,7 @@
 #include <condition_variable>
 #include <curfew/core.hpp>
 #include <curfew/http.hpp>
+#include <curfew/http/testing.hpp>
 #include <curfew/io.hpp>
 #include <filesystem>
 #include <map>
@@ -16,7 +17,7 @@
 #include <thread>
 #include <vector>
 
-#include "http/serving.hpp"
+#include "http/waiting.hpp"
 #include "race.hpp"
 
 namespace curfew {
@@ -145,7 +146,7 @@ TEST(HttpClientStress, CallsCanceledAtRandomMomentsLeaveNothing) {
   const auto round = [&](int calls) {
     http::router routes;
     routes.post("/echo", at_once).get("/never", never).get("/stream", without_end);
-    tests::serving server(std::move(routes), {}, background(), 2);
+    curfew::testing::http_server server(std::move(routes), server_options().threads(2));
     {
       http::client sender(http::client_options().max_connections_per_host(seed % 2 == 0 ? 0 : 3));
       ender ends;

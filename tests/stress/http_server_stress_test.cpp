@@ -9,6 +9,7 @@
 #include <curfew/core.hpp>
 #include <curfew/http/errc.hpp>
 #include <curfew/http/server.hpp>
+#include <curfew/http/testing.hpp>
 #include <curfew/io/wait.hpp>
 #include <iostream>
 #include <random>
@@ -17,16 +18,16 @@
 #include <vector>
 
 #include "http/raw_client.hpp"
-#include "http/serving.hpp"
+#include "http/waiting.hpp"
 
 namespace curfew::http {
 namespace {
 
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
+using curfew::testing::http_server;
 using tests::eventually;
 using tests::raw_client;
-using tests::serving;
 
 struct counts {
   std::atomic<int> running{0};
@@ -181,7 +182,7 @@ TEST(HttpServerStress, ClientsThatLeaveAtAnyMomentLeaveNothingBehind) {
   counts c;
   const auto before = open_descriptors();
   {
-    serving s(stress_routes(c), server_options().grace(10s), background(), 2);
+    http_server s(stress_routes(c), server_options().grace(10s).threads(2));
     const auto until = clock::now() + 3s;
     std::vector<std::thread> clients;
     for (unsigned i = 0; i < 6; ++i) {
@@ -208,8 +209,8 @@ TEST(HttpServerStress, AServerStopsAtAnyMoment) {
     std::atomic<bool> over{false};
     std::vector<std::thread> clients;
     {
-      serving s(stress_routes(c), server_options().grace(std::chrono::milliseconds(random() % 10)),
-                background(), 2);
+      http_server s(stress_routes(c),
+                    server_options().grace(std::chrono::milliseconds(random() % 10)).threads(2));
       for (unsigned i = 0; i < 4; ++i) {
         clients.emplace_back([&, port = s.port(), mine = seed + i] {
           std::minstd_rand way(mine);
@@ -232,7 +233,6 @@ TEST(HttpServerStress, AServerStopsAtAnyMoment) {
       const auto report = s.stop();
       EXPECT_TRUE(report.stuck.empty());
       over = true;
-      s.destroy();
     }
     for (auto& client : clients) client.join();
     EXPECT_EQ(c.running, 0);

@@ -5,6 +5,7 @@
 #include <boost/json/parse.hpp>
 #include <curfew/http/client.hpp>
 #include <curfew/http/server.hpp>
+#include <curfew/http/testing.hpp>
 #include <curfew/io/wait.hpp>
 #include <memory>
 #include <string>
@@ -13,7 +14,7 @@
 #include "front/front.hpp"
 #include "front/panel_stream.hpp"
 #include "http/client_peer.hpp"
-#include "http/serving.hpp"
+#include "http/waiting.hpp"
 
 namespace curfew_dashboard {
 namespace {
@@ -43,7 +44,7 @@ class shown {
     routes.get("/panel", [this, budget](curfew::context ctx, const http::request&) {
       return answer(std::move(ctx), budget);
     });
-    server_ = std::make_unique<curfew::tests::serving>(std::move(routes));
+    server_ = std::make_unique<curfew::testing::http_server>(std::move(routes));
   }
 
   /// All lines but the front's own first one.
@@ -82,7 +83,7 @@ class shown {
   panel whom_;
   http::client client_;
   http::client visitor_;
-  std::unique_ptr<curfew::tests::serving> server_;
+  std::unique_ptr<curfew::testing::http_server> server_;
 };
 
 TEST(PanelStream, PassesLinesOn) {
@@ -240,7 +241,7 @@ class whole_front {
     options.sources = std::move(sources);
     front_ =
         std::make_unique<front>(io_.get_executor(), options, std::vector<std::shared_ptr<service_process>>());
-    server_ = std::make_unique<curfew::tests::serving>(front_->routes());
+    server_ = std::make_unique<curfew::testing::http_server>(front_->routes());
     front_->let_in(front_access(server_->url().substr(7), {}));
   }
 
@@ -259,7 +260,7 @@ class whole_front {
  private:
   asio::io_context io_;
   std::unique_ptr<front> front_;
-  std::unique_ptr<curfew::tests::serving> server_;
+  std::unique_ptr<curfew::testing::http_server> server_;
   http::client client_;
 };
 

@@ -9,11 +9,12 @@
 #include <curfew/core/done.hpp>
 #include <curfew/http/client.hpp>
 #include <curfew/http/server.hpp>
+#include <curfew/http/testing.hpp>
 #include <string>
 #include <thread>
 
 #include "base/event_parser.hpp"
-#include "http/serving.hpp"
+#include "http/waiting.hpp"
 
 namespace curfew_dashboard {
 namespace {
@@ -84,7 +85,7 @@ class served {
 
  private:
   service service_;
-  curfew::tests::serving server_;
+  curfew::testing::http_server server_;
 };
 
 std::string rest_of(http::download& from) {

@@ -18,32 +18,37 @@
 
 namespace curfew::http {
 
-/// How a client sends. Each setter returns the options, so they can be chained.
+/// How a client sends. Each setter returns the options, so they can be chained; the overload without an
+/// argument reads the option.
 class client_options {
  public:
   /// Connections kept open for the next request, in all. Default: 64.
   client_options& max_idle_connections(std::size_t count) { return max_idle_connections_ = count, *this; }
+  [[nodiscard]] std::size_t max_idle_connections() const noexcept { return max_idle_connections_; }
   /// Connections to one host at a time; further requests wait for their turn, and give it up when their
   /// context ends. Default: 0, which is no limit.
   client_options& max_connections_per_host(std::size_t count) {
     return max_connections_per_host_ = count, *this;
   }
+  [[nodiscard]] std::size_t max_connections_per_host() const noexcept { return max_connections_per_host_; }
   /// Largest header and body of a response, in bytes; more is an error. Default: 64 KiB; 64 MiB. The header
   /// counts with its trailers and with those of redirects and 1xx responses before it, the body as decoded.
   /// A download's body has no limit.
   client_options& max_header_size(std::size_t bytes) { return max_header_size_ = bytes, *this; }
+  [[nodiscard]] std::size_t max_header_size() const noexcept { return max_header_size_; }
   client_options& max_body_size(std::size_t bytes) { return max_body_size_ = bytes, *this; }
+  [[nodiscard]] std::size_t max_body_size() const noexcept { return max_body_size_; }
   /// Redirects to follow, for GET and HEAD. Default: 10; 0: the redirect itself is the response.
   client_options& max_redirects(unsigned count) { return max_redirects_ = count, *this; }
-  /// A PEM file with the certificates to trust, and no others. Default: the system's.
+  [[nodiscard]] unsigned max_redirects() const noexcept { return max_redirects_; }
+  /// A PEM file with the certificates to trust, and no others. Default: empty, the system's.
   client_options& ca_file(std::string path) { return ca_file_ = std::move(path), *this; }
+  [[nodiscard]] const std::string& ca_file() const noexcept { return ca_file_; }
   /// Send what remains of the deadline (see deadline.hpp)? Default: yes.
   client_options& send_deadline(bool yes) { return send_deadline_ = yes, *this; }
+  [[nodiscard]] bool send_deadline() const noexcept { return send_deadline_; }
 
  private:
-  friend class client;
-  friend struct client_options_access;
-
   std::size_t max_idle_connections_ = 64;
   std::size_t max_connections_per_host_ = 0;
   std::size_t max_header_size_ = 64 * 1024;
@@ -76,7 +81,7 @@ class download {
   /// Cancellation:    of `ctx` alone takes nothing: the next call gets the bytes. Of the opening context: the
   ///                  connection closes, unless the body had come to its end.
   /// Thread safety:   one read at a time: a second one gets std::errc::operation_in_progress.
-  result<std::optional<std::string>> read(const context& ctx);
+  [[nodiscard]] result<std::optional<std::string>> read(const context& ctx);
   template <class Token = default_token>
   auto async_read(context ctx, Token&& token = {}) {
     return extend::initiate<result<std::optional<std::string>>>(
@@ -123,8 +128,8 @@ class client {
   client& operator=(const client&) = delete;
   ~client();
 
-  result<response> send(const context& ctx, const request& what);
-  result<download> open(const context& ctx, const request& what);
+  [[nodiscard]] result<response> send(const context& ctx, const request& what);
+  [[nodiscard]] result<download> open(const context& ctx, const request& what);
 
   template <class Token = default_token>
   auto async_send(context ctx, request what, Token&& token = {}) {
@@ -155,7 +160,7 @@ class client {
 };
 
 /// Gets `url` and waits for the whole response. As client::send with the shared client.
-result<response> get(const context& ctx, std::string url);
+[[nodiscard]] result<response> get(const context& ctx, std::string url);
 
 /// The same for coroutines: `auto response = co_await http::async_get(ctx, url);`
 template <class Token = default_token>

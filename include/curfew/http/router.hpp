@@ -14,6 +14,10 @@ namespace curfew::http {
 /// Answers one request. `ctx` ends when the client goes away, when the deadline that came with the request or
 /// the server's limit passes, at shutdown, and when the response has been sent. `request` lives as long as
 /// `ctx` does. A handler that throws is answered with 500.
+///
+/// **It must not block its thread**, which serves other clients and tells `ctx` that this one has gone: what it
+/// waits for it has to `co_await`. A plain function that blocks or computes becomes a handler with
+/// `http::blocking(f)`.
 using handler = std::function<boost::asio::awaitable<response>(context ctx, const request& request)>;
 
 /// Makes a handler of a handler, to do something before or after it: `outer = wrap(inner)`.

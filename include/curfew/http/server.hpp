@@ -17,41 +17,62 @@
 
 namespace curfew::http {
 
-/// How a server serves. Each setter returns the options, so they can be chained.
+/// How a server serves. Each setter returns the options, so they can be chained; the overload without an
+/// argument reads the option.
 class server_options {
  public:
+  /// Gets a line of text. Called from threads of the server; must not throw.
+  using line_sink = std::function<void(std::string_view line)>;
+
   /// Where to listen: "127.0.0.1:8080", "[::1]:0"; port 0 takes a free one. Default: "127.0.0.1:0".
   server_options& listen(std::string address) { return address_ = std::move(address), *this; }
-  /// Threads, each with its own event loop; a connection stays on its thread. Default: one per core.
+  [[nodiscard]] const std::string& listen() const noexcept { return address_; }
+  /// Threads, each with its own event loop; a connection stays on its thread. Default: 0, one per core.
   server_options& threads(unsigned count) { return threads_ = count, *this; }
+  [[nodiscard]] unsigned threads() const noexcept { return threads_; }
   /// How long a request may take at most, from the end of its header until its response has been sent; one
-  /// that asks for more gets this. clock::duration::max(): as long as it likes. Default: 1 minute.
+  /// that asks for more gets this. clock::duration::max(): no limit. Default: 1 minute.
   server_options& max_request_time(clock::duration d) { return max_request_time_ = d, *this; }
+  [[nodiscard]] clock::duration max_request_time() const noexcept { return max_request_time_; }
   /// How long requests may go on at shutdown before their contexts are ended. Default: 5 s.
   server_options& grace(clock::duration d) { return grace_ = d, *this; }
+  [[nodiscard]] clock::duration grace() const noexcept { return grace_; }
   /// How long a client may take to send a header, and then to send a body; longer gets 408. A client that
   /// takes nothing of a response for `body_timeout` counts as gone. Default: 10 s; 30 s.
   server_options& header_timeout(clock::duration d) { return header_timeout_ = d, *this; }
+  [[nodiscard]] clock::duration header_timeout() const noexcept { return header_timeout_; }
   server_options& body_timeout(clock::duration d) { return body_timeout_ = d, *this; }
+  [[nodiscard]] clock::duration body_timeout() const noexcept { return body_timeout_; }
   /// How long a connection may be idle between two requests. Default: 1 minute.
   server_options& idle_timeout(clock::duration d) { return idle_timeout_ = d, *this; }
+  [[nodiscard]] clock::duration idle_timeout() const noexcept { return idle_timeout_; }
   /// Largest header and body, in bytes; more gets 431 and 413. Default: 16 KiB; 1 MiB.
   server_options& max_header_size(std::size_t bytes) { return max_header_size_ = bytes, *this; }
+  [[nodiscard]] std::size_t max_header_size() const noexcept { return max_header_size_; }
   server_options& max_body_size(std::size_t bytes) { return max_body_size_ = bytes, *this; }
+  [[nodiscard]] std::size_t max_body_size() const noexcept { return max_body_size_; }
   /// Connections at a time; more are not accepted until one closes. Default: 10,000.
   server_options& max_connections(std::size_t count) { return max_connections_ = count, *this; }
-  /// Gets a line for what a client must not see: "GET /disk: the handler threw: bad allocation". Called from
-  /// the server's threads, must not throw. Default: writes it to standard error.
-  server_options& on_error(std::function<void(std::string_view line)> f) {
-    return on_error_ = std::move(f), *this;
-  }
+  [[nodiscard]] std::size_t max_connections() const noexcept { return max_connections_; }
   /// Does a client that shuts down its sending side still wait for the answer? Default: no, its request ends.
   server_options& half_close_is_alive(bool yes) { return half_close_is_alive_ = yes, *this; }
+  [[nodiscard]] bool half_close_is_alive() const noexcept { return half_close_is_alive_; }
+  /// Gets what a client must not see: "GET /disk: the handler threw: bad allocation". Default: empty, which
+  /// writes the line to standard error.
+  server_options& on_error(line_sink f) { return on_error_ = std::move(f), *this; }
+  [[nodiscard]] const line_sink& on_error() const noexcept { return on_error_; }
+  /// How long a handler may hold its thread, without a `co_await` that waits, before `on_held_thread` says
+  /// so. A handler that holds it for half as long again is always noticed. clock::duration::max(): nobody
+  /// looks. Default: 100 ms.
+  server_options& max_hold(clock::duration d) { return max_hold_ = d, *this; }
+  [[nodiscard]] clock::duration max_hold() const noexcept { return max_hold_; }
+  /// Gets "GET /disk/{name}: the handler held its thread for 312 ms", one line a second at most, when the
+  /// thread is free again or after ten times `max_hold`. Default: empty, which writes the line to standard
+  /// error.
+  server_options& on_held_thread(line_sink f) { return on_held_thread_ = std::move(f), *this; }
+  [[nodiscard]] const line_sink& on_held_thread() const noexcept { return on_held_thread_; }
 
  private:
-  friend class server;
-  friend struct server_options_access;
-
   std::string address_ = "127.0.0.1:0";
   unsigned threads_ = 0;
   clock::duration max_request_time_ = std::chrono::minutes(1);
@@ -59,11 +80,13 @@ class server_options {
   clock::duration header_timeout_ = std::chrono::seconds(10);
   clock::duration body_timeout_ = std::chrono::seconds(30);
   clock::duration idle_timeout_ = std::chrono::minutes(1);
+  clock::duration max_hold_ = std::chrono::milliseconds(100);
   std::size_t max_header_size_ = 16 * 1024;
   std::size_t max_body_size_ = 1024 * 1024;
   std::size_t max_connections_ = 10'000;
   bool half_close_is_alive_ = false;
-  std::function<void(std::string_view)> on_error_;
+  line_sink on_error_;
+  line_sink on_held_thread_;
 };
 
 /// How a server's shutdown went.
@@ -77,6 +100,10 @@ struct shutdown_report {
 };
 
 /// An HTTP/1.1 server.
+///
+/// **A handler must not block its thread.** It runs on the thread of its connection, which serves other clients
+/// too: while it computes or waits without `co_await`, none of them is served, and its own context does not
+/// learn that its client has gone. Work that blocks belongs in `http::blocking` or in `async_offload`.
 ///
 /// The context of a request ends
 ///   - when its client closes, half-closes or resets the connection, at once, with cause errc::client_gone.
@@ -93,11 +120,11 @@ struct shutdown_report {
 ///     http::router routes;
 ///     routes.get("/hello/{name}", hello);
 ///     http::server server(routes, http::server_options().listen("127.0.0.1:8080"));
-///     if (auto up = server.listen(); !up) …            // the port is taken now, or the error says why not
-///     auto report = co_await server.async_serve(ctx);   // until ctx ends
+///     if (auto up = server.listen(); !up) std::cerr << up.error() << '\n';  // says what to do about it
+///     auto report = co_await server.async_serve(ctx);                       // until ctx ends
 class server {
  public:
-  explicit server(router routes, server_options options = {});
+  explicit server(router routes, const server_options& options = {});
   server(const server&) = delete;
   server& operator=(const server&) = delete;
   /// Ends all requests with cause `shutdown`, without grace, and waits until their handlers have returned.
@@ -105,7 +132,7 @@ class server {
 
   /// Takes the address. Clients may connect from now on; they are answered once the server serves.
   /// Errors: errc::bad_address; that of the system: address in use, permission denied; with the address.
-  result<> listen();
+  [[nodiscard]] result<> listen();
 
   /// The port listened on; 0 before `listen`.
   [[nodiscard]] std::uint16_t port() const noexcept;
@@ -116,8 +143,14 @@ class server {
   /// accepting, closes idle connections, leaves running requests the grace time, ends their contexts with
   /// cause `shutdown`, waits a second for them to come home, and reports. Every request's context is derived
   /// from `ctx`'s values. Requests run on the server's own threads, not on the caller's.
-  result<shutdown_report> serve(const context& ctx);
-  boost::asio::awaitable<result<shutdown_report>> async_serve(context ctx);
+  ///
+  /// Completes when:  the shutdown is over. The address is free from its beginning on.
+  /// Errors:          those of `listen`; std::errc::operation_not_permitted when called a second time; that of
+  ///                  the system if a thread cannot be started.
+  /// Cancellation:    the end of ctx begins the shutdown.
+  /// Lifetime:        the server must live until it completes.
+  [[nodiscard]] result<shutdown_report> serve(const context& ctx);
+  [[nodiscard]] boost::asio::awaitable<result<shutdown_report>> async_serve(context ctx);
 
  private:
   struct impl;
