@@ -133,7 +133,7 @@ int acceptor::accept(tcp::endpoint& from) noexcept {
   const int made = ::accept4(socket_, from.data(), &size, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (made < 0) return made;
   from.resize(size);
-  // Under the lock: after stop() no connection appears that nobody has counted.
+  // Under the lock: after stop() no uncounted connection appears.
   server_.open.fetch_add(1);
   return made;
 }
@@ -183,7 +183,7 @@ void acceptor::pause(clock::duration at_least) {
     resume();
     return paused_;
   });
-  // A connection that closed before `wants_room` was set has told nobody.
+  // A connection that closed before `wants_room` was set has not called on_room.
   if (server_.open.load() < server_.settings.max_connections) resume();
 }
 

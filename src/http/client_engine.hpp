@@ -17,7 +17,7 @@
 
 namespace curfew::http {
 
-/// The thread that owns a client's curl multi handle, and how others ask it for something.
+/// The thread that owns a client's curl multi handle, and the inbox through which other threads reach it.
 ///
 /// Invariants:
 /// 1. curl is called on the engine's thread alone, never under a lock, and inside a callback of curl nothing
@@ -26,8 +26,7 @@ namespace curfew::http {
 /// 2. A transfer is in `active_` from begin() to finish(). Each one that was accepted by post(starts) gets
 ///    one finish(): when curl is done with it, when its context ends, when its download is dropped, or at
 ///    close.
-/// 3. Lock order: `inbox_mutex_` and a transfer's `mutex` are leaves; nothing is locked and nobody is called
-///    under them.
+/// 3. Lock order: `inbox_mutex_` and a transfer's `mutex` are leaves; nothing is locked or called under them.
 class client_engine {
  public:
   using transfer = download::transfer;
@@ -65,7 +64,7 @@ class client_engine {
 
  private:
   /// A socket of curl's. It is watched through a duplicate, because libcurl 7.88 closes a socket that is not
-  /// connected yet before it says so: its number may be somebody else's by then.
+  /// connected yet before it says so: its number may belong to another file by then.
   struct watched_socket {
     watched_socket(boost::asio::io_context& io, curl_socket_t curls);
     ~watched_socket();

@@ -12,34 +12,18 @@
 #include <system_error>
 #include <utility>
 
+#include "http/syntax.hpp"
+
 namespace curfew::http {
 
 namespace {
 
-constexpr std::size_t buffer_limit = 256 * 1024;        // of a download that nobody reads
+constexpr std::size_t buffer_limit = 256 * 1024;        // of a download without a reader
 constexpr std::size_t redirect_body_limit = 64 * 1024;  // more of it is not worth the connection
 
 constexpr const char* control = "it has a control character";
 
-bool is_token(std::string_view text) {
-  return !text.empty() && std::ranges::all_of(text, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           std::string_view("!#$%&'*+-.^_`|~").find(c) != std::string_view::npos;
-  });
-}
-
-bool is_field_value(std::string_view text) {
-  return std::ranges::none_of(
-      text, [](char c) { return (static_cast<unsigned char>(c) < ' ' && c != '\t') || c == 0x7f; });
-}
-
-std::string_view trimmed(std::string_view text) {
-  const std::size_t first = text.find_first_not_of(" \t\r\n");
-  if (first == std::string_view::npos) return {};
-  return text.substr(first, text.find_last_not_of(" \t\r\n") - first + 1);
-}
-
-/// Text from outside for an error's line: without control characters.
+/// Foreign text for an error's line: without control characters.
 std::string printable(std::string_view text) {
   std::string out(text.substr(0, 200));
   std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, '?');
@@ -209,7 +193,7 @@ bool download::transfer::add_options() {
             set(easy, CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_1_1}) &&
             set(easy, CURLOPT_HTTPHEADER, list.data()) && set(easy, CURLOPT_USERAGENT, "curfew") &&
             set(easy, CURLOPT_ERRORBUFFER, curl_error) && set(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) &&
-            // A lookup that is stuck, and signals, are nobody's business but the lookup's.
+            // A stuck lookup is left alone, and no signal is used.
             set(easy, CURLOPT_QUICK_EXIT, 1L) && set(easy, CURLOPT_NOSIGNAL, 1L) &&
             set(easy, CURLOPT_HEADERFUNCTION, &transfer::on_header) && set(easy, CURLOPT_HEADERDATA, this) &&
             set(easy, CURLOPT_WRITEFUNCTION, &transfer::on_body) && set(easy, CURLOPT_WRITEDATA, this) &&
@@ -262,7 +246,7 @@ bool download::transfer::add_options() {
 void download::transfer::release_easy() noexcept { curl_easy_cleanup(std::exchange(easy, nullptr)); }
 
 /// Once libcurl decodes, it decodes every coding that the server chooses, and whole network reads at a time,
-/// paused or not: 16 KiB of zstd become 500 MiB. So a download, which nobody may be reading, is not decoded.
+/// paused or not: 16 KiB of zstd become 500 MiB. So a download, which may have no reader, is not decoded.
 bool download::transfer::decodes() const {
   return !streaming && what.fields().find("Accept-Encoding") == nullptr;
 }
@@ -521,7 +505,7 @@ void download::transfer::end_body(const std::optional<error>& why) {
   const std::lock_guard guard(mutex);
   body_over = true;
   body_error = why;
-  // Nobody waits for the bytes of a call that was ended.
+  // The bytes of a call that was ended have no reader.
   if (why && why->code().category() == curfew_category()) buffer.clear();
 }
 
@@ -629,7 +613,7 @@ void download::transfer::waiting_read::on_end::operator()() const noexcept {
     self->ended = true;
     if (t->reader.get() == self) mine = std::move(t->reader);
   }
-  if (!mine) return;  // somebody else completes it
+  if (!mine) return;  // the engine's thread completes it
   read_handler h = std::move(mine->complete);
   error e = error::ended(mine->ctx, t->reading);
   mine.reset();  // and with it the on_done that calls this: nothing of it is used below

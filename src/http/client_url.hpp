@@ -23,7 +23,7 @@ struct client_url {
   [[nodiscard]] std::optional<client_url> resolve(std::string_view location, std::string& why) const;
 };
 
-/// What is no URL, for an error: without what may be userinfo, printable, of limited length.
+/// Shows text that is not a URL in an error: without possible userinfo, printable, of limited length.
 [[nodiscard]] std::string shown_url(std::string_view text);
 
 }  // namespace curfew::http

@@ -168,7 +168,7 @@ void connection::unlink(connection*& first, connection& c) noexcept {
 
 // Waiting.
 
-/// Suspends the coroutine until somebody calls `wake`.
+/// Suspends the coroutine until `wake` is called.
 asio::awaitable<void> connection::suspend(waiting w) {
   waiting_ = w;
   timed_out_ = false;
@@ -319,7 +319,7 @@ std::optional<response> connection::begin(const route& to) {
   }
   worker_.count_request(true);
   if (server.ending.load())
-    scope_->cancel(cause(errc::shutdown));  // who collected the contexts has not seen this one
+    scope_->cancel(cause(errc::shutdown));  // it began after the contexts had been collected
   if (gone_ || (half_closed_ && !server.settings.half_close_is_alive)) client_gone();
   return std::nullopt;
 }

@@ -23,16 +23,16 @@ namespace curfew::http {
 /// One connection of a server: a coroutine that reads a request, runs its handler, sends the response, and
 /// again.
 ///
-/// It suspends in one place, `suspend`, to wait for its client, and wherever a handler does. What wakes it is
-/// an event of the socket, a tick of the clock, the end of a context, or the server's shutdown; all of them
-/// in the worker's thread:
+/// It suspends in one place, `suspend`, to wait for its client, and wherever a handler does. An event of the
+/// socket, a tick of the clock, the end of a context or the server's shutdown resumes it, all of them in the
+/// worker's thread:
 ///
 ///                      on_event ─► reading  ─► advance
 ///     suspend(waiting) on_tick  ─► writing  ─► send again, or fail
 ///                      …        ─► lingering─► discard again, or close
 ///
-/// An event while a handler runs wakes nobody: it is remembered, and a client that has gone ends the context
-/// of the request.
+/// An event while a handler runs resumes nothing. It is remembered, and a client that has gone ends the context of
+/// the request.
 ///
 /// Lifetime: the coroutine owns it; so a handler that outlives its client keeps it, without the socket if
 /// that was reset.
@@ -50,7 +50,7 @@ class connection final : public watched,
   void on_tick(clock::time_point now);
   /// Shutdown begins: closes it unless there is something of a request.
   void close_if_idle();
-  /// The end of a shutdown: whatever waits for the client fails.
+  /// The end of a shutdown: what waits for the client fails.
   void give_up();
   boost::asio::awaitable<result<>> write(context ctx, std::string bytes) override;
 
@@ -80,8 +80,7 @@ class connection final : public watched,
   enum class phase { none, idle, header, body };
   enum class step { wait, expect, request, refuse, close };
   enum class sent { all, blocked, failed };
-  /// Who may hold up a write: a half-closed client still gets a plain response; a stream ends with its
-  /// context.
+  /// Does a half-close end a write? Not that of a plain response; a stream ends with its context.
   enum class patience { response, stream };
 
   boost::asio::awaitable<void> serve();

@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <boost/url/pct_string_view.hpp>
 #include <curfew/http/message.hpp>
 
 #include "http/body_sink.hpp"
@@ -6,34 +7,12 @@
 
 namespace curfew::http {
 
-namespace {
-
-int hex_digit(char c) noexcept {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
-
-}  // namespace
-
 std::optional<std::string> percent_decode(std::string_view text, bool form) {
-  std::string decoded;
-  decoded.reserve(text.size());
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const char c = text[i];
-    if (c == '%') {
-      if (text.size() - i < 3) return std::nullopt;
-      const int high = hex_digit(text[i + 1]);
-      const int low = hex_digit(text[i + 2]);
-      if (high < 0 || low < 0) return std::nullopt;
-      decoded.push_back(static_cast<char>(high * 16 + low));
-      i += 2;
-    } else {
-      decoded.push_back(form && c == '+' ? ' ' : c);
-    }
-  }
-  return decoded;
+  const auto checked = boost::urls::make_pct_string_view({text.data(), text.size()});
+  if (!checked) return std::nullopt;
+  boost::urls::encoding_opts how;
+  how.space_as_plus = form;
+  return checked->decode(how);
 }
 
 std::pair<std::string_view, std::string_view> split_target(std::string_view target) noexcept {
@@ -50,6 +29,7 @@ std::string_view request::param(std::string_view name) const noexcept {
 }
 
 std::optional<std::string> request::query(std::string_view name) const {
+  // Pair by pair, not with Boost.URL's params: for them one malformed pair, or a '|' unescaped, spoils the query.
   auto rest = split_target(target_).second;
   while (!rest.empty()) {
     const auto pair = rest.substr(0, rest.find('&'));

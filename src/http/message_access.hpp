@@ -7,7 +7,7 @@
 
 namespace curfew::http {
 
-/// How the server fills in what only a handler reads.
+/// Lets the server fill in what a handler reads.
 struct request_access {
   static std::string& method(request& r) noexcept { return r.method_; }
   static std::string& target(request& r) noexcept { return r.target_; }

@@ -84,7 +84,7 @@ class parser final : public beast::basic_parser<true> {
                         beast_error& /*ec*/) override {}
 
   void on_field_impl(beast::field known, string_view name, string_view value, beast_error& ec) override {
-    if (fields_done_) return;  // of a trailer: nobody asks for it, and it must not pass for a header field
+    if (fields_done_) return;  // of a trailer: unread, and it must not pass for a header field
     switch (known) {
       case beast::field::host:
         if (++hosts_ > 1 || !is_host(view(value))) return refuse(status::bad_request, ec);
@@ -93,7 +93,7 @@ class parser final : public beast::basic_parser<true> {
         if (++lengths_ > 1 || !all_digits(view(value))) return refuse(status::bad_request, ec);
         break;
       case beast::field::transfer_encoding:
-        // In HTTP/1.0 there is none; whoever hands it on may have understood the message otherwise.
+        // In HTTP/1.0 there is none; a proxy on the way may have read the message otherwise.
         if (++encodings_ > 1 || !http11_) return refuse(status::bad_request, ec);
         if (!same_name(view(value), "chunked")) {
           const auto last = view(value).substr(view(value).find_last_of(", \t") + 1);

@@ -4,6 +4,8 @@
 #include <charconv>
 #include <cstddef>
 
+#include "http/syntax.hpp"
+
 namespace curfew::http {
 
 namespace {
@@ -11,35 +13,6 @@ namespace {
 void append_number(std::string& out, std::size_t number) {
   std::array<char, 20> text{};
   out.append(text.data(), std::to_chars(text.data(), text.data() + text.size(), number).ptr);
-}
-
-bool is_token(std::string_view text) noexcept {
-  if (text.empty()) return false;
-  for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
-    if (!plain && std::string_view("!#$%&'*+-.^_`|~").find(c) == std::string_view::npos) return false;
-  }
-  return true;
-}
-
-/// Control characters other than a tab would end the field, or the header, for somebody on the way.
-bool is_value(std::string_view text) noexcept {
-  for (const char c : text) {
-    if ((static_cast<unsigned char>(c) < 0x20 && c != '\t') || c == 0x7f) return false;
-  }
-  return true;
-}
-
-bool has_token(std::string_view list, std::string_view token) noexcept {
-  while (!list.empty()) {
-    const auto comma = list.find(',');
-    auto item = list.substr(0, comma);
-    list.remove_prefix(comma == std::string_view::npos ? list.size() : comma + 1);
-    while (!item.empty() && (item.front() == ' ' || item.front() == '\t')) item.remove_prefix(1);
-    while (!item.empty() && (item.back() == ' ' || item.back() == '\t')) item.remove_suffix(1);
-    if (same_name(item, token)) return true;
-  }
-  return false;
 }
 
 enum class meaning { plain, connection, framing, date };
@@ -85,7 +58,7 @@ std::optional<framing> append_head(std::string& out, const response& what, std::
     out += "\r\n";
   }
   for (const auto& [name, value] : what.fields()) {
-    if (!is_token(name) || !is_value(value)) {
+    if (!is_token(name) || !is_field_value(value)) {
       out.resize(before);
       return std::nullopt;
     }
@@ -93,7 +66,9 @@ std::optional<framing> append_head(std::string& out, const response& what, std::
       case meaning::framing:
         continue;
       case meaning::connection:
-        if (has_token(value, "close")) options.keep_alive = false;
+        if (any_item(value, [](std::string_view option) { return same_name(option, "close"); })) {
+          options.keep_alive = false;
+        }
         continue;
       case meaning::date:
         date = {};

@@ -7,7 +7,7 @@
 
 namespace curfew::http {
 
-/// How the end of a response's body is told.
+/// How a response marks the end of its body.
 enum class framing {
   none,   ///< There is no body, whatever the response holds: HEAD, 204, 304.
   sized,  ///< Content-Length.
@@ -22,10 +22,10 @@ struct head_options {
   bool keep_alive = true;  ///< In: may the connection stay? Out of append_head: does it?
 };
 
-/// Appends the status line, the fields and the empty line. What a handler says about framing, connection and
-/// length is left out: those are the connection's. `date` is a whole line.
-/// \return the framing; none if a status, a field's name or a value must not go out, because the client would
-///         read something else than what was meant. `out` is then unchanged.
+/// Appends the status line, the fields and the empty line. A handler's fields about framing, connection and
+/// length are left out: those are the connection's. `date` is a whole line.
+/// \return the framing; none if the client would read a status, a field's name or a value otherwise than it was
+///         meant. `out` is unchanged then.
 [[nodiscard]] std::optional<framing> append_head(std::string& out, const response& what,
                                                  std::string_view date, head_options& options);
 

@@ -8,6 +8,7 @@
 
 #include "http/message_access.hpp"
 #include "http/router_table.hpp"
+#include "http/syntax.hpp"
 #include "http/target.hpp"
 
 namespace curfew::http {
@@ -115,16 +116,10 @@ std::string entity_tag(std::string_view content) {
 
 /// Is `tag` among those of an If-None-Match? The comparison is weak, as RFC 9110 asks for.
 bool names_tag(std::string_view list, std::string_view tag) {
-  while (!list.empty()) {
-    const auto comma = list.find(',');
-    auto item = list.substr(0, comma);
-    list.remove_prefix(comma == std::string_view::npos ? list.size() : comma + 1);
-    while (!item.empty() && (item.front() == ' ' || item.front() == '\t')) item.remove_prefix(1);
-    while (!item.empty() && (item.back() == ' ' || item.back() == '\t')) item.remove_suffix(1);
+  return any_item(list, [tag](std::string_view item) {
     if (item.starts_with("W/")) item.remove_prefix(2);
-    if (item == tag || item == "*") return true;
-  }
-  return false;
+    return item == tag || item == "*";
+  });
 }
 
 class file_handler {

@@ -9,6 +9,16 @@
 
 namespace curfew::testing {
 
+namespace {
+
+http::router all_to(http::handler handler) {
+  http::router routes;
+  routes.around([handler = std::move(handler)](const http::handler&) { return handler; });
+  return routes;
+}
+
+}  // namespace
+
 struct http_server::impl {
   impl(http::router routes, const http::server_options& options, const context& root)
       : until(with_cancel(root)),
@@ -39,6 +49,9 @@ struct http_server::impl {
 
 http_server::http_server(http::router routes, const http::server_options& options, const context& root)
     : impl_(std::make_unique<impl>(std::move(routes), options, root)) {}
+
+http_server::http_server(http::handler handler, const http::server_options& options, const context& root)
+    : http_server(all_to(std::move(handler)), options, root) {}
 
 http_server::~http_server() {
   const bool known = !impl_->thread.joinable();  // the test has stopped it, and has the report

@@ -37,10 +37,10 @@ class watched {
 /// The sockets are in an epoll set of their own, edge-triggered, and entered once; Asio watches the set as it
 /// would watch a socket. See docs/design on the read pump for why.
 ///
-/// Everything is of the worker's thread, unless it says "any thread".
-/// Invariants: the list of connections, and what a connection says about its running request, changes in the
-/// worker's thread only, under `mutex_`; so that thread reads it without, other threads with it. No callback
-/// runs under it.
+/// Everything belongs to the worker's thread, unless it says "any thread".
+/// Invariants: the list of connections, and what a connection says about its running request, are changed by the
+/// worker's thread only, under `mutex_`. So that thread reads them without the lock, other threads with it. No
+/// callback runs under it.
 class worker {
  public:
   explicit worker(server_state& server);
@@ -60,7 +60,7 @@ class worker {
   void adopt(int socket, std::string remote);
   /// Closes the idle connections.
   void begin_shutdown();
-  /// Wakes whoever waits for a client, to make it give up.
+  /// Resumes every connection that waits for its client; it gives up.
   void end_waiting();
   /// Handles for the contexts of all running requests.
   std::vector<canceler> cancelers();
@@ -107,7 +107,7 @@ class worker {
   /// control again.
   void runs(const connection* c) noexcept { runs_.store(c, std::memory_order_relaxed); }
 
-  const cause client_gone;  // made once for each thread: copies of one are counted
+  const cause client_gone;  // one for each thread: copies of a cause count references
   const cause handler_done;
 
  private:

@@ -5,6 +5,7 @@
 #include <boost/asio.hpp>
 #include <curfew/core.hpp>
 #include <curfew/http.hpp>
+#include <curfew/http/testing.hpp>
 #include <curfew/io.hpp>
 #include <curfew/sync.hpp>
 #include <curfew/testing.hpp>

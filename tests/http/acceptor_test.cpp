@@ -1,8 +1,13 @@
 #include "http/acceptor.hpp"
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <cerrno>
 #include <curfew/core.hpp>
@@ -10,6 +15,7 @@
 #include <curfew/http/server.hpp>
 #include <curfew/http/testing.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <system_error>
 #include <vector>
@@ -95,6 +101,64 @@ TEST(Acceptor, HandsConnectionsToTheWorkersInTurn) {
   ASSERT_TRUE(tests::eventually([&] { return d.state.open.load() == 0; }));
   for (auto& w : workers) w->stop();
   for (auto& w : workers) w->join();
+}
+
+/// While it lives the process can open no descriptor.
+class shortage {
+ public:
+  shortage() {
+    ::getrlimit(RLIMIT_NOFILE, &before_);
+    rlimit few = before_;
+    few.rlim_cur = std::min<rlim_t>(before_.rlim_cur, 256);
+    ::setrlimit(RLIMIT_NOFILE, &few);
+  }
+  shortage(const shortage&) = delete;
+  shortage& operator=(const shortage&) = delete;
+  ~shortage() {
+    for (const int fd : taken_) ::close(fd);
+    ::setrlimit(RLIMIT_NOFILE, &before_);
+  }
+  void take_all() {
+    for (;;) {
+      const int fd = ::open("/dev/null", O_RDONLY | O_CLOEXEC);
+      if (fd < 0) return;
+      taken_.push_back(fd);
+    }
+  }
+
+ private:
+  rlimit before_{};
+  std::vector<int> taken_;
+};
+
+TEST(Acceptor, PausesDuringAShortageOfDescriptors) {
+  open_door d;
+  ASSERT_TRUE(d.door.open("127.0.0.1:0"));
+  std::vector<std::unique_ptr<worker>> workers;
+  workers.push_back(std::make_unique<worker>(d.state));
+  workers.front()->start();
+  d.door.start(workers);
+  {
+    raw_client before(d.door.port());
+    EXPECT_EQ(before.get("/").status, 404);
+    std::optional<raw_client> waits;
+    {
+      shortage none_left;
+      const int mine = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+      none_left.take_all();
+      ::close(mine);  // one is left, for the client
+      waits.emplace(d.door.port());
+      // Paused: the socket is out of the epoll set, so the loop does not spin.
+      ASSERT_TRUE(tests::eventually([&] { return d.state.wants_room.load(); }));
+      EXPECT_EQ(before.get("/").status, 404) << "the connections that are open are served";
+    }
+    EXPECT_EQ(waits->get("/").status, 404) << "it waited in the kernel's queue";
+    EXPECT_TRUE(tests::eventually([&] { return !d.state.wants_room.load(); }));
+  }
+  d.door.stop();
+  ASSERT_TRUE(tests::eventually([&] { return d.state.open.load() == 0; }));
+  workers.front()->stop();
+  workers.front()->join();
 }
 
 TEST(Acceptor, StopFreesTheAddressAtOnce) {

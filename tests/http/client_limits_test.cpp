@@ -20,8 +20,6 @@ using ::testing::HasSubstr;
 
 constexpr std::size_t mib = 1024 * 1024;
 
-request get_of(const std::string& url) { return {"GET", url}; }
-
 /// A peer that answers one request with `head` and then repeats `block` until `total` bytes have gone.
 peer::script flooding(std::string head, std::string block, std::size_t total, std::string end) {
   return [=](conversation& c) {
@@ -130,7 +128,7 @@ TEST(ClientLimits, ADownloadAsksForTheBodyAsItIsAndGetsItAsItCame) {
   peer server([&](conversation& c) {
     asked = c.read_request();
     seen.set();
-    c.write(ok(bomb, "Content-Encoding: zstd\r\n"));  // although nobody has asked for it
+    c.write(ok(bomb, "Content-Encoding: zstd\r\n"));  // although it was not asked for
   });
   client sender;
   auto from = sender.open(background(), get_of(server.url()));
@@ -168,10 +166,10 @@ TEST(ClientLimits, ADownloadSendsTheCallersAcceptEncoding) {
 
 TEST(ClientLimits, ATransferCodingThatWasNotAskedForIsRefused) {
   const std::string bomb = zstd_bomb(1024 * mib);
-  for (const std::string coding : {"zstd", "br", "gzip, chunked", "chunked, gzip"}) {
+  for (const char* coding : {"zstd", "br", "gzip, chunked", "chunked, gzip"}) {
     peer server([&](conversation& c) {
       c.read_request();
-      c.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: " + coding + "\r\n\r\n" + bomb);
+      c.write("HTTP/1.1 200 OK\r\nTransfer-Encoding: " + std::string(coding) + "\r\n\r\n" + bomb);
     });
     client sender;
     const auto whole = sender.send(background(), get_of(server.url()));

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/socket.h>
@@ -12,6 +13,8 @@
 #include <chrono>
 #include <cstdint>
 #include <cstdlib>
+#include <curfew/core/error.hpp>
+#include <curfew/http/client.hpp>
 #include <functional>
 #include <future>
 #include <list>
@@ -199,6 +202,73 @@ class moment {
 inline std::string ok(std::string_view body, std::string_view more_fields = {}) {
   return "HTTP/1.1 200 OK\r\n" + std::string(more_fields) + "Content-Length: " + std::to_string(body.size()) +
          "\r\n\r\n" + std::string(body);
+}
+
+/// Answers every request of every connection with `answer(request)`.
+inline peer::script answering(std::function<std::string(const std::string&)> answer) {
+  return [answer = std::move(answer)](conversation& c) {
+    for (std::string request; !(request = c.read_request()).empty();) {
+      if (!c.write(answer(request))) return;
+    }
+  };
+}
+
+inline peer::script answering(std::string answer) {
+  return answering([answer = std::move(answer)](const std::string&) { return answer; });
+}
+
+/// Sends its answer once and closes the connection.
+inline peer::script closing_after(std::string answer) {
+  return [answer = std::move(answer)](conversation& c) {
+    c.read_request();
+    c.write(answer);
+  };
+}
+
+/// The request as the peer got it.
+inline std::string seen_by_peer(client& sender, const context& ctx,
+                                std::function<request(const peer&)> make) {
+  std::string seen;
+  std::mutex mutex;
+  peer server([&](conversation& c) {
+    std::string got = c.read_request();
+    {
+      const std::lock_guard guard(mutex);
+      seen = std::move(got);
+    }
+    c.write(ok(""));
+  });
+  const auto answer = sender.send(ctx, make(server));
+  EXPECT_TRUE(answer) << answer.error();
+  const std::lock_guard guard(mutex);
+  return seen;
+}
+
+/// A completion token: puts what it is called with into `to`.
+template <class T>
+auto into(std::future<T>& to) {
+  std::promise<T> promise;
+  to = promise.get_future();
+  return [promise = std::move(promise)](T value) mutable { promise.set_value(std::move(value)); };
+}
+
+inline std::string redirect_to(const std::string& url, int code = 302) {
+  return "HTTP/1.1 " + std::to_string(code) + " There\r\nLocation: " + url +
+         "\r\nContent-Length: 5\r\n\r\nthere";
+}
+
+inline request get_of(const std::string& url) { return {"GET", url}; }
+
+/// The error of one call; fails the test if there is none.
+inline error error_of(result<response> answer) {
+  if (!answer) return std::move(answer.error());
+  ADD_FAILURE() << "no error: " << answer->status_line();
+  return error(std::error_code());
+}
+
+inline std::uint16_t unused_port() {
+  const peer gone(answering(""));
+  return gone.port();
 }
 
 }  // namespace curfew::http::client_tests

@@ -23,8 +23,8 @@ namespace curfew::http {
 namespace {
 
 using namespace client_tests;
-using testing::HasSubstr;
-using testing::StartsWith;
+using ::testing::HasSubstr;
+using ::testing::StartsWith;
 
 struct free_openssl {
   void operator()(EVP_PKEY* p) const { EVP_PKEY_free(p); }

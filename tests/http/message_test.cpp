@@ -1,50 +1,11 @@
-#include <curfew/http/errc.hpp>
 #include <curfew/http/message.hpp>
 
-#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
-#include <sstream>
+#include <string>
 
 namespace curfew::http {
 namespace {
-
-TEST(Fields, NamesCompareWithoutCase) {
-  fields f;
-  f.add("Content-Type", "a/b");
-  ASSERT_NE(f.find("content-TYPE"), nullptr);
-  EXPECT_EQ(*f.find("content-TYPE"), "a/b");
-  EXPECT_EQ(f.find("Content-Typ"), nullptr);
-  EXPECT_FALSE(same_name("a[", "a{")) << "only letters have a case";
-  EXPECT_TRUE(same_name("", ""));
-}
-
-TEST(Fields, KeepOrderAndDoubles) {
-  fields f;
-  f.add("A", "1");
-  f.add("B", "2");
-  f.add("a", "3");
-  EXPECT_EQ(f.count("A"), 2U);
-  EXPECT_EQ(*f.find("a"), "1");
-  std::string all;
-  for (const auto& [name, value] : f) all += name + value;
-  EXPECT_EQ(all, "A1B2a3");
-}
-
-TEST(Fields, SetReplacesAllOfThatName) {
-  fields f;
-  f.add("A", "1");
-  f.add("B", "2");
-  f.add("a", "3");
-  f.set("A", "4");
-  EXPECT_EQ(f.count("A"), 1U);
-  EXPECT_EQ(*f.find("A"), "4");
-  EXPECT_EQ(f.size(), 2U);
-  f.set("C", "5");
-  f.erase("b");
-  EXPECT_EQ(f.size(), 2U);
-  EXPECT_EQ(f.find("B"), nullptr);
-}
 
 TEST(Request, QueryIsDecoded) {
   const request r("GET", "/p?a=1&b=x%20y+z&c&d=&a=2&e%3D=f&bad=%zz&bad=good&q=a=b");
@@ -87,25 +48,6 @@ TEST(Event, KeepsLines) {
   EXPECT_EQ(event("a\nb\r\nc\rd", "n"), "event: n\ndata: a\ndata: b\ndata: c\ndata: d\n\n");
   EXPECT_EQ(event("a\n"), "data: a\ndata: \n\n");
   EXPECT_EQ(event("x", "n\ndata: forged"), "event: n\ndata: x\n\n") << "a name has one line";
-}
-
-TEST(Status, PrintsNumberAndReason) {
-  std::ostringstream out;
-  out << status::not_found << '|' << static_cast<status>(299);
-  EXPECT_EQ(out.str(), "404 Not Found|299");
-}
-
-TEST(HttpErrc, HasMessagesAndConditions) {
-  const std::error_code gone = errc::client_gone;
-  EXPECT_EQ(gone.category().name(), std::string_view("curfew.http"));
-  EXPECT_EQ(gone.message(), "client gone");
-  EXPECT_EQ(make_error_code(errc::connection_refused), std::errc::connection_refused);
-  EXPECT_EQ(make_error_code(errc::connection_lost), std::errc::connection_reset);
-  EXPECT_EQ(make_error_code(errc::truncated_body), std::errc::connection_reset);
-  for (int i = 1; i <= static_cast<int>(errc::bad_address); ++i) {
-    EXPECT_THAT(http_category().message(i), testing::Not(testing::HasSubstr("unknown"))) << i;
-  }
-  EXPECT_EQ(http_category().message(99), "unknown http error 99");
 }
 
 }  // namespace

@@ -91,6 +91,17 @@ class raw_client {
     }
   }
 
+  /// Sends until no buffer on the way takes more.
+  void fill() {
+    const std::string block(64 * 1024, 'x');
+    pollfd p{socket_, POLLOUT, 0};
+    while (::poll(&p, 1, 100) > 0) {
+      if (::send(socket_, block.data(), block.size(), MSG_NOSIGNAL | MSG_DONTWAIT) < 0 && errno != EAGAIN) {
+        fail("send");
+      }
+    }
+  }
+
   /// Everything up to and with `mark`; throws if the connection ends before.
   std::string read_until(std::string_view mark) {
     for (;;) {

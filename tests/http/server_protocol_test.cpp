@@ -1,4 +1,4 @@
-// What is not a request is refused, in the way that the client, and whoever stands between, can rely on.
+// What is not a request is refused in a way that the client, and every proxy between, can rely on.
 #include <curfew/http/server.hpp>
 
 #include <gmock/gmock.h>

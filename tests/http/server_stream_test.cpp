@@ -134,7 +134,7 @@ TEST(ServerStream, WaitsForASlowReader) {
   client.send(get_root);
   client.read_until("\r\n\r\n");
   std::this_thread::sleep_for(50ms);
-  EXPECT_LT(written, pieces) << "nobody reads, so not all of it can have been taken";
+  EXPECT_LT(written, pieces) << "without a reader not all of it can have been taken";
   std::size_t total = 0;
   for (auto chunk = client.read_chunk(); !chunk.empty(); chunk = client.read_chunk()) {
     EXPECT_EQ(chunk, std::string(piece, static_cast<char>('a' + (total / piece) % 26)));

@@ -48,6 +48,19 @@ TEST(HttpServer, ServesARouterUntilItIsDestroyed) {
   EXPECT_EQ(refused.error(), errc::connection_refused);
 }
 
+TEST(HttpServer, ServesOneHandlerForEveryPathAndMethod) {
+  const http_server server([](context, const request& r) -> asio::awaitable<response> {
+    co_return text(status::ok, r.method() + ' ' + r.path());
+  });
+  client sender;
+  const auto deep = sender.send(background(), request("DELETE", server.url("/a/b/c/d/e%20f")));
+  ASSERT_TRUE(deep) << deep.error();
+  EXPECT_EQ(deep->body(), "DELETE /a/b/c/d/e f");
+  const auto root = get(background(), server.url());
+  ASSERT_TRUE(root) << root.error();
+  EXPECT_EQ(root->body(), "GET /");
+}
+
 TEST(HttpServer, TellsWhatTheHandlersDidWrong) {
   router routes;
   routes.get("/", [](context, const request&) -> asio::awaitable<response> {

@@ -146,7 +146,7 @@ TEST(HttpClientStress, CallsCanceledAtRandomMomentsLeaveNothing) {
   const auto round = [&](int calls) {
     http::router routes;
     routes.post("/echo", at_once).get("/never", never).get("/stream", without_end);
-    curfew::testing::http_server server(std::move(routes), server_options().threads(2));
+    curfew::testing::http_server server(std::move(routes), http::server_options().threads(2));
     {
       http::client sender(http::client_options().max_connections_per_host(seed % 2 == 0 ? 0 : 3));
       ender ends;

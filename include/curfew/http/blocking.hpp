@@ -13,6 +13,7 @@ using blocking_handler = std::function<response(const context& ctx, const reques
 
 /// Makes a handler of a plain function, which runs on a thread of the pool:
 ///
+///     http::router routes;
 ///     routes.get("/digest/{name}", http::blocking(digest));
 ///
 /// The connection's thread goes on meanwhile: it serves other clients, and ends `ctx` when this one goes away,

@@ -71,8 +71,8 @@ class download {
   /// Status and fields; the body is empty.
   [[nodiscard]] const response& head() const noexcept;
 
-  /// The next piece of the body, as it comes, of at most about 256 KiB; none at the end. While nobody reads,
-  /// that much is kept and the sender is held back.
+  /// The next piece of the body, as it comes, of at most about 256 KiB; none at the end. Without a reader that
+  /// much is kept, and the sender is held back.
   ///
   /// Completes when:  there are bytes, the body ends, or the context ends: `ctx`, or the one it was opened
   ///                  with.
@@ -100,7 +100,7 @@ class download {
 };
 
 /// Sends requests over HTTP/1.1 and keeps connections for the next one. The transfers run on a thread of the
-/// client's own; a slow lookup or handshake holds up nobody else.
+/// client's own; a slow lookup or handshake holds up no other transfer.
 ///
 /// All calls, blocking or not:
 /// Completes when:  the response is complete (for open: its header), or fails, or `ctx` ends, in any phase:
@@ -162,7 +162,9 @@ class client {
 /// Gets `url` and waits for the whole response. As client::send with the shared client.
 [[nodiscard]] result<response> get(const context& ctx, std::string url);
 
-/// The same for coroutines: `auto response = co_await http::async_get(ctx, url);`
+/// The same for coroutines:
+///
+///     auto response = co_await http::async_get(ctx, url);
 template <class Token = default_token>
 auto async_get(context ctx, std::string url, Token&& token = {}) {
   return client::shared().async_send(std::move(ctx), request("GET", std::move(url)),

@@ -8,9 +8,9 @@
 
 namespace curfew::http {
 
-/// The field with which a client says how long it will wait: what remains of its deadline, in milliseconds.
-/// Its value is 1 to 8 decimal digits; 0 says that it is already too late. A duration and not a point in
-/// time: clocks differ. The reasons are in docs/design.
+/// The field that carries what remains of the client's deadline, in milliseconds. Its value is 1 to 8 decimal
+/// digits; 0 means that it is already too late. It is a duration and not a point in time, since clocks differ;
+/// docs/design/0010 has the reasons.
 inline constexpr std::string_view timeout_field = "Request-Timeout-Ms";
 
 /// What a client sends for `ctx`: none without a deadline; rounded up to a whole millisecond, at most

@@ -4,17 +4,17 @@
 
 namespace curfew::http {
 
-/// What goes wrong in HTTP, and why a handler's context ended. The end of a context itself is reported as
-/// `curfew::errc`; these stand beside it as causes, or alone where no context was the reason.
+/// What goes wrong in HTTP, and why a handler's context ended. The end of a context is reported as
+/// `curfew::errc`, with one of these as its cause. A failure that no context's end caused is one of these alone.
 enum class errc {
   // Causes with which a handler's context ends.
   client_gone = 1,  ///< The client closed, half-closed or reset its connection.
-  handler_done,     ///< The response has been sent: nobody waits for what is still going on.
+  handler_done,     ///< The response has been sent: what still runs for the request is in vain.
   shutdown,         ///< The server stops and its grace time is over.
   // Why a request of the client failed.
   bad_url,             ///< Not a URL, or not http:// or https://.
   name_not_found,      ///< The host's name has no address.
-  connection_refused,  ///< Nobody listens there, or the host cannot be reached.
+  connection_refused,  ///< No server listens there, or the host cannot be reached.
                        ///< As std::errc::connection_refused.
   connection_lost,     ///< Closed or reset before a response began. As std::errc::connection_reset.
   tls_failure,         ///< No trust in the certificate, or the handshake failed.

@@ -47,7 +47,7 @@ class request {
   [[nodiscard]] std::string_view param(std::string_view name) const noexcept;
   /// The first `name=` of the query, percent-decoded; none if absent.
   [[nodiscard]] std::optional<std::string> query(std::string_view name) const;
-  /// Who asks: "127.0.0.1:40312".
+  /// The client's address: "127.0.0.1:40312".
   [[nodiscard]] const std::string& remote() const noexcept { return remote_; }
 
  private:
@@ -62,7 +62,7 @@ class request {
   std::vector<std::pair<std::string, std::string>> params_;
 };
 
-/// Where a streaming response is written to: a cheap handle, valid until its `body_source` returns.
+/// Takes the body of a streaming response. A cheap handle, valid until its `body_source` returns.
 class body_writer {
  public:
   /// Sends `bytes` as soon as the connection takes them; waits if the client reads slowly.

@@ -61,9 +61,8 @@ class server_options {
   /// writes the line to standard error.
   server_options& on_error(line_sink f) { return on_error_ = std::move(f), *this; }
   [[nodiscard]] const line_sink& on_error() const noexcept { return on_error_; }
-  /// How long a handler may hold its thread, without a `co_await` that waits, before `on_held_thread` says
-  /// so. A handler that holds it for half as long again is always noticed. clock::duration::max(): nobody
-  /// looks. Default: 100 ms.
+  /// How long a handler may hold its thread, without a `co_await` that waits, before `on_held_thread` is told.
+  /// The measurement may start up to half of this late. clock::duration::max(): no watching. Default: 100 ms.
   server_options& max_hold(clock::duration d) { return max_hold_ = d, *this; }
   [[nodiscard]] clock::duration max_hold() const noexcept { return max_hold_; }
   /// Gets "GET /disk/{name}: the handler held its thread for 312 ms", one line a second at most, when the

@@ -14,8 +14,10 @@ namespace curfew::testing {
 /// A server for a test: it listens on a free port of 127.0.0.1 and serves in threads of its own until it is
 /// stopped or destroyed. It needs no test framework.
 ///
+///     http::router routes;
+///     routes.get("/hello/{name}", hello);
 ///     curfew::testing::http_server server(routes);
-///     auto answer = curfew::http::get(curfew::background(), server.url("/hello/you"));
+///     auto answer = http::get(ctx, server.url("/hello/you"));
 ///
 /// Thread safety: any thread; only one may stop it.
 class http_server {
@@ -26,6 +28,9 @@ class http_server {
   ///                 server shuts down.
   /// Throws: std::system_error if there is no port, or no thread.
   explicit http_server(http::router routes, const http::server_options& options = {},
+                       const context& root = background());
+  /// The same with one handler, which gets every request, whatever its method and path.
+  explicit http_server(http::handler handler, const http::server_options& options = {},
                        const context& root = background());
   http_server(const http_server&) = delete;
   http_server& operator=(const http_server&) = delete;
@@ -40,7 +45,7 @@ class http_server {
   /// Begins the shutdown: the port is free soon, running requests get their grace time. Does not wait.
   void begin_stop() noexcept;
   /// Shuts down and waits for that; a second call returns the same report. Its `stuck` names the requests that
-  /// did not come home: a test may expect it to be empty.
+  /// went on although their context had ended: a test expects it to be empty.
   http::shutdown_report stop();
 
   /// What the server has told `on_error` so far: handlers that threw, responses that could not be sent.

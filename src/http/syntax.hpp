@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string_view>
+#include <utility>
+
+namespace curfew::http {
+
+/// RFC 9110's token: what a method and a field's name consist of.
+[[nodiscard]] bool is_token(std::string_view text) noexcept;
+
+/// A field's value without control characters other than a tab: any other would end the field, or the header, for
+/// an intermediary.
+[[nodiscard]] bool is_field_value(std::string_view text) noexcept;
+
+/// Without the blanks, tabs and ends of line around it.
+[[nodiscard]] std::string_view trimmed(std::string_view text) noexcept;
+
+/// Is there an item of a comma-separated list that `is_it` holds for?
+template <class F>
+[[nodiscard]] bool any_item(std::string_view list, F is_it) {
+  for (;;) {
+    const auto comma = list.find(',');
+    if (is_it(trimmed(list.substr(0, comma)))) return true;
+    if (comma == std::string_view::npos) return false;
+    list.remove_prefix(comma + 1);
+  }
+}
+
+}  // namespace curfew::http

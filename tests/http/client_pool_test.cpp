@@ -1,0 +1,128 @@
+// Which connections a client keeps and uses, and its proxies.
+#include <curfew/http/client.hpp>
+
+#include <fcntl.h>
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <curfew/core.hpp>
+#include <curfew/http/errc.hpp>
+#include <filesystem>
+#include <string>
+
+#include "http/client_peer.hpp"
+#include "http/fake_resolver.hpp"
+
+namespace curfew::http {
+namespace {
+
+using namespace client_tests;
+using namespace std::chrono_literals;
+
+TEST(ClientPool, KeepsConnections) {
+  peer server(answering(ok("x")));
+  client sender;
+  for (int i = 0; i < 5; ++i) ASSERT_TRUE(sender.send(background(), get_of(server.url())));
+  EXPECT_EQ(server.connections(), 1);
+
+  client forgetful(client_options().max_idle_connections(0));
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(forgetful.send(background(), get_of(server.url())));
+  EXPECT_EQ(server.connections(), 4);
+}
+
+TEST(ClientPool, UsesAFreshConnectionWhereTheServerHasClosedTheKeptOne) {
+  // Closed while it was idle, and closed in answer to the second request: what a server does whose idle limit
+  // passes just then.
+  for (const bool reads_again : {false, true}) {
+    moment closed;
+    peer server([&](conversation& c) {
+      c.read_request();
+      c.write(ok("x"));
+      if (c.number() > 1) return;
+      if (reads_again) {
+        c.read_request();
+      } else {
+        shutdown(c.fd(), SHUT_RDWR);
+      }
+      closed.set();
+    });
+    client sender;
+    ASSERT_TRUE(sender.send(background(), get_of(server.url())));
+    if (!reads_again) {
+      ASSERT_TRUE(closed.wait());
+    }
+    const auto again = sender.send(background(), get_of(server.url()));
+    ASSERT_TRUE(again) << again.error();
+    EXPECT_EQ(server.connections(), 2);
+  }
+}
+
+TEST(ClientPool, SendsNothingTwiceThatMayHaveBeenDone) {
+  std::atomic<int> posts = 0;
+  peer server([&](conversation& c) {
+    c.read_request();
+    c.write(ok("x"));
+    if (c.read_request().starts_with("POST")) ++posts;
+  });
+  client sender;
+  for (const char* body : {"", "a body"}) {
+    posts = 0;
+    ASSERT_TRUE(sender.send(background(), get_of(server.url())));
+    const error e = error_of(sender.send(background(), request("POST", server.url()).body(body)));
+    EXPECT_EQ(e, errc::connection_lost) << e;
+    EXPECT_TRUE(e.transient());
+    EXPECT_EQ(posts, 1);
+  }
+}
+
+TEST(ClientPool, ConnectionsAreNotForChildProcesses) {
+  peer server(answering(ok("x")));
+  client sender;
+  ASSERT_TRUE(sender.send(background(), get_of(server.url())));
+  int found = 0;
+  for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+    const int fd = std::stoi(entry.path().filename());
+    sockaddr_in other{};
+    socklen_t size = sizeof other;
+    if (getpeername(fd, reinterpret_cast<sockaddr*>(&other), &size) != 0) continue;
+    if (other.sin_family != AF_INET || ntohs(other.sin_port) != server.port()) continue;
+    ++found;
+    EXPECT_NE(fcntl(fd, F_GETFD) & FD_CLOEXEC, 0);
+  }
+  EXPECT_EQ(found, 1);
+}
+
+// Proxies.
+
+class environment_variable {
+ public:
+  environment_variable(const char* name, const std::string& value) : name_(name) {
+    setenv(name, value.c_str(), 1);
+  }
+  environment_variable(const environment_variable&) = delete;
+  environment_variable& operator=(const environment_variable&) = delete;
+  ~environment_variable() { unsetenv(name_); }
+
+ private:
+  const char* name_;
+};
+
+TEST(ClientProxy, OfTheEnvironmentIsUsedButNotForTheOwnMachine) {
+  peer proxy(
+      answering([](const std::string& request) { return ok(request.substr(0, request.find("\r\n"))); }));
+  peer server(answering(ok("direct")));
+  const environment_variable set("http_proxy", proxy.url());
+  client sender;
+  const auto outside = sender.send(background(), get_of("http://peer.test/x"));
+  ASSERT_TRUE(outside) << outside.error();
+  EXPECT_EQ(outside->body(), "GET http://peer.test/x HTTP/1.1");
+  for (const char* host : {"127.0.0.1", "localhost", "sub.localhost", "127.1"}) {
+    const auto own = sender.send(background(), get_of(server.url("/", host)));
+    ASSERT_TRUE(own) << own.error();
+    EXPECT_EQ(own->body(), "direct") << host;
+  }
+  EXPECT_EQ(proxy.connections(), 1);
+}
+
+}  // namespace
+}  // namespace curfew::http

@@ -1,0 +1,86 @@
+#include "http/client_url.hpp"
+
+#include <gtest/gtest.h>
+
+#include <string>
+
+namespace curfew::http {
+namespace {
+
+client_url parsed(std::string_view text) {
+  std::string why;
+  auto url = client_url::parse(text, why);
+  EXPECT_TRUE(url) << text << ": " << why;
+  return url.value_or(client_url());
+}
+
+std::string refused(std::string_view text) {
+  std::string why;
+  EXPECT_FALSE(client_url::parse(text, why)) << text;
+  return why;
+}
+
+TEST(ClientUrl, IsTakenApart) {
+  const auto url = parsed("HTTP://us%40er:pa%3ass@Example.ORG/a/../b?c=d#fragment");
+  EXPECT_EQ(url.text, "http://Example.ORG/b?c=d");
+  EXPECT_EQ(url.origin, "http://example.org:80");
+  EXPECT_EQ(url.user, "us@er");
+  EXPECT_EQ(url.password, "pa:ss");
+  EXPECT_TRUE(url.has_user);
+  EXPECT_FALSE(url.tls);
+  EXPECT_FALSE(url.loopback);
+}
+
+TEST(ClientUrl, KnowsTlsAndItsPort) {
+  const auto url = parsed("https://example.org");
+  EXPECT_TRUE(url.tls);
+  EXPECT_EQ(url.origin, "https://example.org:443");
+  EXPECT_EQ(parsed("https://example.org:444/").origin, "https://example.org:444");
+}
+
+TEST(ClientUrl, KnowsTheOwnMachine) {
+  for (const auto* own : {"http://127.0.0.1/", "http://127.1.2.3:8080/", "http://localhost/",
+                          "http://a.localhost/", "http://[::1]/", "http://LOCALHOST/"}) {
+    EXPECT_TRUE(parsed(own).loopback) << own;
+  }
+  for (const auto* other : {"http://127.example.org/", "http://localhost.example.org/", "http://10.0.0.1/"}) {
+    EXPECT_FALSE(parsed(other).loopback) << other;
+  }
+}
+
+TEST(ClientUrl, EncodesBytesBeyondAsciiInThePath) {
+  EXPECT_EQ(parsed("http://h/\xc3\xa4?\xc3\xb6").text, "http://h/%C3%A4?%C3%B6");
+}
+
+TEST(ClientUrl, SaysWhatIsWrong) {
+  EXPECT_EQ(refused("example.org"), "it does not start with http:// or https://");
+  EXPECT_EQ(refused("ftp://example.org/"), "the scheme is neither http nor https");
+  EXPECT_EQ(refused("http://exa mple.org/"), "it has a space or a control character");
+  EXPECT_EQ(refused("http://h/\r\nX: y"), "it has a space or a control character");
+  EXPECT_EQ(refused("http:///path"), "it names no host");
+  EXPECT_NE(refused("http://h:99999/"), "");
+}
+
+TEST(ClientUrl, ResolvesALocation) {
+  const auto base = parsed("http://h:8080/a/b?c");
+  const auto to = [&](std::string_view location) {
+    std::string why;
+    const auto url = base.resolve(location, why);
+    return url ? url->text : "refused: " + why;
+  };
+  EXPECT_EQ(to("d"), "http://h:8080/a/d");
+  EXPECT_EQ(to("/d?e"), "http://h:8080/d?e");
+  EXPECT_EQ(to("//other/x"), "http://other/x");
+  EXPECT_EQ(to("https://other/"), "https://other/");
+  EXPECT_EQ(to("file:///etc/passwd").substr(0, 8), "refused:");
+  EXPECT_EQ(to("ftp://other/").substr(0, 8), "refused:");
+}
+
+TEST(ClientUrl, ShowsNoSecretsAndNoControlCharacters) {
+  EXPECT_EQ(shown_url("http://user:secret@h/\n"), "http://...@h/%0A");
+  EXPECT_EQ(shown_url("user:secret@h"), "...@h");
+  EXPECT_EQ(shown_url(std::string(600, 'x')), std::string(500, 'x') + "...");
+}
+
+}  // namespace
+}  // namespace curfew::http
