@@ -2,13 +2,13 @@
 
 /// Waiting that obeys a context, for threads: what Go's programmers have around theirs.
 ///
-/// Whatever waits takes a `ctx` and gives up when it ends. What is canceled did not happen: nothing is taken,
-/// sent, locked or counted by it. Nobody who waits is overtaken. The asynchronous twins, for coroutines and
+/// Each function that waits takes a `ctx` and gives up when it ends. What is canceled did not happen: nothing is
+/// taken, sent, locked or counted by it. Nothing overtakes a wait. The asynchronous twins, for coroutines and
 /// handlers, are in curfew/io.hpp: they wait in the same queues.
 
 #include <curfew/sync/channel.hpp>
 #include <curfew/sync/condition.hpp>
-#include <curfew/sync/errc.hpp>
+#include <curfew/sync/drain.hpp>
 #include <curfew/sync/grace.hpp>
 #include <curfew/sync/hedge.hpp>
 #include <curfew/sync/mutex.hpp>

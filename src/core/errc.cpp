@@ -16,6 +16,10 @@ class category final : public std::error_category {
         return "canceled";
       case errc::deadline_exceeded:
         return "deadline exceeded";
+      case errc::closed:
+        return "closed";
+      case errc::would_block:
+        return "would block";
     }
     return "curfew error " + std::to_string(code);
   }
@@ -27,6 +31,10 @@ class category final : public std::error_category {
         return std::errc::operation_canceled;
       case errc::deadline_exceeded:
         return std::errc::timed_out;
+      case errc::would_block:
+        return std::errc::operation_would_block;
+      case errc::closed:
+        break;
     }
     return {code, *this};
   }

@@ -1,17 +1,14 @@
-#include <curfew/sync/channel.hpp>
+#include <curfew/core/errc.hpp>
+#include <curfew/sync/detail/channel_waits.hpp>
 
 namespace curfew::detail {
 
 std::unexpected<error> closed_channel(const char* doing) {
-  return std::unexpected(error(make_error_code(sync_errc::closed), doing));
+  return std::unexpected(error(errc::closed, doing));
 }
 
 std::unexpected<error> full_channel(const char* doing) {
-  return std::unexpected(error(make_error_code(sync_errc::would_block), doing));
-}
-
-std::unexpected<error> ended_channel(const context& ctx, const char* doing) {
-  return std::unexpected(error::ended(ctx, doing));
+  return std::unexpected(error(errc::would_block, doing));
 }
 
 }  // namespace curfew::detail

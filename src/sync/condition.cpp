@@ -6,12 +6,11 @@
 #include <utility>
 
 // Invariants
-//  1. Who waits is in the list before the mutex is given back. So who changes what it waits for, with the
+//  1. A wait is in the list before the mutex is given back. So a thread that changes what it waits for, with the
 //     mutex held, and notifies after that finds it there.
-//  2. While nobody holds lock_, waited_for_ tells whether somebody is in the list. Who has held the mutex
-//     since a waiter gave it back cannot miss that waiter in it, however weak the load: the mutex orders the
-//     two.
-//  3. A notification claims the waiter that it ends. Who was claimed by the end of its context before is
+//  2. While no thread holds lock_, waited_for_ tells whether the list has entries. A thread that has held the mutex
+//     since a wait gave it back cannot miss that wait in it, however weak the load: the mutex orders the two.
+//  3. A notification claims the waiter that it ends. One that was claimed before, or whose context has ended, is
 //     passed over, and the next is taken.
 //
 // Locks. lock_ within the mutex, never the other way round: it is given back before the mutex is. Waiters are
@@ -43,7 +42,7 @@ void condition::notify_one() noexcept {
   if (!waited_for_.load(std::memory_order_relaxed)) return;  // invariant 2
   detail::finish_list after;
   const std::lock_guard guard(lock_);
-  if (detail::wait_entry* first = waiters_.pop_claimed(); first != nullptr) after.add(*first);
+  if (detail::wait_entry* first = waiters_.pop_granted(); first != nullptr) after.add(*first);
   note();
 }
 
@@ -51,7 +50,7 @@ void condition::notify_all() noexcept {
   if (!waited_for_.load(std::memory_order_relaxed)) return;  // invariant 2
   detail::finish_list after;
   const std::lock_guard guard(lock_);
-  while (detail::wait_entry* first = waiters_.pop_claimed()) after.add(*first);
+  while (detail::wait_entry* first = waiters_.pop_granted()) after.add(*first);
   note();
 }
 

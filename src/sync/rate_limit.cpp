@@ -8,24 +8,23 @@
 #include <string>
 #include <system_error>
 
-// The bucket is one number: the time at which it is full again if nobody takes anything (the "theoretical
-// arrival time" of ATM's generic cell rate algorithm). Whoever takes n tokens moves it on by the time in
-// which n tokens come, from the present at the earliest; he may take them as soon as that is no further ahead
-// than a whole bucket.
+// The bucket is one number: the time at which it is full again if nothing is taken (the "theoretical
+// arrival time" of ATM's generic cell rate algorithm). Taking n tokens moves it on by the time in which n tokens
+// come, from the present at the earliest. They may be taken as soon as that is no further ahead than a whole bucket.
 //
-// Who has to wait is the first, or behind the first. The first sleeps until its time, which nothing but its
-// own end can change. Those behind it have no timer: the first, when it leaves, gives their tokens to those
-// whose time has come, and makes the next one the first. So one that gives up leaves no trace: its tokens
-// were never counted.
+// A wait is the first, or behind the first. The first sleeps until its time, which nothing but its own end can
+// change. Those behind it have no timer: the first, when it leaves, gives their tokens to those whose time has
+// come, and makes the next one the first. So one that gives up leaves no trace: its tokens were never counted.
 //
 // Invariants, under lock_
-//  1. full_at_ stands for what has been taken. Who waits has taken nothing yet.
-//  2. has_first_ is set exactly while somebody is the first. He is in no list. Where nobody is, behind_ is
+//  1. full_at_ stands for what has been taken. A wait has taken nothing yet.
+//  2. has_first_ is set exactly while there is a first, which is in no list. Where there is none, behind_ is
 //     empty.
-//  3. asked_for_ counts the tokens of all who wait. (Who was canceled counts until his thread has seen it:
-//     then who comes with a near deadline may be turned away for a moment longer.)
-//  4. When somebody becomes the first, full_at_ is moved on to his arrival if it is before that: the bucket
-//     was full then. So the time counts that he waits, be those who serve him late or not.
+//  3. asked_for_ counts the tokens of all waits. (One that was canceled counts until its thread has seen it: until
+//     then a call with a near deadline may be turned away.)
+//  4. When a wait becomes the first, full_at_ is moved on to its arrival if it is before that: the bucket
+//     was full then. So the time that it waits counts, whether those before it leave late or not.
+//  5. A wait whose context ended before its turn or its tokens came gets neither.
 //
 // Locks. lock_ alone. The clock, which may be the user's, is read before it; waiters are finished after it.
 
@@ -33,7 +32,7 @@ namespace curfew {
 
 using detail::fine_time;
 
-rate_limit::rate_limit(rate limit, std::uint32_t burst) : rate_(limit), burst_(burst) {
+rate_limit::rate_limit(rate limit, std::uint32_t burst) : burst_(burst), rate_(limit) {
   if (burst == 0)
     throw std::invalid_argument("curfew::rate_limit: with a burst of 0 nothing could ever be taken");
 }
@@ -91,7 +90,7 @@ void rate_limit::leave_front(std::uint32_t tokens, clock::time_point now, bool t
   asked_for_ -= tokens;
   if (take) full_at_ += tokens_time(tokens);
   has_first_ = false;
-  while (auto* next = static_cast<detail::rate_entry*>(behind_.pop_claimed())) {
+  while (auto* next = static_cast<detail::rate_entry*>(behind_.pop_granted())) {
     full_at_ = std::max(full_at_, fine(next->arrived));
     next->due = due(full_at_, next->tokens);
     after.add(*next);
@@ -105,9 +104,24 @@ void rate_limit::leave_front(std::uint32_t tokens, clock::time_point now, bool t
   }
 }
 
+bool rate_limit::is_too_much(std::uint32_t n) const noexcept {
+  return n > burst_ && limit().per() != clock::duration::zero();
+}
+
+void rate_limit::set_rate(const context& ctx, rate limit) noexcept {
+  const auto now = ctx.now();
+  const std::lock_guard guard(lock_);
+  // The tokens that are missing, which the new rate takes another time to bring. A few ns are lost by rounding.
+  const fine_time until_full = std::max<fine_time>(full_at_ - fine(now), 0);
+  const auto per = static_cast<long double>(rate_.per().count());
+  const long double missing = per > 0 ? static_cast<long double>(until_full) / per : 0;
+  rate_ = limit;
+  full_at_ = fine(now) + static_cast<fine_time>(missing * static_cast<long double>(rate_.per().count()));
+}
+
 std::optional<error> rate_limit::refused(const context& ctx, std::uint32_t n) const {
   if (ctx.err()) return ended(ctx);
-  if (n <= burst_) return std::nullopt;
+  if (!is_too_much(n)) return std::nullopt;
   return error(std::make_error_code(std::errc::invalid_argument),
                "rate limit: " + std::to_string(n) + " tokens of at most " + std::to_string(burst_));
 }
@@ -153,7 +167,7 @@ result<> rate_limit::acquire(const context& ctx, std::uint32_t n) {
 }
 
 bool rate_limit::try_acquire(const context& ctx, std::uint32_t n) {
-  if (ctx.err() || n > burst_) return false;
+  if (ctx.err() || is_too_much(n)) return false;
   if (n == 0) return true;
   const auto now = ctx.now();
   const std::lock_guard guard(lock_);

@@ -79,13 +79,20 @@ retry_policy& retry_policy::multiplier(double factor) {
   return *this;
 }
 
+retry_policy& retry_policy::retry_if(std::function<bool(const error&)> predicate) {
+  retry_if_ = std::make_shared<const std::function<bool(const error&)>>(std::move(predicate));
+  return *this;
+}
+
+bool retry_policy::retries(const error& e) const { return retry_if_ ? (*retry_if_)(e) : e.transient(); }
+
 namespace detail {
 
 retrying::retrying(const context& ctx, const retry_policy& policy)
     : ctx_(ctx),
       policy_(policy),
-      limit_(static_cast<double>(std::max(policy.initial_, clock::duration::zero()).count())),
-      random_(policy.seed_ ? *policy.seed_ : any_seed()) {}
+      limit_(static_cast<double>(std::max(policy.initial(), clock::duration::zero()).count())),
+      random_(policy.seed() ? *policy.seed() : any_seed()) {}
 
 std::optional<error> retrying::refused() const {
   if (ctx_.err()) return error::ended(ctx_, "before the first try");
@@ -93,20 +100,20 @@ std::optional<error> retrying::refused() const {
 }
 
 void retrying::succeeded() noexcept {
-  if (policy_.budget_ != nullptr) policy_.budget_->deposit();
+  if (policy_.budget() != nullptr) policy_.budget()->deposit();
 }
 
 /// A random time up to the limit, which then grows.
 void retrying::next_wait() noexcept {
-  const auto most = static_cast<double>(std::max(policy_.max_, clock::duration::zero()).count());
+  const auto most = static_cast<double>(std::max(policy_.max(), clock::duration::zero()).count());
   limit_ = std::min(limit_, most);
   const double part = static_cast<double>(next_random(random_) >> 11) * 0x1p-53;  // from 0, below 1
   wait_ = clock::duration(static_cast<clock::rep>(limit_ * part));
-  limit_ *= policy_.multiplier_;
+  limit_ *= policy_.multiplier();
 }
 
 void retrying::give_back() noexcept {
-  if (std::exchange(has_withdrawn_, false)) policy_.budget_->give_back();
+  if (std::exchange(has_withdrawn_, false)) policy_.budget()->give_back();
 }
 
 std::string retrying::and_the_last() const { return counted(tries_) + ", the last: " + last_->message(); }
@@ -120,12 +127,13 @@ std::optional<error> retrying::failed(error last) {
     if (last_->code() == ctx_.err()) return several(error::ended(ctx_, last_->doing()));
     return error::ended(ctx_, and_the_last());
   }
-  if (!last_->transient() || (policy_.max_tries_ && tries_ >= *policy_.max_tries_)) return several(*last_);
+  if (!policy_.retries(*last_) || (policy_.max_tries() && tries_ >= *policy_.max_tries()))
+    return several(*last_);
   next_wait();
   if (const auto left = ctx_.remaining(); left && wait_ >= *left)
     return with_remark(*last_, counted(tries_) + ", the deadline comes before the next");
-  if (policy_.budget_ != nullptr) {
-    if (!policy_.budget_->withdraw())
+  if (policy_.budget() != nullptr) {
+    if (!policy_.budget()->withdraw())
       return with_remark(*last_, counted(tries_) + ", the retry budget is used up");
     has_withdrawn_ = true;
   }

@@ -9,10 +9,10 @@
 #include <stdexcept>
 #include <utility>
 
-// Locks. A select that has to wait holds the locks of all its things at once, in the order of their
-// addresses, while it looks a last time and puts its entries into their lists. Nobody else holds more than
-// one, so there is no deadlock. Why all at once: the party that completes another's wait is never itself in a
-// list, so one claim decides; with two half-registered selects that meet at two channels, each would have to
+// Locks. A select that has to wait holds the locks of all its waitables at once, in the order of their
+// addresses, while it looks a last time and puts its entries into their lists. No other thread holds more than
+// one, so there is no deadlock. Why all at once: the thread that completes another's wait is then never itself in
+// a list, so one claim decides. With two half-registered selects that meet at two channels, each would have to
 // claim both.
 
 namespace curfew::detail {
@@ -38,9 +38,40 @@ class per_case {
   std::span<T> all_;
 };
 
+std::size_t ended_one(std::span<select_case* const> cases) noexcept {
+  for (std::size_t i = 0; i != cases.size(); ++i) {
+    if (cases[i]->has_ended()) return i;
+  }
+  return no_case;
+}
+
+/// What has happened can be undone, and gives way to the end of a context.
+std::size_t unless_ended(std::span<select_case* const> cases, std::size_t happened) noexcept {
+  const std::size_t ended = ended_one(cases);
+  if (ended == no_case) return happened;
+  cases[happened]->undo();
+  return ended;
+}
+
+/// The wait of a thread for one of several cases, of which those of the kind has_ended() end it.
+class select_waiter final : public thread_waiter {
+ public:
+  /// \param clock_of  Never ends.
+  select_waiter(const context& clock_of, std::span<select_case* const> cases) noexcept
+      : thread_waiter(clock_of, &has_ended_of),
+        cases_(cases) {}
+
+ private:
+  static bool has_ended_of(const waiter& self) noexcept {
+    return any_has_ended(static_cast<const select_waiter&>(self).cases_);
+  }
+
+  std::span<select_case* const> cases_;
+};
+
 /// Asks those of the cases that may happen in a random order, each order with the same chance.
 /// \param memory  For one number for each case.
-/// \return the first that says yes.
+/// \return the first that says yes; or the end of a context, where that has ended and the first can be undone.
 template <class Ask>
 std::size_t first_of(std::span<select_case* const> cases, std::span<std::uint32_t> memory, Ask ask) {
   std::uint32_t left = 0;
@@ -50,7 +81,7 @@ std::size_t first_of(std::span<select_case* const> cases, std::span<std::uint32_
   for (; left != 0; --left) {
     const std::uint32_t chosen = left == 1 ? 0 : threads::random_below(left);
     const std::uint32_t which = std::exchange(memory[chosen], memory[left - 1]);
-    if (ask(*cases[which])) return which;
+    if (ask(*cases[which])) return cases[which]->undoes() ? unless_ended(cases, which) : which;
   }
   return no_case;
 }
@@ -86,6 +117,8 @@ const context& clock_context(std::span<select_case* const> cases) noexcept {
 }
 
 }  // namespace
+
+bool any_has_ended(std::span<select_case* const> cases) noexcept { return ended_one(cases) != no_case; }
 
 std::size_t select_now(std::span<select_case* const> cases) {
   per_case<std::uint32_t> order(cases.size());
@@ -131,7 +164,7 @@ std::size_t select_waiting(std::span<select_case* const> cases) {
   if (at_once != no_case) return at_once;
   // The end of a context is a case, so nothing else ends the wait; this context is for its clock.
   const context clock_of = root_of(clock_context(cases));
-  thread_waiter w(clock_of);
+  select_waiter w(clock_of, cases);
   const std::size_t ready = select_enlist(cases, w);
   if (ready != no_case) return ready;
   return select_delist(cases, w.wait());

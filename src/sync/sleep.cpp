@@ -46,7 +46,7 @@ bool ticker::take_missed() noexcept {
 }
 
 /// Takes the tick that was waited for. What has come since is not dropped, however late this is called: it
-/// came while nobody had a tick to work off.
+/// came while there was no tick to work off.
 void ticker::take_awaited() noexcept { next_ = later(next_, period_); }
 
 result<> ticker::next(const context& ctx) {

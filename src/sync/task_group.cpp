@@ -5,20 +5,22 @@
 #include <mutex>
 #include <utility>
 
-// Who runs the tasks. The group has one ticket, which is in the pool's queue while there are tasks that
-// nobody runs. A thread that draws it first puts it back if there is work for one more, and then runs tasks
+// Which thread runs the tasks. The group has one ticket, which is in the pool's queue while there are tasks without a
+// thread. A thread that draws it first puts it back if there is work for one more, and then runs tasks
 // until none waits. So there are never more threads at it than tasks or than the limit, and the pool is not
 // touched once for each task.
 //
 // Invariants, under lock_
 //  1. size_ counts the tasks that wait in the list, those that run, and what entered and has not left.
-//  2. ticket_out_ is set by the one who then puts the ticket into the pool, and reset by the one who has
-//     drawn or withdrawn it. Nobody else touches the ticket.
+//  2. ticket_out_ is set by the thread that then puts the ticket into the pool, and reset by the thread that has
+//     drawn or withdrawn it. No other thread touches the ticket.
 //  3. ticket_out_ only while size_ > 0: the task that would be the last one is counted until it has taken the
-//     ticket back, or whoever has drawn it has come by. So nobody waits for a thread of the pool to be free,
-//     only for one that is on its way.
-//  4. Who finds size_ at 0 under the lock may destroy the group: whoever was at work gave the lock back after
-//     its last touch of it. Joiners that sleep are finished after that, and are touched alone.
+//     ticket back, or the thread that has drawn it has come by. So nothing waits for a thread of the pool to be
+//     free, only for one that is on its way.
+//  4. A thread that finds size_ at 0 under the lock may destroy the group: each thread that was at work gave the
+//     lock back after its last touch of it. Joiners that sleep are finished after that, and are touched alone.
+//  5. failure_ is the first failure. While only_ended_ it passes on the group's own end, and the first failure of
+//     another kind takes its place. further_ has failures of other kinds only.
 //
 // Locks. lock_ is never held together with another one, while a task or a destructor runs, or a context ends.
 
@@ -40,11 +42,24 @@ task_group::~task_group() {
   wait_until_over();
 }
 
-void task_group::enqueue(std::unique_ptr<detail::group_task> task) {
+std::string task_failure::message() const {
+  if (returned_) return returned_->message();
+  try {
+    std::rethrow_exception(thrown_);
+  } catch (const std::exception& e) {
+    return e.what();
+  } catch (...) {
+    return "an exception of no standard type";
+  }
+}
+
+/// \return false: it is not run, since `only_if_free`.
+bool task_group::enqueue(std::unique_ptr<detail::group_task> task, bool only_if_free) {
   detail::pool_access::prepare(pool_);
   bool issue = false;
   {
     const std::lock_guard guard(lock_);
+    if (only_if_free && (scope_.err() || queued_ + running_ >= limit_)) return false;
     detail::group_task* added = task.release();
     if (last_ == nullptr) {
       first_ = added;
@@ -53,10 +68,12 @@ void task_group::enqueue(std::unique_ptr<detail::group_task> task) {
     }
     last_ = added;
     ++size_;
+    ++queued_;
     issue = wants_thread();
     if (issue) ticket_out_ = true;
   }
   if (issue) detail::pool_access::enqueue(pool_, ticket_, false);
+  return true;
 }
 
 void task_group::enter() noexcept {
@@ -65,7 +82,11 @@ void task_group::enter() noexcept {
 }
 
 void task_group::leave(result<> outcome, std::exception_ptr thrown) noexcept {
-  if (!outcome || thrown) fail(std::move(outcome), std::move(thrown));
+  if (thrown) {
+    fail(task_failure(std::move(thrown)));
+  } else if (!outcome) {
+    fail(task_failure(std::move(outcome).error()));
+  }
   bool issue = false;
   std::unique_ptr<task_group> abandoned;
   {
@@ -93,7 +114,7 @@ void task_group::count_out(std::unique_lock<detail::spin_lock>& guard) noexcept 
     guard.unlock();
     const bool withdrawn = detail::pool_access::withdraw(pool_, ticket_);
     if (!withdrawn)
-      detail::threads::relax(tries);  // somebody is on the way to the pool with it, or from there
+      detail::threads::relax(tries);  // a thread is on the way to the pool with it, or from there
     guard.lock();
     if (withdrawn) ticket_out_ = false;
   }
@@ -105,23 +126,40 @@ void task_group::settle(detail::finish_list& after) noexcept {
   while (detail::wait_entry* e = joiners_.pop_claimed()) after.add(*e);
 }
 
-void task_group::fail(result<> outcome, std::exception_ptr thrown) noexcept {
+void task_group::fail(task_failure failure) noexcept {
+  const bool is_end =
+      failure.returned() != nullptr && scope_.err() && failure.returned()->code() == scope_.err();
   cause why;
   try {
-    why = outcome ? cause("a task threw an exception")
-                  : cause(outcome.error().code(), outcome.error().message());
+    if (const error* e = failure.returned(); e == nullptr) {
+      why = cause("a task threw an exception");
+    } else if (!is_end) {
+      why = cause(e->code(), e->message());
+    }
   } catch (...) {  // NOLINT(bugprone-empty-catch): it ends without a cause
   }
+  std::optional<task_failure> kept(std::move(failure));
+  bool is_first = false;
   {
     const std::lock_guard guard(lock_);
-    if (error_ || thrown_) return;
-    if (thrown) {
-      thrown_ = std::move(thrown);
-    } else {
-      error_.emplace(std::move(outcome).error());
+    is_first = !failure_ || (only_ended_ && !is_end);
+    if (is_first) {
+      failure_.swap(kept);
+      only_ended_ = is_end;
     }
   }
-  scope_.cancel(std::move(why));
+  if (is_first) {
+    if (!goes_on_) scope_.cancel(std::move(why));
+    return;
+  }
+  if (is_end) return;
+  try {
+    std::list<task_failure> one;
+    one.push_back(*std::move(kept));
+    const std::lock_guard guard(lock_);
+    further_.splice(further_.end(), one);
+  } catch (...) {  // NOLINT(bugprone-empty-catch): without memory for it, it is left out
+  }
 }
 
 void task_group::run_ticket(detail::pool_job& job) noexcept { static_cast<ticket&>(job).group->work(true); }
@@ -152,6 +190,7 @@ bool task_group::work(bool drawn) noexcept {
       task = first_;
       first_ = task->next;
       if (first_ == nullptr) last_ = nullptr;
+      --queued_;
       ++running_;
       issue = wants_thread();
       if (issue) ticket_out_ = true;
@@ -170,9 +209,9 @@ void task_group::run_one(detail::group_task* task) noexcept {
     return;
   }
   try {
-    if (auto outcome = task->run(scope_); !outcome) fail(std::move(outcome), nullptr);
+    if (auto outcome = task->run(scope_); !outcome) fail(task_failure(std::move(outcome).error()));
   } catch (...) {
-    fail({}, std::current_exception());
+    fail(task_failure(std::current_exception()));
   }
 }
 
@@ -190,21 +229,32 @@ void task_group::wait_until_over() noexcept {
   }
 }
 
+task_group::failures task_group::take_failures() noexcept {
+  const std::lock_guard guard(lock_);
+  return {std::exchange(failure_, std::nullopt), std::exchange(further_, {}), std::exchange(dropped_, false)};
+}
+
 result<> task_group::join() {
   wait_until_over();
-  std::exception_ptr thrown;
-  std::optional<error> failed;
-  bool dropped = false;
-  {
-    const std::lock_guard guard(lock_);
-    thrown = std::exchange(thrown_, nullptr);
-    failed = std::exchange(error_, std::nullopt);
-    dropped = std::exchange(dropped_, false);
-  }
-  if (thrown) std::rethrow_exception(thrown);
-  if (failed) return std::unexpected(std::move(*failed));
-  if (dropped) return std::unexpected(error::ended(scope_, "task_group"));
+  const failures all = take_failures();
+  if (all.first && all.first->thrown()) std::rethrow_exception(all.first->thrown());
+  if (all.first) return std::unexpected(*all.first->returned());
+  if (all.dropped) return std::unexpected(error::ended(scope_, "task_group"));
   return {};
+}
+
+std::vector<task_failure> task_group::join_all() {
+  wait_until_over();
+  failures all = take_failures();
+  std::vector<task_failure> in_order;
+  in_order.reserve(1 + all.further.size());
+  if (all.first) {
+    in_order.push_back(*std::move(all.first));
+  } else if (all.dropped) {
+    in_order.emplace_back(error::ended(scope_, "task_group"));
+  }
+  for (task_failure& each : all.further) in_order.push_back(std::move(each));
+  return in_order;
 }
 
 std::size_t task_group::size() const noexcept {

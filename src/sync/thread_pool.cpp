@@ -17,8 +17,8 @@
 #include <thread>
 #include <utility>
 
-// Who waits how. A thread without work looks for some for a while without sleeping, but only one at a time: a
-// job that comes then needs nobody to be woken, which would take longer than many jobs do. The others sleep.
+// How they wait. One thread without work searches for a while without sleeping: a job that comes then needs no
+// wake-up, which would take longer than many jobs do. The others sleep.
 //
 // How many threads. Jobs that block get a thread each, up to the limit. Of the others, which compute, more
 // than one for each core would not be done sooner, and one core is the caller's; but as a job may block in
@@ -27,12 +27,12 @@
 //
 // Invariants, under mutex_
 //  1. Of the jobs in the queue, as many as there are threads that search, start or are asleep will be taken
-//     by those. Who adds a job beyond that starts a thread, or has the supervisor watch, or there are
-//     max_threads_. Who takes a job wakes a sleeper if there are more, because nobody was woken for what the
-//     one who searches was to take.
+//     by those. Adding a job beyond that starts a thread, or has the supervisor watch, or there are max_threads_.
+//     Taking a job wakes a sleeper if there are more, because no thread was woken for the job that the searching
+//     one was to take.
 //  2. Once there has been a worker there is one until close(): the last does not end for want of work. So
 //     jobs are not stranded where no further thread can be started.
-//  3. A thread that leaves joins the one that left before it. So who joins the last has joined all.
+//  3. A thread that leaves joins the one that left before it. So joining the last joins all.
 //
 // Locks. mutex_ is held while a thread is started, but never while a job or a destructor runs or a thread is
 // joined.
@@ -43,9 +43,9 @@ namespace {
 
 constexpr std::chrono::seconds idle_time{10};         // after which a thread without work ends
 constexpr std::chrono::milliseconds stall_time{1};    // after which one more thread starts
-constexpr std::chrono::milliseconds patience{20};     // the same, while all cores are busy
+constexpr std::chrono::milliseconds busy_time{20};    // the same, while all cores are busy
 constexpr std::chrono::microseconds search_time{50};  // before a thread without work sleeps
-constexpr std::chrono::microseconds owners_time{2};   // in which a job is left to the one who has added it
+constexpr std::chrono::microseconds owners_time{2};  // in which a job is left to the thread that has added it
 
 /// What this process has had of the processors so far.
 std::chrono::microseconds processor_time() noexcept {
@@ -80,14 +80,15 @@ struct thread_pool::impl : std::enable_shared_from_this<thread_pool::impl> {
   void search() const noexcept;
   void link(detail::pool_job& job) noexcept;
   void unlink(detail::pool_job& job) noexcept;
+  void note_oldest() noexcept;
 
   std::atomic<bool> prepared_{false};  // there has been a worker
 
   std::mutex mutex_;
-  std::condition_variable wake_;       // there is a job, or closing_
-  std::condition_variable stalled_;    // the supervisor has something to look at, or may leave
-  std::condition_variable all_left_;   // threads_ is empty
-  detail::pool_job* first_ = nullptr;  // guarded by mutex_, as all below; circular
+  std::condition_variable wake_;                    // there is a job, or closing_
+  std::condition_variable stalled_;                 // the supervisor has something to look at, or may leave
+  std::condition_variable all_left_;                // threads_ is empty
+  detail::intrusive_list<detail::pool_job> queue_;  // guarded by mutex_, as all below
   std::size_t queued_ = 0;
   std::uint64_t linked_ = 0;        // the number of the job that came last
   std::list<std::thread> threads_;  // the supervisor included
@@ -105,44 +106,31 @@ struct thread_pool::impl : std::enable_shared_from_this<thread_pool::impl> {
   const unsigned max_threads_;
   sigset_t signals_{};  // blocked where the pool was made, and in its threads
 
-  alignas(64) std::atomic<std::uint64_t> oldest_{0};  // number of first_, 0: none. Written with mutex_ held
+  alignas(64) std::atomic<std::uint64_t> oldest_{
+      0};  // number of the first job, 0: none. Written with mutex_ held
 };
 
 void thread_pool::impl::link(detail::pool_job& job) noexcept {
   job.number = ++linked_;
   ++queued_;
-  if (first_ == nullptr) {
-    job.next = &job;
-    job.prev = &job;
-    first_ = &job;
-    oldest_.store(job.number, std::memory_order_relaxed);  // search() looks at the number only
-  } else {
-    job.next = first_;
-    job.prev = first_->prev;
-    first_->prev->next = &job;
-    first_->prev = &job;
-  }
+  queue_.push_back(job);
+  note_oldest();
 }
 
 void thread_pool::impl::unlink(detail::pool_job& job) noexcept {
-  if (job.next == &job) {
-    first_ = nullptr;
-    oldest_.store(0, std::memory_order_relaxed);
-  } else {
-    job.next->prev = job.prev;
-    job.prev->next = job.next;
-    if (first_ == &job) {
-      first_ = job.next;
-      oldest_.store(first_->number, std::memory_order_relaxed);
-    }
-  }
-  job.next = nullptr;
-  job.prev = nullptr;
+  queue_.remove(job);
   --queued_;
+  note_oldest();
+}
+
+void thread_pool::impl::note_oldest() noexcept {
+  const std::uint64_t number = queue_.empty() ? 0 : queue_.front()->number;
+  // relaxed: search() looks at the number only
+  if (oldest_.load(std::memory_order_relaxed) != number) oldest_.store(number, std::memory_order_relaxed);
 }
 
 bool thread_pool::impl::prepare() noexcept {
-  if (prepared_.load(std::memory_order_relaxed)) return true;  // whoever needs to know more takes mutex_
+  if (prepared_.load(std::memory_order_relaxed)) return true;  // to know more takes mutex_
   const lock guard(mutex_);
   return workers_ != 0 || start_worker();
 }
@@ -177,7 +165,7 @@ bool thread_pool::impl::enqueue(detail::pool_job& job, bool blocks) noexcept {
 
 bool thread_pool::impl::withdraw(detail::pool_job& job) noexcept {
   const lock guard(mutex_);
-  if (job.next == nullptr) return false;
+  if (!job.is_linked()) return false;
   unlink(job);
   return true;
 }
@@ -222,7 +210,7 @@ bool thread_pool::impl::start_worker() noexcept {
 
 void thread_pool::impl::search() const noexcept {
   const auto began = std::chrono::steady_clock::now();
-  // It has to see the same job for a while: what is over by then, because its owner runs it himself, would only
+  // It has to see the same job for a while: what is over by then, because its owner runs it itself, would only
   // take longer if a second thread wanted it too.
   std::uint64_t seen = 0;
   auto seen_since = began;
@@ -239,28 +227,28 @@ void thread_pool::impl::search() const noexcept {
 
 /// \return false if there was nothing to do for so long that the worker may leave.
 bool thread_pool::impl::sleep(lock& guard) noexcept {
-  const auto called = [this] { return first_ != nullptr || closing_; };
+  const auto called = [this] { return !queue_.empty() || closing_; };
   ++sleeping_;
   while (!wake_.wait_for(guard, idle_time, called) && workers_ == 1) {
   }
   --sleeping_;
-  return first_ != nullptr;
+  return !queue_.empty();
 }
 
 void thread_pool::impl::work(lock& guard) noexcept {
   --starting_;
   for (;;) {
-    if (first_ == nullptr && !searching_ && !closing_) {
+    if (queue_.empty() && !searching_ && !closing_) {
       searching_ = true;
       guard.unlock();
       search();
       guard.lock();
       searching_ = false;
     }
-    if (first_ == nullptr && !sleep(guard)) break;
-    detail::pool_job& job = *first_;
+    if (queue_.empty() && !sleep(guard)) break;
+    detail::pool_job& job = *queue_.front();
     unlink(job);
-    const bool more = first_ != nullptr && sleeping_ != 0 && !searching_;
+    const bool more = !queue_.empty() && sleeping_ != 0 && !searching_;
     guard.unlock();
     if (more) wake_.notify_one();
     job.run(job);
@@ -274,7 +262,7 @@ void thread_pool::impl::supervise(lock& guard) noexcept {
   const auto may_leave = [this] { return closing_ && workers_ == 0; };
   std::chrono::microseconds busy{0};  // for so long the oldest job has waited while all cores were busy
   while (!may_leave()) {
-    if (first_ == nullptr || workers_ == max_threads_) {
+    if (queue_.empty() || workers_ == max_threads_) {
       watching_ = false;
       if (!stalled_.wait_for(guard, idle_time, [&] { return watching_ || may_leave(); })) break;
       continue;
@@ -283,7 +271,7 @@ void thread_pool::impl::supervise(lock& guard) noexcept {
     const auto began = std::chrono::steady_clock::now();
     const auto had = processor_time();
     stalled_.wait_for(guard, stall_time, may_leave);
-    if (first_ == nullptr || first_->number > last || workers_ == max_threads_) {
+    if (queue_.empty() || queue_.front()->number > last || workers_ == max_threads_) {
       busy = busy.zero();
       continue;
     }
@@ -291,7 +279,7 @@ void thread_pool::impl::supervise(lock& guard) noexcept {
         std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now() - began);
     if (processor_time() - had >= waited * cores_ * 7 / 8) {
       busy += waited;
-      if (busy < patience) continue;
+      if (busy < busy_time) continue;
     }
     busy = busy.zero();
     start_worker();

@@ -4,8 +4,8 @@
 namespace curfew::detail {
 
 const wait_entry* thread_waiter::wait() noexcept {
-  // First without sleep: whoever is to answer may be at it on another core, and then takes less time than
-  // falling asleep would. The context is asked instead of registered with.
+  // First without sleep: the answer may be under way on another core, and then takes less time than falling
+  // asleep would. The context is asked instead of registered with.
   const auto is_over = [this] {
     if (is_finished()) return true;
     if (ctx_.err() && claim()) finish(nullptr);
@@ -16,7 +16,7 @@ const wait_entry* thread_waiter::wait() noexcept {
   const on_done ending(ctx_, [this]() noexcept {
     if (claim()) finish(nullptr);
   });
-  if (!call_me()) return ended_by();
+  if (!arm()) return ended_by();
   tell_blocked(ctx_);
   for (std::uint32_t seen = state_.load(std::memory_order_acquire); (seen & finished) == 0;
        seen = state_.load(std::memory_order_acquire)) {  // pairs: publish()

@@ -1,5 +1,6 @@
 #include <curfew/core/errc.hpp>
 
+#include <curfew/core/error.hpp>
 #include <gtest/gtest.h>
 #include <string>
 #include <system_error>
@@ -26,6 +27,19 @@ TEST(Errc, DeadlineExceededIsTheConditionTimedOut) {
   EXPECT_NE(code, std::errc::operation_canceled);
 }
 
+TEST(Errc, WouldBlockIsTheConditionOfThatNameAndTransient) {
+  const std::error_code code = errc::would_block;
+  EXPECT_EQ(code, std::errc::operation_would_block);
+  EXPECT_TRUE(error(errc::would_block).transient());
+}
+
+TEST(Errc, ClosedIsNoConditionAndNotTransient) {
+  const std::error_code code = errc::closed;
+  EXPECT_NE(code, std::errc::broken_pipe) << "which is transient";
+  EXPECT_NE(code, std::errc::operation_canceled);
+  EXPECT_FALSE(error(errc::closed).transient()) << "it will not open again";
+}
+
 TEST(Errc, TwoCodesDiffer) {
   EXPECT_NE(make_error_code(errc::canceled), make_error_code(errc::deadline_exceeded));
 }
@@ -38,6 +52,8 @@ TEST(Errc, HasMessages) {
   EXPECT_STREQ(curfew_category().name(), "curfew");
   EXPECT_EQ(make_error_code(errc::canceled).message(), "canceled");
   EXPECT_EQ(make_error_code(errc::deadline_exceeded).message(), "deadline exceeded");
+  EXPECT_EQ(make_error_code(errc::closed).message(), "closed");
+  EXPECT_EQ(make_error_code(errc::would_block).message(), "would block");
 }
 
 TEST(Errc, ZeroIsNoErrorAndSaysSo) {

@@ -133,7 +133,7 @@ TEST_F(AsyncCondition, DoesNotWaitForWhatIsTrueThoughTheContextHasEnded) {
   bool held = false;
   auto look = [&]() -> asio::awaitable<result<>> {
     lock_of lock(m);
-    const curfew::testing::pending<curfew::detail::acquiring> other(m.locking());
+    const curfew::testing::pending<curfew::detail::units_wait> other(m.locking());
     auto ready = [only = std::make_unique<bool>(true)] { return *only; };
     auto got = co_await curfew::async_wait(scope, changed, lock, std::move(ready));
     held = lock.owns_lock() && !other.happened();
@@ -174,7 +174,7 @@ TEST_F(AsyncCondition, DoesNotGiveTheLockBackInAContextThatHasEnded) {
   bool given_back = true;
   auto look = [&]() -> asio::awaitable<result<>> {
     lock_of lock(m);
-    const curfew::testing::pending<curfew::detail::acquiring> other(m.locking());
+    const curfew::testing::pending<curfew::detail::units_wait> other(m.locking());
     auto got = co_await curfew::async_wait(scope, changed, lock);
     given_back = !lock.owns_lock() || other.happened();
     co_return got;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <atomic>
 #include <boost/asio/bind_cancellation_slot.hpp>
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/cancellation_signal.hpp>
@@ -32,7 +33,6 @@ using namespace std::chrono_literals;
 using curfew::channel;
 using curfew::context;
 using curfew::errc;
-using curfew::sync_errc;
 using received = curfew::result<std::optional<std::string>>;
 
 asio::awaitable<curfew::result<>> send(context ctx, channel<std::string>& to, std::string item) {
@@ -129,7 +129,7 @@ TEST(AsyncReceive, IsEndedByItsContextAndTakesNothing) {
   ASSERT_FALSE(outcome);
   EXPECT_EQ(outcome.error(), errc::canceled);
   EXPECT_EQ(outcome.error().message(), "receive: canceled (cause: gone)");
-  EXPECT_EQ(c.try_send("nobody is there").error(), sync_errc::would_block);
+  EXPECT_EQ(c.try_send("nobody is there").error(), errc::would_block);
 }
 
 TEST(AsyncReceive, ReportsADeadlineAsADeadline) {
@@ -182,8 +182,8 @@ TEST(AsyncSend, ToAClosedChannelIsAnError) {
   io.restart();
   auto late = asio::co_spawn(io, send(curfew::background(), c, "two"), asio::use_future);
   io.run();
-  EXPECT_EQ(waiting.get().error(), sync_errc::closed);
-  EXPECT_EQ(late.get().error(), sync_errc::closed);
+  EXPECT_EQ(waiting.get().error(), errc::closed);
+  EXPECT_EQ(late.get().error(), errc::closed);
 }
 
 TEST(AsyncReceive, ObeysAsiosCancellationSlotToo) {
@@ -198,7 +198,7 @@ TEST(AsyncReceive, ObeysAsiosCancellationSlotToo) {
   io.run();
   ASSERT_FALSE(got);
   EXPECT_EQ(got.error(), errc::canceled);
-  EXPECT_EQ(c.try_send("nobody is there").error(), sync_errc::would_block);
+  EXPECT_EQ(c.try_send("nobody is there").error(), errc::would_block);
 }
 
 TEST(AsyncReceive, ResumesOnItsOwnExecutor) {
@@ -235,7 +235,7 @@ TEST(AsyncReceive, GoesWithItsIoContext) {
     EXPECT_FALSE(alive.expired());
   }
   EXPECT_TRUE(alive.expired()) << "the coroutine outlives its io_context";
-  EXPECT_EQ(c.try_send("nobody is there").error(), sync_errc::would_block);
+  EXPECT_EQ(c.try_send("nobody is there").error(), errc::would_block);
   scope.cancel();
 }
 
@@ -248,7 +248,7 @@ TEST(AsyncReceive, ThatHasEndedGoesWithItsIoContextToo) {
     io.poll();
     scope.cancel();  // its completion is in the queue of the io_context, which is not run any more
   }
-  EXPECT_EQ(c.try_send("nobody is there").error(), sync_errc::would_block);
+  EXPECT_EQ(c.try_send("nobody is there").error(), errc::would_block);
 }
 
 TEST(AsyncWait, GoesWithItsIoContext) {
@@ -288,7 +288,7 @@ TEST(AsyncSelect, LetsOneCaseHappen) {
   io.run();
   EXPECT_EQ(chosen.get().value(), 2U);
   EXPECT_EQ(got, "two: item");
-  EXPECT_EQ(one.try_send("nobody is there").error(), sync_errc::would_block);
+  EXPECT_EQ(one.try_send("nobody is there").error(), errc::would_block);
 
   io.restart();
   auto again = asio::co_spawn(io, choose, asio::use_future);
@@ -371,7 +371,7 @@ TEST(AsyncSelect, ObeysAsiosCancellationSlot) {
   ASSERT_TRUE(got);
   EXPECT_EQ(got->error(), errc::canceled);
   EXPECT_FALSE(happened);
-  EXPECT_EQ(c.try_send("nobody is there").error(), sync_errc::would_block);
+  EXPECT_EQ(c.try_send("nobody is there").error(), errc::would_block);
 }
 
 // ---- locks ----
@@ -438,19 +438,71 @@ TEST(AsyncLock, ThatReachesNobodyIsUnlocked) {
 TEST(AsyncAcquire, HoldsItsUnits) {
   asio::io_context io;
   curfew::semaphore s(3);
-  auto take = [&]() -> asio::awaitable<curfew::result<>> {
+  using permit = curfew::semaphore::permit;
+  auto take = [&]() -> asio::awaitable<curfew::result<permit>> {
     co_return co_await curfew::async_acquire(curfew::background(), s, 2);
   };
   auto first = asio::co_spawn(io, take, asio::use_future);
   auto second = asio::co_spawn(io, take, asio::use_future);
   io.poll();
-  EXPECT_TRUE(first.get());
+  auto held = first.get();
+  ASSERT_TRUE(held);
+  EXPECT_EQ(held->units(), 2U);
   EXPECT_EQ(s.available(), 1U);
-  s.release(2);
+  held->release();
   io.run();
-  EXPECT_TRUE(second.get());
-  EXPECT_EQ(s.available(), 1U);
-  EXPECT_THROW(curfew::async_acquire(curfew::background(), s, 4, asio::detached), std::invalid_argument);
+  {
+    const auto next = second.get();
+    EXPECT_TRUE(next);
+    EXPECT_EQ(s.available(), 1U);
+  }
+  EXPECT_EQ(s.available(), 3U);
+}
+
+TEST(AsyncAcquire, RefusesMoreThanThereIsInAll) {
+  asio::io_context io;
+  curfew::semaphore s(3);
+  auto scope = curfew::with_cancel(curfew::background());
+  scope.cancel();
+  auto refused = curfew::async_acquire(scope, s, 4, asio::bind_executor(io, asio::use_future));
+  io.run();
+  EXPECT_EQ(refused.get().error(), std::errc::invalid_argument);
+  EXPECT_EQ(s.available(), 3U);
+}
+
+TEST(AsyncAcquire, TakesOneUnitWhereNoNumberIsGiven) {
+  asio::io_context io;
+  curfew::semaphore s(3);
+  auto take = [&]() -> asio::awaitable<std::size_t> {
+    const auto mine = co_await curfew::async_acquire(curfew::background(), s);
+    co_return mine->units();
+  };
+  auto units = asio::co_spawn(io, take, asio::use_future);
+  io.run();
+  EXPECT_EQ(units.get(), 1U);
+}
+
+TEST(AsyncAcquire, OfAContextThatEndsBeforeTheReleaseGetsNothing) {
+  // Hunts the cancel between the entry into the list and the registration with the context.
+  asio::thread_pool two(1);
+  for (int round = 0; round != 300; ++round) {
+    curfew::semaphore s(1);
+    ASSERT_TRUE(s.try_acquire());
+    auto scope = curfew::with_cancel(curfew::background());
+    std::atomic<bool> starts{false};
+    auto take = [&, ctx = scope.ctx()]() -> asio::awaitable<std::error_code> {
+      starts = true;
+      auto got = co_await curfew::async_acquire(ctx, s, 1);
+      co_return got ? std::error_code() : got.error().code();
+    };
+    auto code = asio::co_spawn(two, take, asio::use_future);
+    while (!starts) std::this_thread::yield();
+    for (int pause = 0; pause != round; ++pause) std::atomic_signal_fence(std::memory_order_seq_cst);
+    scope.cancel();
+    s.release();
+    ASSERT_EQ(code.get(), errc::canceled) << round;
+    ASSERT_EQ(s.available(), 1U);
+  }
 }
 
 // ---- many ----

@@ -169,7 +169,7 @@ TEST(AsyncTaskGroup, IsLeftToItsCoroutinesWhenTheIoContextIsDestroyed) {
     io.poll();
   }
   EXPECT_EQ(*guarded, 0) << "no task has been resumed";
-  EXPECT_EQ(c.try_send(1).error(), curfew::sync_errc::would_block);
+  EXPECT_EQ(c.try_send(1).error(), curfew::errc::would_block);
 }
 
 TEST(AsyncJoin, WaitsForThreads) {

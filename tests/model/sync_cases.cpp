@@ -8,9 +8,9 @@
 #include <cstddef>
 #include <curfew/core.hpp>
 #include <curfew/core/detail/manual_time.hpp>
+#include <curfew/core/errc.hpp>
 #include <curfew/sync/channel.hpp>
 #include <curfew/sync/condition.hpp>
-#include <curfew/sync/errc.hpp>
 #include <curfew/sync/mutex.hpp>
 #include <curfew/sync/once.hpp>
 #include <curfew/sync/select.hpp>
@@ -227,16 +227,28 @@ void select_of_both_sides_of_one_channel() {
 
 // ---- semaphore ----
 
+bool take(curfew::semaphore& s, std::size_t units = 1) {
+  auto got = s.try_acquire(units);
+  if (got) got->forget();
+  return got.has_value();
+}
+curfew::result<> take(const context& ctx, curfew::semaphore& s, std::size_t units = 1) {
+  auto got = s.acquire(ctx, units);
+  if (!got) return std::unexpected(got.error());
+  got->forget();
+  return {};
+}
+
 void release_against_acquire() {
   curfew::semaphore s(1);
-  check(s.try_acquire(), "one unit");
+  check(take(s), "one unit");
   plain<int> guarded = 0;
   parallel({[&] {
               guarded = 1;
               s.release();
             },
             [&] {
-              check(s.acquire(background()).has_value(), "acquired");
+              check(take(background(), s).has_value(), "acquired");
               check(guarded == 1, "what was done before the release");
             }});
 }
@@ -244,18 +256,46 @@ void release_against_acquire() {
 void grant_against_cancel() {
   auto scope = curfew::with_cancel(background());
   curfew::semaphore s(1);
-  check(s.try_acquire(), "one unit");
+  check(take(s), "one unit");
   bool held = false;
-  parallel({[&] { s.release(); }, [&] { scope.cancel(); }, [&] { held = s.acquire(scope).has_value(); }});
+  parallel({[&] { s.release(); }, [&] { scope.cancel(); }, [&] { held = take(scope, s).has_value(); }});
   check(s.available() == (held ? 0 : 1), "held if and only if acquired");
 }
 
 void big_request_leaves_for_a_small_one() {
   auto scope = curfew::with_cancel(background());
   curfew::semaphore s(2);
-  check(s.try_acquire(1), "one of two units");
-  parallel({[&] { std::ignore = s.acquire(scope, 2); },
-            [&] { check(s.acquire(background()).has_value(), "it fits"); }, [&] { scope.cancel(); }});
+  check(take(s, 1), "one of two units");
+  parallel({[&] { std::ignore = take(scope, s, 2); },
+            [&] { check(take(background(), s).has_value(), "it fits"); }, [&] { scope.cancel(); }});
+}
+
+void canceled_before_the_release() {
+  auto scope = curfew::with_cancel(background());
+  curfew::semaphore s(1);
+  check(take(s), "one unit");
+  parallel({[&] {
+              scope.cancel();
+              s.release();
+            },
+            [&] { check(!take(scope, s), "not acquired"); }});
+  check(s.available() == 1, "and not kept");
+}
+
+void select_canceled_before_the_release() {
+  auto scope = curfew::with_cancel(background());
+  curfew::semaphore s(1);
+  check(take(s), "one unit");
+  bool ended = false;
+  parallel({[&] {
+              scope.cancel();
+              s.release();
+            },
+            [&] {
+              select(when(s.acquiring(), [](auto /*permit*/) {}), when(scope.done(), [&] { ended = true; }));
+            }});
+  check(ended, "the end happened");
+  check(s.available() == 1, "and nothing else");
 }
 
 // ---- task group ----
@@ -374,6 +414,19 @@ void notification_that_meets_a_cancel() {
             }});
 }
 
+void canceled_before_the_notification() {
+  auto scope = curfew::with_cancel(background());
+  gate g;
+  parallel({[&] {
+              auto lock = g.m.acquire(background());
+              check(!g.changed.wait(scope, *lock), "not notified");
+            },
+            [&] {
+              scope.cancel();
+              g.open();
+            }});
+}
+
 // ---- once ----
 
 void once_for_two() {
@@ -431,11 +484,14 @@ constexpr curfew::model::model_case cases[] = {
     CASE(release_against_acquire, 4, 1),
     CASE(grant_against_cancel, 2, 1),
     CASE(big_request_leaves_for_a_small_one, 2, 1),
+    CASE(canceled_before_the_release, 3, 1),
+    CASE(select_canceled_before_the_release, 2, 1),
     CASE(join_against_the_thread_that_runs_the_task, 3, 1),
     CASE(group_that_is_destroyed_once_joined, 2, 1),
     CASE(first_error_of_two_tasks, 2, 1),
     CASE(notify_against_wait, 3, 1),
     CASE(notification_that_meets_a_cancel, 2, 0),
+    CASE(canceled_before_the_notification, 2, 1),
     CASE(once_for_two, 3, 1),
     CASE(once_whose_first_fails, 3, 1),
     CASE(once_against_cancel, 2, 1),

@@ -12,8 +12,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <curfew/core.hpp>
+#include <curfew/core/errc.hpp>
 #include <curfew/sync/channel.hpp>
-#include <curfew/sync/errc.hpp>
 #include <curfew/sync/select.hpp>
 #include <deque>
 #include <gtest/gtest.h>
@@ -177,7 +177,7 @@ class crowd {
       } else {
         ASSERT_NE(item, nullptr) << "moved from, and yet not sent: " << sent.error();
         EXPECT_EQ(*item, content);
-        if (sent.error() == sync_errc::closed) return;
+        if (sent.error() == errc::closed) return;
         EXPECT_TRUE(is_expected(sent.error())) << sent.error();
       }
       if (random() % 4 == 0) dawdle(random);
@@ -202,7 +202,7 @@ class crowd {
   }
 
   static bool is_expected(const error& e) {
-    return e == errc::canceled || e == errc::deadline_exceeded || e == sync_errc::would_block;
+    return e == errc::canceled || e == errc::deadline_exceeded || e == errc::would_block;
   }
 
   channel<parcel> channel_;
@@ -603,7 +603,7 @@ struct close_against_send {
     if (sent) {
       EXPECT_EQ(***c.receive(background()), 2);
     } else {
-      EXPECT_EQ(sent.error(), sync_errc::closed);
+      EXPECT_EQ(sent.error(), errc::closed);
     }
     EXPECT_FALSE(*c.receive(background()));
   }

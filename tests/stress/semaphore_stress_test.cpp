@@ -37,14 +37,17 @@ using namespace std::chrono_literals;
 using testing::announce_seed;
 using testing::dawdle;
 using testing::hunt;
+using testing::take;
 using testing::time_box;
 using testing::waiting_at;
 
-using pending_units = testing::pending<detail::acquiring>;
+using pending_units = testing::pending<detail::units_wait>;
 using pending_note = testing::pending<detail::notified>;
 
 constexpr std::size_t nobody = 0;
 constexpr auto nothing = [] {};
+/// Keeps what a select acquires, to be released by hand.
+constexpr auto keep = [](result<semaphore::permit> got) { got->forget(); };
 
 /// How many rounds of this kind there have been: they take turns with their variants.
 template <class Round>
@@ -53,7 +56,7 @@ unsigned turn() {
   return turns++;
 }
 
-/// Lives are cut short by somebody else's hand, at any moment.
+/// Another thread cancels the contexts, at any moment.
 class reaper {
  public:
   explicit reaper(std::uint64_t seed) : thread_([this, seed] { run(seed); }) {}
@@ -137,15 +140,15 @@ TEST(SemaphoreStress, NeverGivesMoreThanThereIs) {
       bool got = false;
       switch (own() % 4) {
         case 0:
-          got = s.try_acquire(wanted);
+          got = take(s, wanted);
           break;
         case 1:
           ends.live(own, [&](const context& ctx) {
-            got = select(when(ctx.done(), nothing), when(s.acquiring(wanted), nothing)) == 1;
+            got = select(when(ctx.done(), nothing), when(s.acquiring(wanted), keep)) == 1;
           });
           break;
         default:
-          ends.live(own, [&](const context& ctx) { got = s.acquire(ctx, wanted).has_value(); });
+          ends.live(own, [&](const context& ctx) { got = take(ctx, s, wanted).has_value(); });
       }
       if (!got) return;
       ++granted;
@@ -161,19 +164,19 @@ TEST(SemaphoreStress, NeverGivesMoreThanThereIs) {
   EXPECT_GT(granted, 0U);
   EXPECT_EQ(s.available(), units);
   EXPECT_EQ(waiting_at(s), nobody);
-  EXPECT_TRUE(s.try_acquire(units));
+  EXPECT_TRUE(take(s, units));
 }
 
 TEST(MutexStress, LetsOneThreadInAtATimeAndInTheOrderOfComing) {
   const std::uint64_t seed = announce_seed("waiters that come, give up and are granted at the same time");
   mutex m;
-  std::uint64_t next = 0;  // guarded by the lock of the list: who comes when
-  std::uint64_t last = 0;  // guarded by the mutex: who was in last
+  std::uint64_t next = 0;  // guarded by the lock of the list: the order of coming
+  std::uint64_t last = 0;  // guarded by the mutex: the ticket that was in last
   {
     reaper ends(seed);
     crowd(4, seed, [&](std::mt19937_64& own) {
       ends.live(own, [&](const context& ctx) {
-        detail::acquiring thing = m.locking();
+        detail::units_wait thing = m.locking();
         detail::thread_waiter w(ctx);
         std::uint64_t ticket = 0;
         bool in = false;
@@ -188,7 +191,7 @@ TEST(MutexStress, LetsOneThreadInAtATimeAndInTheOrderOfComing) {
           thing.delist();
           return;
         }
-        EXPECT_GT(ticket, last) << "somebody was overtaken";
+        EXPECT_GT(ticket, last) << "a wait was overtaken";
         last = ticket;
         m.unlock();
       });
@@ -222,10 +225,7 @@ TEST(MutexStress, KeepsPlainDataForWhoHoldsIt) {
           break;
         case 2:
           ends.live(own, [&](const context& ctx) {
-            select(when(ctx.done(), nothing), when(m.locking(), [&] {
-                     const std::unique_lock lock(m, std::adopt_lock);
-                     enter();
-                   }));
+            select(when(ctx.done(), nothing), when(m.locking(), [&](auto /*lock*/) { enter(); }));
           });
           break;
         default:
@@ -274,7 +274,7 @@ TEST(SharedMutexStress, ShowsReadersNoWriteInTheMiddle) {
   m.unlock();
 }
 
-// A notification that went to somebody who gave up would leave an item, or a place, that somebody waits for
+// A notification that went to a wait that gave up would leave an item, or a place, that is waited for
 // without an end.
 TEST(ConditionStress, LosesNoNotification) {
   const std::uint64_t seed = announce_seed("notify_one() against the ends of those who wait");
@@ -375,9 +375,9 @@ struct release_against_acquire {
   int plain = 0;
   int seen = 0;
 
-  release_against_acquire() { static_cast<void>(s.try_acquire()); }
+  release_against_acquire() { static_cast<void>(take(s)); }
   void left() {
-    if (s.acquire(background())) seen = plain;
+    if (take(background(), s)) seen = plain;
   }
   void right() {
     plain = 1;
@@ -397,14 +397,14 @@ TEST(SemaphoreHunt, AReleaseIsNotLostToWhoIsAboutToWait) {
 struct release_against_a_big_acquire {
   semaphore s{2};
 
-  release_against_a_big_acquire() { static_cast<void>(s.try_acquire(2)); }
+  release_against_a_big_acquire() { static_cast<void>(take(s, 2)); }
   void left() {
-    EXPECT_TRUE(s.acquire(background(), 2));
+    EXPECT_TRUE(take(background(), s, 2));
     s.release(2);
   }
   void right() {
     s.release();
-    if (s.try_acquire()) s.release();  // not while the other waits
+    if (take(s)) s.release();  // not while the other waits
     s.release();
   }
   void check() {
@@ -425,8 +425,8 @@ struct cancel_against_grant {
   std::optional<std::jthread> waiter;
 
   cancel_against_grant() {
-    static_cast<void>(s.try_acquire());
-    waiter.emplace([this] { got = s.acquire(scope); });
+    static_cast<void>(take(s));
+    waiter.emplace([this] { got = take(scope, s); });
     if (variant % 2 == 0) testing::await([this] { return waiting_at(s) == 1; });
   }
   void left() { scope.cancel(); }
@@ -437,7 +437,7 @@ struct cancel_against_grant {
     EXPECT_EQ(waiting_at(s), nobody);
     if (!got) {
       EXPECT_EQ(got.error(), errc::canceled);
-      EXPECT_TRUE(s.try_acquire());
+      EXPECT_TRUE(take(s));
     }
   }
 };
@@ -453,7 +453,7 @@ struct leave_against_release {
 
   leave_against_release() : big(occupied(s).acquiring(3)), small(s.acquiring()) {}
   static semaphore& occupied(semaphore& s) {
-    static_cast<void>(s.try_acquire(3));
+    static_cast<void>(take(s, 3));
     return s;
   }
   void left() { static_cast<void>(big.give_up()); }
@@ -477,7 +477,7 @@ struct leave_against_its_grant {
 
   leave_against_its_grant() : first(occupied(s).acquiring()), second(s.acquiring()) {}
   static semaphore& occupied(semaphore& s) {
-    static_cast<void>(s.try_acquire());
+    static_cast<void>(take(s));
     return s;
   }
   void left() { static_cast<void>(first.give_up()); }
@@ -499,10 +499,10 @@ struct select_against_two_releases {
   std::size_t which = 2;
 
   select_against_two_releases() {
-    static_cast<void>(a.try_acquire());
-    static_cast<void>(b.try_acquire());
+    static_cast<void>(take(a));
+    static_cast<void>(take(b));
   }
-  void left() { which = select(when(a.acquiring(), nothing), when(b.acquiring(), nothing)); }
+  void left() { which = select(when(a.acquiring(), keep), when(b.acquiring(), keep)); }
   void right() {
     a.release();
     b.release();
@@ -522,9 +522,9 @@ struct release_against_destruction {
   std::unique_ptr<semaphore> s = std::make_unique<semaphore>(1);
   semaphore* const alias = s.get();
 
-  release_against_destruction() { static_cast<void>(s->try_acquire()); }
+  release_against_destruction() { static_cast<void>(take(*s)); }
   void left() {
-    if (alias->acquire(background())) s.reset();
+    if (take(background(), *alias)) s.reset();
   }
   void right() { alias->release(); }
   void check() const { EXPECT_EQ(s, nullptr); }
@@ -541,9 +541,9 @@ struct release_against_destruction_after_a_cancel {
   std::optional<std::jthread> waiter;
 
   release_against_destruction_after_a_cancel() {
-    static_cast<void>(s->try_acquire());
+    static_cast<void>(take(*s));
     waiter.emplace([this] {
-      if (alias->acquire(scope) || alias->acquire(background())) s.reset();
+      if (take(scope, *alias) || take(background(), *alias)) s.reset();
     });
     testing::await([this] { return waiting_at(*alias) == 1; });
   }

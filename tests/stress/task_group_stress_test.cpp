@@ -12,6 +12,7 @@
 #include <curfew/core/done.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/sync/channel.hpp>
+#include <curfew/sync/drain.hpp>
 #include <curfew/sync/select.hpp>
 #include <curfew/sync/task_group.hpp>
 #include <curfew/sync/thread_pool.hpp>
@@ -118,7 +119,7 @@ TEST(TaskGroupStress, AnEndOfTheContextAndAnErrorHaveOneOutcome) {
 }
 
 /// The last task of a group is over while another one is spawned, and then the only thread of the pool is not
-/// free before the join has returned. So nobody but the joiner, or who ran the last task, can take the ticket back.
+/// free before the join has returned. So only the joiner, or the thread that ran the last task, can take the ticket back.
 struct join_against_a_pool_that_is_taken {
   static thread_pool& pool() {
     static thread_pool one(1);
@@ -411,7 +412,7 @@ TEST(ThreadPoolStress, EveryJobRunsOnceThoughThreadsComeAndGo) {
   }
 }
 
-/// A job is taken back or run, never both, and never by nobody.
+/// A job is taken back or run, never both, and never neither.
 struct withdraw_against_draw {
   struct counted : detail::pool_job {
     std::atomic<int> runs{0};

@@ -4,8 +4,8 @@
 #include <chrono>
 #include <cstddef>
 #include <curfew/core.hpp>
+#include <curfew/core/errc.hpp>
 #include <curfew/sync/channel.hpp>
-#include <curfew/sync/errc.hpp>
 #include <curfew/sync/select.hpp>
 #include <curfew/testing/manual_clock.hpp>
 #include <deque>
@@ -253,7 +253,7 @@ TEST(CaseList, TellsTheCloseThatCameBetweenTwoSends) {
   c.close();
   item = "again";  // NOLINT(bugprone-use-after-move): the case moved from it, so it may be filled again
   select(cases);
-  EXPECT_EQ(told, (std::vector<std::error_code>{{}, sync_errc::closed}));
+  EXPECT_EQ(told, (std::vector<std::error_code>{{}, errc::closed}));
   EXPECT_EQ(item, "again");
   EXPECT_EQ(c.size(), 1U);
 }

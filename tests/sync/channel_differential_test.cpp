@@ -10,8 +10,8 @@
 #include <cstddef>
 #include <cstdint>
 #include <curfew/core.hpp>
+#include <curfew/core/errc.hpp>
 #include <curfew/sync/channel.hpp>
-#include <curfew/sync/errc.hpp>
 #include <curfew/sync/select.hpp>
 #include <deque>
 #include <gtest/gtest.h>
@@ -72,7 +72,7 @@ class plain_queue {
 
 said what(const result<>& sent) {
   if (sent) return said::yes;
-  return sent.error() == sync_errc::closed ? said::closed : said::would_block;
+  return sent.error() == errc::closed ? said::closed : said::would_block;
 }
 
 std::pair<said, int> what(const result<std::optional<int>>& got) {
@@ -286,7 +286,7 @@ class reference {
 /// A waiter without a thread: it is looked at.
 class watched_waiter final : public detail::waiter {
  public:
-  watched_waiter() noexcept : waiter([](waiter&) noexcept {}) {}
+  watched_waiter() noexcept : waiter([](waiter&) noexcept {}, [](const waiter&) noexcept { return false; }) {}
   [[nodiscard]] const detail::wait_entry* over() const noexcept {
     return is_finished() ? ended_by() : nullptr;
   }
@@ -462,7 +462,7 @@ class locked_queue {
   result<> send(const context& /*ctx*/, int item) {
     std::unique_lock guard(mutex_);
     changed_.wait(guard, [&] { return closed_ || items_.size() < capacity_; });
-    if (closed_) return std::unexpected(error(sync_errc::closed));
+    if (closed_) return std::unexpected(error(errc::closed));
     items_.push_back(item);
     changed_.notify_all();
     return {};

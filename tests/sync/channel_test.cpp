@@ -10,7 +10,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <curfew/core.hpp>
-#include <curfew/sync/errc.hpp>
+#include <curfew/core/errc.hpp>
 #include <curfew/testing/manual_clock.hpp>
 #include <gtest/gtest.h>
 #include <limits>
@@ -223,7 +223,7 @@ TEST(Channel, OfCapacityZeroHandsAnItemToWhoWaitsForIt) {
   EXPECT_EQ(c.size(), 0U);
   receiver.join();
   EXPECT_EQ(got, 8);
-  EXPECT_FALSE(c.try_send(9)) << "nobody waits for a second one";
+  EXPECT_FALSE(c.try_send(9)) << "nothing waits for a second one";
 }
 
 TEST(Channel, WithABufferHandsAnItemToWhoWaitsForItPastTheBuffer) {
@@ -245,7 +245,7 @@ TEST(Channel, TakesTheItemOfAWaitingSenderIntoTheRoomThatAReceiveMakes) {
   await([&] { return senders_at(c) == 1; });
   EXPECT_EQ(item_of(c.try_receive()), 1);
   EXPECT_EQ(c.size(), 2U);
-  EXPECT_FALSE(c.try_send(4)) << "the room belongs to who has waited for it";
+  EXPECT_FALSE(c.try_send(4)) << "the room belongs to the sender that has waited for it";
   sender.join();
   EXPECT_EQ(item_of(c.try_receive()), 2);
   EXPECT_EQ(item_of(c.try_receive()), 3);
@@ -446,7 +446,7 @@ TEST(Channel, TrySendOfAFullChannelWouldBlockAndKeepsItsItem) {
     auto item = std::make_unique<int>(2);
     const auto sent = c.try_send(std::move(item));
     ASSERT_FALSE(sent);
-    EXPECT_EQ(sent.error(), sync_errc::would_block);
+    EXPECT_EQ(sent.error(), errc::would_block);
     EXPECT_EQ(sent.error(), std::errc::operation_would_block);
     EXPECT_TRUE(sent.error().transient());
     EXPECT_FALSE(sent.error().cause());
@@ -460,7 +460,7 @@ TEST(Channel, TryReceiveOfAnEmptyChannelWouldBlock) {
   channel<int> c(1);
   const auto got = c.try_receive();
   ASSERT_FALSE(got);
-  EXPECT_EQ(got.error(), sync_errc::would_block);
+  EXPECT_EQ(got.error(), errc::would_block);
   EXPECT_EQ(got.error(), std::errc::operation_would_block);
   EXPECT_TRUE(got.error().transient());
   EXPECT_FALSE(got.error().cause());
@@ -474,25 +474,29 @@ TEST(Channel, TryReceiveTakesTheItemOfASenderThatWaits) {
   EXPECT_EQ(*item_of(c.try_receive()), 3);
 }
 
-TEST(SyncErrc, HasMessagesAndEqualsTheConditionsOfTheStandard) {
-  const std::error_code closed = sync_errc::closed;
-  const std::error_code would_block = sync_errc::would_block;
-  EXPECT_STREQ(sync_category().name(), "curfew.sync");
-  EXPECT_EQ(closed.category(), sync_category());
-  EXPECT_EQ(closed.message(), "closed");
-  EXPECT_EQ(would_block.message(), "would block");
-  EXPECT_NE(closed, std::errc::broken_pipe) << "which is transient";
-  EXPECT_EQ(would_block, std::errc::operation_would_block);
-  EXPECT_NE(closed, would_block);
-  EXPECT_NE(closed, std::errc::operation_canceled);
-  EXPECT_NE(closed, errc::canceled) << "its number is the same, its category is not";
-  EXPECT_FALSE(sync_category().message(77).empty());
-  EXPECT_EQ(sync_category().default_error_condition(77).value(), 77);
+// ---- an end that closes
+
+TEST(Channel, IsClosedOnceTheLastCopyOfAnEndIsGone) {
+  channel<int> c(2);
+  auto one = c.closing_end();
+  auto other = one;
+  EXPECT_TRUE(one->send(background(), 1));
+  one.reset();
+  EXPECT_FALSE(c.closed());
+  EXPECT_TRUE(other->send(background(), 2));
+  other.reset();
+  EXPECT_TRUE(c.closed());
+  EXPECT_EQ(item_of(c.receive(background())), 1);
+  EXPECT_EQ(item_of(c.receive(background())), 2);
+  EXPECT_FALSE(c.receive(background())->has_value());
 }
 
-TEST(SyncErrc, OfAClosedChannelIsNotTransient) {
-  EXPECT_FALSE(error(sync_errc::closed).transient()) << "it will not open again";
-  EXPECT_TRUE(error(sync_errc::would_block).transient());
+TEST(Channel, TellsASenderThatWaitsOfTheEndOfItsReceivers) {
+  channel<int> c;
+  auto receivers = c.closing_end();
+  std::jthread sender([&] { EXPECT_EQ(error_of(c.send(background(), 1)), errc::closed); });
+  await([&] { return senders_at(c) == 1; });
+  receivers.reset();
 }
 
 // ---- contexts
@@ -605,7 +609,7 @@ TEST(Channel, AReceiveThatIsCanceledWhileItWaitsTakesNothingAndLeavesNoTrace) {
     EXPECT_EQ(told->cause().message(), "enough");
     EXPECT_EQ(receivers_at(c), 0U);
     EXPECT_EQ(c.try_send(1).has_value(), capacity != 0);
-    EXPECT_EQ(c.size(), capacity != 0 ? 1U : 0U) << "it does not go to who has left";
+    EXPECT_EQ(c.size(), capacity != 0 ? 1U : 0U) << "it does not go to a receiver that has left";
   }
 }
 
@@ -764,10 +768,10 @@ TEST(Channel, ThatIsClosedRefusesItemsAndLeavesThemAlone) {
     auto item = std::make_unique<int>(1);
     const auto sent = c.send(background(), std::move(item));
     ASSERT_FALSE(sent);
-    EXPECT_EQ(sent.error(), sync_errc::closed);
+    EXPECT_EQ(sent.error(), errc::closed);
     EXPECT_FALSE(sent.error().cause());
     ASSERT_NE(item, nullptr);  // NOLINT(bugprone-use-after-move): that is what is tested
-    EXPECT_EQ(error_of(c.try_send(std::move(item))), sync_errc::closed);
+    EXPECT_EQ(error_of(c.try_send(std::move(item))), errc::closed);
     EXPECT_NE(item, nullptr);  // NOLINT(bugprone-use-after-move): that is what is tested
     EXPECT_EQ(c.size(), capacity == 2 ? 1U : 0U);
   }
@@ -812,7 +816,7 @@ TEST(Channel, CloseTellsAllSendersThatWaitAndTheyKeepTheirItems) {
       std::vector<std::jthread> senders;
       for (auto& each : items) {
         senders.emplace_back(
-            [&] { told += error_of(c.send(background(), std::move(each))) == sync_errc::closed ? 1 : 0; });
+            [&] { told += error_of(c.send(background(), std::move(each))) == errc::closed ? 1 : 0; });
       }
       await([&] { return senders_at(c) == 5; });
       c.close();

@@ -132,7 +132,7 @@ TEST(Condition, DoesNotWaitInAContextThatHasEnded) {
   auto scope = with_cancel(background());
   scope.cancel("gone home");
   std::unique_lock lock(m);
-  testing::pending<detail::acquiring> other(m.locking());
+  testing::pending<detail::units_wait> other(m.locking());
   EXPECT_EQ(error_of(changed.wait(scope, lock)).message(), "wait: canceled (cause: gone home)");
   EXPECT_FALSE(other.happened()) << "the lock was given back";
   EXPECT_EQ(error_of(changed.wait(scope, lock, never)).code(), errc::canceled);
@@ -214,7 +214,7 @@ TEST(Condition, AsksThePredicateOnceMoreAfterTheEnd) {
   await([&] { return waiting_at(changed) == 1; });
   {
     const std::lock_guard guard(m);
-    ready = true;  // and nobody is notified
+    ready = true;  // without a notification
     scope.cancel();
   }
   waiter.join();
@@ -287,6 +287,19 @@ TEST(Condition, NotifiesTheNextInThePlaceOfWhomAnEndHasReached) {
   EXPECT_TRUE(next.happened());
   EXPECT_FALSE(ended.outcome());
   EXPECT_EQ(waiting_at(changed), nobody);
+}
+
+TEST(Condition, PassesOverAWaitWhoseContextEndedBeforeTheNotification) {
+  condition changed;
+  auto scope = with_cancel(background());
+  pending canceled(detail::notified(changed), scope);
+  const pending next(detail::notified(changed), background());
+  scope.cancel();
+  changed.notify_one();
+  EXPECT_TRUE(next.happened());
+  EXPECT_FALSE(canceled.outcome());
+  changed.notify_all();
+  EXPECT_FALSE(canceled.happened());
 }
 
 TEST(Condition, NotifiesWhoIsLeftWhenOthersHaveGivenUp) {

@@ -5,6 +5,7 @@
 #include <chrono>
 #include <curfew/core.hpp>
 #include <curfew/sync/channel.hpp>
+#include <curfew/sync/drain.hpp>
 #include <curfew/testing/manual_clock.hpp>
 #include <gtest/gtest.h>
 #include <memory>

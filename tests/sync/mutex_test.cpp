@@ -27,7 +27,7 @@ using testing::await;
 using testing::manual_clock;
 using testing::waiting_at;
 
-using pending = testing::pending<detail::acquiring>;
+using pending = testing::pending<detail::units_wait>;
 
 constexpr std::size_t nobody = 0;
 
@@ -37,7 +37,7 @@ std::size_t waiting_for(Mutex& m) {
   return waiting_at(m.locking());
 }
 
-/// Nobody holds it and nobody waits for it.
+/// It is not held, and nothing waits for it.
 template <class Mutex>
 bool is_free(Mutex& m) {
   const std::unique_lock got(m, std::try_to_lock);
@@ -281,6 +281,31 @@ TEST(Mutex, PassesOverWhoseContextHasJustEnded) {
   m.unlock();
 }
 
+TEST(Mutex, IsNotLockedByAWaitWhoseContextEndedBeforeTheUnlock) {
+  mutex m;
+  m.lock();
+  auto scope = with_cancel(background());
+  pending canceled(m.locking(), scope);
+  const pending next(m.locking());
+  scope.cancel();
+  m.unlock();
+  EXPECT_TRUE(next.happened());
+  EXPECT_FALSE(canceled.outcome());
+}
+
+TEST(SharedMutex, IsNotLockedByAWriterWhoseContextEndedBeforeTheUnlock) {
+  shared_mutex m;
+  m.lock_shared();
+  auto scope = with_cancel(background());
+  pending canceled(m.locking(), scope);
+  const pending reader(m.locking_shared());
+  EXPECT_FALSE(reader.happened());
+  scope.cancel();
+  m.unlock_shared();
+  EXPECT_TRUE(reader.happened());
+  EXPECT_FALSE(canceled.outcome());
+}
+
 TEST(Mutex, IsPassedOnToTheNextWhenTheOneBeforeHasGivenUp) {
   mutex m;
   ASSERT_TRUE(m.try_lock());
@@ -344,10 +369,7 @@ TEST(Mutex, IsNotLockedAgainByWhoUnlocksItWhileAnotherWaits) {
 TEST(Mutex, IsHeldByTheHandlerOfASelect) {
   mutex m;
   bool held = false;
-  const std::size_t which = select(when(m.locking(), [&] {
-    const std::unique_lock lock(m, std::adopt_lock);
-    held = !m.try_lock();
-  }));
+  const std::size_t which = select(when(m.locking(), [&](auto /*lock*/) { held = !m.try_lock(); }));
   EXPECT_EQ(which, 0U);
   EXPECT_TRUE(held);
   EXPECT_TRUE(is_free(m));
@@ -357,12 +379,7 @@ TEST(Mutex, IsWaitedForInASelect) {
   mutex m;
   ASSERT_TRUE(m.try_lock());
   std::atomic<bool> held{false};
-  std::jthread waiter([&] {
-    select(when(m.locking(), [&] {
-      const std::unique_lock lock(m, std::adopt_lock);
-      held = true;
-    }));
-  });
+  std::jthread waiter([&] { select(when(m.locking(), [&](auto /*lock*/) { held = true; })); });
   await([&] { return waiting_for(m) == 1; });
   EXPECT_FALSE(held);
   m.unlock();
@@ -377,7 +394,7 @@ TEST(Mutex, IsNotHeldIfAnotherCaseOfTheSelectHappens) {
   mutex m;
   ASSERT_TRUE(m.try_lock());
   const auto scope = with_timeout(clock.background(), 1s);
-  EXPECT_EQ(select(when(m.locking(), [] {}), when(scope.done(), [] {})), 1U);
+  EXPECT_EQ(select(when(m.locking(), [](auto /*lock*/) {}), when(scope.done(), [] {})), 1U);
   EXPECT_EQ(waiting_for(m), nobody);
   m.unlock();
   EXPECT_TRUE(is_free(m));
@@ -645,11 +662,18 @@ TEST(SharedMutex, StarvesNeitherSideHoweverManyComeOfTheOther) {
   for (const bool writer_waits : {true, false}) {
     SCOPED_TRACE(writer_waits ? "a writer among readers" : "a reader among writers");
     shared_mutex m;
-    const auto crowd = [&] { return writer_waits ? m.locking_shared() : m.locking(); };
+    const auto crowd = [&]() -> detail::units_wait {
+      if (writer_waits) return m.locking_shared();
+      return m.locking();
+    };
     const auto leave = [&] { writer_waits ? m.unlock_shared() : m.unlock(); };
     auto inside = std::make_unique<pending>(crowd());
     ASSERT_TRUE(inside->at_once());
-    const pending single(writer_waits ? m.locking() : m.locking_shared());
+    const auto other = [&]() -> detail::units_wait {
+      if (writer_waits) return m.locking();
+      return m.locking_shared();
+    };
+    const pending single(other());
     // Each of the crowd comes back before the one inside leaves, so that there is always one of them.
     std::vector<std::unique_ptr<pending>> behind;
     for (int i = 0; i != 100; ++i) {
@@ -674,17 +698,13 @@ TEST(SharedMutex, StarvesNeitherSideHoweverManyComeOfTheOther) {
 TEST(SharedMutex, IsHeldByTheHandlersOfASelect) {
   shared_mutex m;
   bool shared = false;
-  select(when(m.locking_shared(), [&] {
-    const std::shared_lock lock(m, std::adopt_lock);
+  select(when(m.locking_shared(), [&](auto /*lock*/) {
     shared = !m.try_lock() && m.try_lock_shared();
     m.unlock_shared();
   }));
   EXPECT_TRUE(shared);
   bool alone = false;
-  select(when(m.locking(), [&] {
-    const std::unique_lock lock(m, std::adopt_lock);
-    alone = !m.try_lock_shared();
-  }));
+  select(when(m.locking(), [&](auto /*lock*/) { alone = !m.try_lock_shared(); }));
   EXPECT_TRUE(alone);
   EXPECT_TRUE(is_free(m));
 }
@@ -692,8 +712,8 @@ TEST(SharedMutex, IsHeldByTheHandlersOfASelect) {
 TEST(SharedMutex, IsHeldInOneWayWhenASelectOffersBoth) {
   shared_mutex m;
   ASSERT_TRUE(m.try_lock_shared());
-  EXPECT_EQ(select(when(m.locking(), [] {}), when(m.locking_shared(), [] {})), 1U);
-  m.unlock_shared();
+  EXPECT_EQ(select(when(m.locking(), [](auto /*lock*/) {}), when(m.locking_shared(), [](auto /*lock*/) {})),
+            1U);
   m.unlock_shared();
   EXPECT_TRUE(is_free(m));
 }
@@ -702,19 +722,9 @@ TEST(SharedMutex, IsWaitedForInASelectToReadAndToWrite) {
   shared_mutex m;
   ASSERT_TRUE(m.try_lock());
   std::vector<int> order;
-  std::jthread reader([&] {
-    select(when(m.locking_shared(), [&] {
-      const std::shared_lock lock(m, std::adopt_lock);
-      order.push_back(1);
-    }));
-  });
+  std::jthread reader([&] { select(when(m.locking_shared(), [&](auto /*lock*/) { order.push_back(1); })); });
   await([&] { return waiting_for(m) == 1; });
-  std::jthread writer([&] {
-    select(when(m.locking(), [&] {
-      const std::unique_lock lock(m, std::adopt_lock);
-      order.push_back(2);
-    }));
-  });
+  std::jthread writer([&] { select(when(m.locking(), [&](auto /*lock*/) { order.push_back(2); })); });
   await([&] { return waiting_for(m) == 2; });
   m.unlock();
   reader.join();
@@ -728,7 +738,8 @@ TEST(SharedMutex, IsNotHeldIfAnotherCaseOfTheSelectHappens) {
   ASSERT_TRUE(m.try_lock_shared());
   auto scope = with_cancel(background());
   std::size_t which = 2;
-  std::jthread writer([&] { which = select(when(m.locking(), [] {}), when(scope.done(), [] {})); });
+  std::jthread writer(
+      [&] { which = select(when(m.locking(), [](auto /*lock*/) {}), when(scope.done(), [] {})); });
   await([&] { return waiting_for(m) == 1; });
   const pending reader(m.locking_shared());
   scope.cancel();
@@ -777,7 +788,7 @@ TEST_F(MutexDeathTest, TerminatesWhenItIsDestroyedWhileSomebodyWaits) {
         const pending waits(m->locking());
         m.reset();
       },
-      "destroyed while somebody waits");
+      "destroyed while it is waited for");
 }
 
 }  // namespace

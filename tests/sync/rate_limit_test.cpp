@@ -217,11 +217,51 @@ TEST_F(RateLimit, FailsAtOnceIfTheTokensComeAtTheDeadline) {
   EXPECT_EQ(clock.now(), at(10s));
 }
 
-// ---- several who wait
+// ---- without limit, with none, and changed
+
+TEST_F(RateLimit, WithoutLimitGivesAllThatIsAskedFor) {
+  rate_limit limit(rate::unlimited(), 1);
+  for (int i = 0; i != 100; ++i) EXPECT_TRUE(limit.acquire(ctx, 1'000'000));
+  EXPECT_TRUE(limit.try_acquire(ctx, 1'000'000));
+  EXPECT_EQ(clock.now(), at(0s));
+}
+
+TEST_F(RateLimit, OfNoneGivesItsBurstOnce) {
+  rate_limit limit(rate::none(), 2);
+  EXPECT_TRUE(limit.acquire(ctx, 2));
+  clock.advance(24h * 365 * 100);
+  EXPECT_FALSE(limit.try_acquire(ctx));
+  const auto scope = with_timeout(ctx, 1h);
+  EXPECT_EQ(limit.acquire(scope).error(), errc::deadline_exceeded);
+}
+
+TEST_F(RateLimit, KeepsItsTokensWhenItsRateChanges) {
+  rate_limit limit(rate(1, 1s), 4);
+  EXPECT_TRUE(limit.try_acquire(ctx, 4));
+  clock.advance(2s);
+  limit.set_rate(ctx, rate(10, 1s));
+  EXPECT_EQ(limit.limit().events(), 10U);
+  EXPECT_FALSE(limit.try_acquire(ctx, 3));
+  EXPECT_TRUE(limit.try_acquire(ctx, 2));
+  clock.advance(100ms);
+  EXPECT_TRUE(limit.try_acquire(ctx));
+  EXPECT_FALSE(limit.try_acquire(ctx));
+  limit.set_rate(ctx, rate::none());
+  clock.advance(1h);
+  EXPECT_FALSE(limit.try_acquire(ctx));
+  limit.set_rate(ctx, rate(1, 1s));
+  EXPECT_FALSE(limit.try_acquire(ctx));
+  clock.advance(1s);
+  EXPECT_TRUE(limit.try_acquire(ctx));
+  limit.set_rate(ctx, rate::unlimited());
+  EXPECT_TRUE(limit.try_acquire(ctx, 100));
+}
+
+// ---- several waits
 
 using detail::rate_access;
 
-/// Some who wait, each in a thread of its own, in the order in which they came. Once one has come, the clock
+/// Several waits, each in a thread of its own, in the order in which they came. Once one has come, the clock
 /// may be moved: it need not be asleep for that.
 class crowd {
  public:
@@ -284,7 +324,7 @@ TEST_F(RateLimit, WhoAsksForLessDoesNotOvertake) {
   const int big = waiting.come(ctx, 5);
   const int small = waiting.come(ctx, 1);
   clock.advance(4s);
-  EXPECT_FALSE(limit.try_acquire(ctx)) << "there are four, but they are for those who wait";
+  EXPECT_FALSE(limit.try_acquire(ctx)) << "there are four, but they are for those that wait";
   clock.advance(1s);
   EXPECT_EQ(waiting.next(), (crowd::news{big, none, at(5s)}));
   clock.advance(1s);

@@ -79,6 +79,30 @@ TEST_F(Retry, DoesNotTryAgainAfterOneThatIsNot) {
   EXPECT_EQ(f.calls.size(), 1U);
 }
 
+TEST_F(Retry, TriesAgainAsItsPredicateSays) {
+  const auto is_malformed = [](const error& e) { return e == std::errc::invalid_argument; };
+  const auto policy = retry_policy().retry_if(is_malformed);
+  flaky permanent{.failures = 3, .how = malformed()};
+  EXPECT_EQ(retry(ctx, policy, permanent), 42);
+  EXPECT_EQ(permanent.calls.size(), 4U);
+  flaky transient{.failures = always};
+  EXPECT_EQ(retry(ctx, policy, transient).error(), std::errc::connection_refused);
+  EXPECT_EQ(transient.calls.size(), 1U);
+}
+
+TEST(RetryPolicy, TellsWhatWasSet) {
+  retry_budget budget;
+  const auto policy = retry_policy().initial(1s).multiplier(3).max(5s).max_tries(4).budget(budget).seed(7);
+  EXPECT_EQ(policy.initial(), 1s);
+  EXPECT_EQ(policy.multiplier(), 3);
+  EXPECT_EQ(policy.max(), 5s);
+  EXPECT_EQ(policy.max_tries(), 4U);
+  EXPECT_EQ(policy.budget(), &budget);
+  EXPECT_EQ(policy.seed(), 7U);
+  EXPECT_TRUE(policy.retries(refused()));
+  EXPECT_FALSE(policy.retries(malformed()));
+}
+
 TEST_F(Retry, SaysAfterHowManyTriesItMetAnErrorThatIsNotTransient) {
   int calls = 0;
   const auto got = retry(ctx, retry_policy(), [&](const context&) -> result<int> {

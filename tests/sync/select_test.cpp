@@ -9,8 +9,8 @@
 #include <cmath>
 #include <cstddef>
 #include <curfew/core.hpp>
+#include <curfew/core/errc.hpp>
 #include <curfew/sync/channel.hpp>
-#include <curfew/sync/errc.hpp>
 #include <curfew/testing/manual_clock.hpp>
 #include <gtest/gtest.h>
 #include <memory>
@@ -254,7 +254,7 @@ TEST(Select, LeavesNoPartyBehindInTheOtherChannels) {
   selecting.join();
   EXPECT_EQ(parties_at(in) + parties_at(other_in) + parties_at(full) + parties_at(handed_over), 0U);
   ASSERT_NE(kept, nullptr);  // NOLINT(bugprone-use-after-move): that is what is tested
-  EXPECT_FALSE(other_in.try_send(1)) << "nobody waits there any more";
+  EXPECT_FALSE(other_in.try_send(1)) << "nothing waits there any more";
   EXPECT_FALSE(in.try_send(1));
   EXPECT_FALSE(handed_over.try_receive());
   EXPECT_EQ(full.try_receive(), 0);
@@ -803,7 +803,7 @@ TEST(SelectClosed, TellsTheHandlerOfASend) {
   result<> told;
   EXPECT_EQ(select(when(c.sending_from(item), [&](result<> sent) { told = std::move(sent); })), 0U);
   ASSERT_FALSE(told);
-  EXPECT_EQ(told.error(), sync_errc::closed);
+  EXPECT_EQ(told.error(), errc::closed);
   EXPECT_NE(item, nullptr);  // NOLINT(bugprone-use-after-move): that is what is tested
   bool called = false;
   EXPECT_EQ(select(when(c.sending_from(item), [&] { called = true; }), otherwise(must_not_run)), 0U);
@@ -833,7 +833,7 @@ TEST(SelectClosed, TellsASelectThatWaitsToSendWhichKeepsItsItem) {
     EXPECT_EQ(select(when(other.receiving(), must_not_run), when(c.sending_from(item),
                                                                  [](const result<>& sent) {
                                                                    ASSERT_FALSE(sent);
-                                                                   EXPECT_EQ(sent.error(), sync_errc::closed);
+                                                                   EXPECT_EQ(sent.error(), errc::closed);
                                                                  })),
               1U);
   });

@@ -32,7 +32,12 @@ using testing::await;
 using testing::manual_clock;
 using testing::waiting_at;
 
-using pending = testing::pending<detail::acquiring>;
+using testing::take;
+
+using pending = testing::pending<detail::units_wait>;
+
+/// Keeps what a select acquires, to be released by hand.
+constexpr auto keep = [](result<semaphore::permit> got) { got->forget(); };
 
 constexpr std::size_t nobody = 0;
 
@@ -52,45 +57,45 @@ TEST(Semaphore, HasAllItsUnitsAtFirst) {
 
 TEST(Semaphore, GivesUnitsUntilNoneAreLeft) {
   semaphore s(3);
-  EXPECT_TRUE(s.acquire(background(), 2));
+  EXPECT_TRUE(take(background(), s, 2));
   EXPECT_EQ(s.available(), 1U);
-  EXPECT_TRUE(s.acquire(background()));
+  EXPECT_TRUE(take(background(), s));
   EXPECT_EQ(s.available(), 0U);
-  EXPECT_FALSE(s.try_acquire());
+  EXPECT_FALSE(take(s));
   s.release(3);
   EXPECT_EQ(s.available(), 3U);
-  EXPECT_TRUE(s.acquire(background(), 3));
+  EXPECT_TRUE(take(background(), s, 3));
 }
 
 TEST(Semaphore, TakesNothingInATryThatFails) {
   semaphore s(3);
-  EXPECT_TRUE(s.try_acquire(2));
-  EXPECT_FALSE(s.try_acquire(2));
+  EXPECT_TRUE(take(s, 2));
+  EXPECT_FALSE(take(s, 2));
   EXPECT_EQ(s.available(), 1U);
-  EXPECT_TRUE(s.try_acquire());
+  EXPECT_TRUE(take(s));
 }
 
 TEST(Semaphore, CanHaveAsManyUnitsAsMax) {
   semaphore s(semaphore::max());
   EXPECT_EQ(s.available(), semaphore::max());
-  EXPECT_TRUE(s.acquire(background(), semaphore::max()));
+  EXPECT_TRUE(take(background(), s, semaphore::max()));
   EXPECT_EQ(s.available(), 0U);
-  EXPECT_FALSE(s.try_acquire());
+  EXPECT_FALSE(take(s));
   s.release(semaphore::max());
   EXPECT_EQ(s.available(), semaphore::max());
 }
 
 TEST(Semaphore, LetsAnotherThreadReleaseWhatWasAcquired) {
   semaphore s(1);
-  ASSERT_TRUE(s.acquire(background()));
+  ASSERT_TRUE(take(background(), s));
   std::jthread([&] { s.release(); }).join();
-  EXPECT_TRUE(s.try_acquire());
+  EXPECT_TRUE(take(s));
 }
 
 TEST(Semaphore, GivesNoUnitsToWhoAsksForNone) {
   semaphore s(1);
-  EXPECT_TRUE(s.acquire(background(), 0));
-  EXPECT_TRUE(s.try_acquire(0));
+  EXPECT_TRUE(take(background(), s, 0));
+  EXPECT_TRUE(take(s, 0));
   s.release(0);
   EXPECT_EQ(s.available(), 1U);
 }
@@ -107,37 +112,107 @@ static_assert(!std::is_convertible_v<std::size_t, semaphore>);
 
 TEST(Semaphore, RefusesAtOnceMoreThanThereIsInAll) {
   semaphore s(3);
-  const error refused = error_of(s.acquire(background(), 4));
+  const error refused = error_of(take(background(), s, 4));
   EXPECT_EQ(refused.code(), std::errc::invalid_argument);
   EXPECT_EQ(refused.message(), "acquire 4 of 3 units: Invalid argument");
   EXPECT_FALSE(refused.transient());
   EXPECT_EQ(s.available(), 3U);
-  EXPECT_FALSE(s.acquire(background(), std::numeric_limits<std::size_t>::max()));
-  EXPECT_FALSE(s.try_acquire(std::numeric_limits<std::size_t>::max()));
-  EXPECT_FALSE(s.try_acquire(4));
+  EXPECT_FALSE(take(background(), s, std::numeric_limits<std::size_t>::max()));
+  EXPECT_FALSE(take(s, std::numeric_limits<std::size_t>::max()));
+  EXPECT_FALSE(take(s, 4));
 }
 
 TEST(Semaphore, RefusesMoreThanThereIsInAllWhateverElseIsWrong) {
   semaphore s(3);
-  ASSERT_TRUE(s.try_acquire(3));
+  ASSERT_TRUE(take(s, 3));
   const pending first(s.acquiring());
   auto scope = with_cancel(background());
   scope.cancel();
-  EXPECT_EQ(error_of(s.acquire(scope, 4)).code(), std::errc::invalid_argument);
+  EXPECT_EQ(error_of(take(scope, s, 4)).code(), std::errc::invalid_argument);
   EXPECT_EQ(waiting_at(s), 1U);
 }
 
 TEST(Semaphore, WithoutUnitsRefusesAll) {
   semaphore s(0);
-  EXPECT_EQ(error_of(s.acquire(background())).code(), std::errc::invalid_argument);
-  EXPECT_TRUE(s.acquire(background(), 0));
+  EXPECT_EQ(error_of(take(background(), s)).code(), std::errc::invalid_argument);
+  EXPECT_TRUE(take(background(), s, 0));
 }
 
-TEST(Semaphore, MakesNoCaseOfMoreThanThereIsInAll) {
+TEST(Semaphore, InASelectRefusesMoreThanThereIsInAll) {
   semaphore s(3);
-  EXPECT_THROW(static_cast<void>(s.acquiring(4)), std::invalid_argument);
+  std::error_code told;
+  EXPECT_EQ(
+      select(when(s.acquiring(4), [&](const result<semaphore::permit>& got) { told = got.error().code(); })),
+      0U);
+  EXPECT_EQ(told, std::errc::invalid_argument);
   EXPECT_EQ(s.available(), 3U);
 }
+
+// ---- permits
+
+TEST(SemaphorePermit, ReleasesItsUnitsWhenItGoes) {
+  semaphore s(3);
+  {
+    const auto mine = s.acquire(background(), 2);
+    ASSERT_TRUE(mine);
+    EXPECT_EQ(mine->units(), 2U);
+    EXPECT_EQ(s.available(), 1U);
+    EXPECT_FALSE(s.try_acquire(2));
+  }
+  EXPECT_EQ(s.available(), 3U);
+}
+
+TEST(SemaphorePermit, ReleasesEarlyAndOnce) {
+  semaphore s(3);
+  auto mine = s.try_acquire(2);
+  ASSERT_TRUE(mine);
+  mine->release();
+  EXPECT_EQ(mine->units(), 0U);
+  EXPECT_EQ(s.available(), 3U);
+  mine->release();
+  mine.reset();
+  EXPECT_EQ(s.available(), 3U);
+}
+
+TEST(SemaphorePermit, ForgetsUnitsThatAreReleasedByHand) {
+  semaphore s(3);
+  s.try_acquire(2)->forget();
+  EXPECT_EQ(s.available(), 1U);
+  s.release(2);
+  EXPECT_EQ(s.available(), 3U);
+}
+
+TEST(SemaphorePermit, MovesItsUnits) {
+  semaphore s(3);
+  semaphore::permit held;
+  EXPECT_EQ(held.units(), 0U);
+  held = *s.try_acquire(2);
+  EXPECT_EQ(s.available(), 1U);
+  held = *s.try_acquire(1);
+  EXPECT_EQ(s.available(), 2U) << "what it held before is released";
+  const semaphore::permit moved(std::move(held));
+  EXPECT_EQ(moved.units(), 1U);
+  EXPECT_EQ(s.available(), 2U);
+}
+
+TEST(SemaphorePermit, IsGivenToTheHandlerOfASelect) {
+  semaphore s(3);
+  semaphore::permit held;
+  select(when(s.acquiring(2), [&](result<semaphore::permit> got) { held = *std::move(got); }));
+  EXPECT_EQ(held.units(), 2U);
+  EXPECT_EQ(s.available(), 1U);
+}
+
+TEST(Semaphore, BeginsWithFewerUnitsThanItsCapacity) {
+  semaphore s(5, 2);
+  EXPECT_EQ(s.capacity(), 5U);
+  EXPECT_EQ(s.available(), 2U);
+  EXPECT_FALSE(s.try_acquire(3));
+  s.release(3);
+  EXPECT_TRUE(s.try_acquire(5));
+}
+
+static_assert(!std::is_copy_constructible_v<semaphore::permit>);
 
 // ---- the end of the context
 
@@ -145,11 +220,11 @@ TEST(Semaphore, GivesNothingToAContextThatHasEnded) {
   semaphore s(1);
   auto scope = with_cancel(background());
   scope.cancel("gone home");
-  const error ended = error_of(s.acquire(scope));
+  const error ended = error_of(take(scope, s));
   EXPECT_EQ(ended.code(), errc::canceled);
   EXPECT_EQ(ended.cause().message(), "gone home");
   EXPECT_EQ(ended.message(), "acquire: canceled (cause: gone home)");
-  EXPECT_FALSE(s.acquire(scope, 0));
+  EXPECT_FALSE(take(scope, s, 0));
   EXPECT_EQ(s.available(), 1U);
 }
 
@@ -157,9 +232,9 @@ TEST(Semaphore, ReportsTheDeadlineThatEndsAWait) {
   manual_clock clock;
   clock.autojump(1);
   semaphore s(1);
-  ASSERT_TRUE(s.try_acquire());
+  ASSERT_TRUE(take(s));
   const auto scope = with_timeout(clock.background(), 1h, cause("report budget"));
-  const error ended = error_of(s.acquire(scope));
+  const error ended = error_of(take(scope, s));
   EXPECT_EQ(ended.code(), errc::deadline_exceeded);
   EXPECT_EQ(ended.cause().message(), "report budget");
   EXPECT_EQ(clock.now(), clock::time_point(1h));
@@ -168,10 +243,10 @@ TEST(Semaphore, ReportsTheDeadlineThatEndsAWait) {
 
 TEST(Semaphore, ReportsTheCancelThatEndsAWait) {
   semaphore s(1);
-  ASSERT_TRUE(s.try_acquire());
+  ASSERT_TRUE(take(s));
   auto scope = with_cancel(background());
   result<> got;
-  std::jthread waiter([&] { got = s.acquire(scope); });
+  std::jthread waiter([&] { got = take(scope, s); });
   await([&] { return waiting_at(s) == 1; });
   scope.cancel("enough");
   waiter.join();
@@ -184,18 +259,18 @@ TEST(Semaphore, IsUsableAfterAWaitThatWasGivenUp) {
   manual_clock clock;
   clock.autojump(1);
   semaphore s(2);
-  ASSERT_TRUE(s.try_acquire());
+  ASSERT_TRUE(take(s));
   const auto scope = with_timeout(clock.background(), 1s);
-  ASSERT_FALSE(s.acquire(scope, 2));
+  ASSERT_FALSE(take(scope, s, 2));
   EXPECT_EQ(s.available(), 1U);
-  EXPECT_TRUE(s.try_acquire());
+  EXPECT_TRUE(take(s));
   s.release(2);
-  EXPECT_TRUE(s.try_acquire(2));
+  EXPECT_TRUE(take(s, 2));
 }
 
 TEST(Semaphore, LetsThoseWhoFitGoOnWhenTheFirstGivesUp) {
   semaphore s(3);
-  ASSERT_TRUE(s.try_acquire());
+  ASSERT_TRUE(take(s));
   pending big(s.acquiring(3));
   const pending small(s.acquiring());
   const pending medium(s.acquiring(2));
@@ -210,7 +285,7 @@ TEST(Semaphore, LetsThoseWhoFitGoOnWhenTheFirstGivesUp) {
 
 TEST(Semaphore, KeepsTheOrderWhenOneInTheMiddleGivesUp) {
   semaphore s(2);
-  ASSERT_TRUE(s.try_acquire(2));
+  ASSERT_TRUE(take(s, 2));
   const pending first(s.acquiring(2));
   pending second(s.acquiring());
   const pending third(s.acquiring(2));
@@ -225,7 +300,7 @@ TEST(Semaphore, KeepsTheOrderWhenOneInTheMiddleGivesUp) {
 
 TEST(Semaphore, PassesOverWhoseContextHasJustEnded) {
   semaphore s(1);
-  ASSERT_TRUE(s.try_acquire());
+  ASSERT_TRUE(take(s));
   pending ended(s.acquiring());
   const pending next(s.acquiring());
   EXPECT_TRUE(ended.end());  // it is still in the list
@@ -235,9 +310,65 @@ TEST(Semaphore, PassesOverWhoseContextHasJustEnded) {
   EXPECT_EQ(waiting_at(s), nobody);
 }
 
+TEST(Semaphore, GivesNothingToAWaitWhoseContextEndedBeforeTheRelease) {
+  semaphore s(2);
+  ASSERT_TRUE(take(s, 2));
+  auto scope = with_cancel(background());
+  pending canceled(s.acquiring(2), scope);
+  const pending next(s.acquiring());
+  scope.cancel();
+  s.release(2);
+  EXPECT_FALSE(canceled.happened());
+  EXPECT_TRUE(next.happened());
+  EXPECT_FALSE(canceled.outcome());
+  EXPECT_EQ(s.available(), 1U);
+}
+
+TEST(Semaphore, GivesNothingToAThreadWhoseContextEndedBeforeTheRelease) {
+  for (int round = 0; round != 100; ++round) {
+    semaphore s(2);
+    ASSERT_TRUE(take(s, 2));
+    auto scope = with_cancel(background());
+    std::error_code code;
+    std::jthread waiter([&] { code = error_of(take(scope, s, 2)).code(); });
+    await([&] { return waiting_at(s) == 1; });
+    scope.cancel();
+    s.release(2);
+    waiter.join();
+    ASSERT_EQ(code, errc::canceled) << round;
+    ASSERT_EQ(s.available(), 2U);
+  }
+}
+
+TEST(Semaphore, InASelectGivesNothingOnceAContextHasEnded) {
+  auto scope = with_cancel(background());
+  scope.cancel();
+  for (int round = 0; round != 100; ++round) {
+    semaphore s(1);
+    ASSERT_EQ(select(when(s.acquiring(), keep), when(scope.done(), [] {})), 1U);
+    ASSERT_EQ(s.available(), 1U);
+  }
+}
+
+TEST(Semaphore, InASelectThatWaitsGivesNothingOnceAContextHasEnded) {
+  for (int round = 0; round != 100; ++round) {
+    semaphore s(1);
+    ASSERT_TRUE(take(s));
+    auto scope = with_cancel(background());
+    std::size_t which = 0;
+    std::jthread waiter([&] { which = select(when(s.acquiring(), keep), when(scope.done(), [] {})); });
+    await([&] { return waiting_at(s) == 1; });
+    scope.cancel();
+    s.release();
+    waiter.join();
+    ASSERT_EQ(which, 1U) << round;
+    ASSERT_EQ(s.available(), 1U);
+  }
+}
+
 TEST(Semaphore, LetsWhoWasGrantedKeepItThoughItsContextEndsThen) {
   semaphore s(1);
-  ASSERT_TRUE(s.try_acquire());
+  ASSERT_TRUE(take(s));
   pending granted(s.acquiring());
   s.release();
   EXPECT_FALSE(granted.end());
@@ -247,12 +378,12 @@ TEST(Semaphore, LetsWhoWasGrantedKeepItThoughItsContextEndsThen) {
 
 TEST(Semaphore, HasUnitsAgainThatWereReleasedForOneWhoLeaves) {
   semaphore s(1);
-  ASSERT_TRUE(s.try_acquire());
+  ASSERT_TRUE(take(s));
   pending ended(s.acquiring());
   EXPECT_TRUE(ended.end());
   s.release();
   EXPECT_EQ(s.available(), 1U);
-  EXPECT_TRUE(s.try_acquire());
+  EXPECT_TRUE(take(s));
   EXPECT_FALSE(ended.outcome());
 }
 
@@ -260,12 +391,12 @@ TEST(Semaphore, HasUnitsAgainThatWereReleasedForOneWhoLeaves) {
 
 TEST(Semaphore, ServesInTheOrderOfComing) {
   semaphore s(1);
-  ASSERT_TRUE(s.try_acquire());
+  ASSERT_TRUE(take(s));
   std::vector<int> served;
   std::vector<std::jthread> threads;
   for (int i = 0; i != 4; ++i) {
     threads.emplace_back([&, i] {
-      if (!s.acquire(background())) return;
+      if (!take(background(), s)) return;
       served.push_back(i);
       s.release();
     });
@@ -278,13 +409,13 @@ TEST(Semaphore, ServesInTheOrderOfComing) {
 
 TEST(Semaphore, LetsNobodyOvertakeABigRequest) {
   semaphore s(4);
-  ASSERT_TRUE(s.try_acquire(2));
+  ASSERT_TRUE(take(s, 2));
   const pending big(s.acquiring(4));
   const pending small(s.acquiring(1));
   EXPECT_EQ(s.available(), 2U);
   EXPECT_FALSE(small.happened());
-  EXPECT_FALSE(s.try_acquire());
-  EXPECT_FALSE(s.try_acquire(0));
+  EXPECT_FALSE(take(s));
+  EXPECT_FALSE(take(s, 0));
   s.release();
   EXPECT_FALSE(big.happened());
   s.release();
@@ -292,21 +423,21 @@ TEST(Semaphore, LetsNobodyOvertakeABigRequest) {
   EXPECT_FALSE(small.happened());
   s.release(4);
   EXPECT_TRUE(small.happened());
-  EXPECT_TRUE(s.try_acquire(3));
+  EXPECT_TRUE(take(s, 3));
 }
 
 TEST(Semaphore, IsNotTakenAgainByWhoReleasesItWhileAnotherWaits) {
   semaphore s(1);
-  ASSERT_TRUE(s.try_acquire());
+  ASSERT_TRUE(take(s));
   const pending other(s.acquiring());
   s.release();
-  EXPECT_FALSE(s.try_acquire());
+  EXPECT_FALSE(take(s));
   EXPECT_TRUE(other.happened());
 }
 
 TEST(Semaphore, GrantsAllThatFitInOneRelease) {
   semaphore s(6);
-  ASSERT_TRUE(s.try_acquire(6));
+  ASSERT_TRUE(take(s, 6));
   const pending one(s.acquiring(1));
   const pending two(s.acquiring(2));
   const pending three(s.acquiring(3));
@@ -321,7 +452,7 @@ TEST(Semaphore, GrantsAllThatFitInOneRelease) {
 
 TEST(Semaphore, GivesWhoAsksForNoneItsTurn) {
   semaphore s(1);
-  ASSERT_TRUE(s.try_acquire());
+  ASSERT_TRUE(take(s));
   const pending first(s.acquiring());
   const pending none(s.acquiring(0));
   EXPECT_FALSE(none.at_once());
@@ -333,9 +464,9 @@ TEST(Semaphore, GivesWhoAsksForNoneItsTurn) {
 
 TEST(Semaphore, FindsWhatIsReleasedWhileItIsAboutToWait) {
   semaphore s(1);
-  ASSERT_TRUE(s.try_acquire());
+  ASSERT_TRUE(take(s));
   detail::thread_waiter w(background());
-  detail::acquiring thing = s.acquiring();
+  detail::units_wait thing = s.acquiring();
   {
     detail::finish_list after;
     const std::lock_guard guard(*thing.lock());
@@ -347,26 +478,26 @@ TEST(Semaphore, FindsWhatIsReleasedWhileItIsAboutToWait) {
   EXPECT_EQ(s.available(), 0U);
   EXPECT_EQ(waiting_at(s), nobody);
   s.release();
-  EXPECT_TRUE(s.try_acquire());
+  EXPECT_TRUE(take(s));
 }
 
 TEST(Semaphore, ShowsTheNextHolderWhatWasDoneBeforeTheRelease) {
   semaphore s(1);
-  ASSERT_TRUE(s.try_acquire());
+  ASSERT_TRUE(take(s));
   int plain = 0;
   std::jthread other([&] {
     plain = 42;
     s.release();
   });
-  ASSERT_TRUE(s.acquire(background()));
+  ASSERT_TRUE(take(background(), s));
   EXPECT_EQ(plain, 42);
 }
 
 TEST(Semaphore, MayBeDestroyedByTheNextHolder) {
   auto s = std::make_unique<semaphore>(1);
-  ASSERT_TRUE(s->try_acquire());
+  ASSERT_TRUE(take(*s));
   std::jthread next([&] {
-    if (s->acquire(background())) s.reset();
+    if (take(background(), *s)) s.reset();
   });
   await([&] { return waiting_at(*s) == 1; });
   s->release();
@@ -392,7 +523,7 @@ class model {
     available_ -= units;
     return true;
   }
-  /// \return who goes on.
+  /// \return the waits that go on.
   std::vector<int> release(std::size_t units) {
     available_ += units;
     return grant();
@@ -436,7 +567,7 @@ class pair_of_both {
       case 1: {
         const std::size_t units = random_() % (units_ + 1);
         const bool expected = model_.try_acquire(units);
-        EXPECT_EQ(real_.try_acquire(units), expected);
+        EXPECT_EQ(take(real_, units), expected);
         if (expected) held_ += units;
         break;
       }
@@ -519,16 +650,26 @@ TEST(Semaphore, DoesInEachOfManyHistoriesWhatItsModelDoes) {
 TEST(Semaphore, IsACaseOfSelect) {
   semaphore s(3);
   int held = 0;
-  EXPECT_EQ(select(when(s.acquiring(2), [&] { held = 2; })), 0U);
+  EXPECT_EQ(select(when(s.acquiring(2),
+                        [&](auto mine) {
+                          held = static_cast<int>(mine->units());
+                          mine->forget();
+                        })),
+            0U);
   EXPECT_EQ(held, 2);
   EXPECT_EQ(s.available(), 1U);
 }
 
 TEST(Semaphore, IsWaitedForInASelect) {
   semaphore s(2);
-  ASSERT_TRUE(s.try_acquire());
+  ASSERT_TRUE(take(s));
   std::atomic<bool> held{false};
-  std::jthread waiter([&] { select(when(s.acquiring(2), [&] { held = true; })); });
+  std::jthread waiter([&] {
+    select(when(s.acquiring(2), [&](auto mine) {
+      held = true;
+      mine->forget();
+    }));
+  });
   await([&] { return waiting_at(s) == 1; });
   EXPECT_FALSE(held);
   s.release();
@@ -541,37 +682,37 @@ TEST(Semaphore, IsNotHeldIfAnotherCaseHappens) {
   manual_clock clock;
   clock.autojump(1);
   semaphore s(2);
-  ASSERT_TRUE(s.try_acquire());
+  ASSERT_TRUE(take(s));
   const auto scope = with_timeout(clock.background(), 1s);
-  const std::size_t which = select(when(s.acquiring(2), [] {}), when(scope.done(), [] {}));
+  const std::size_t which = select(when(s.acquiring(2), keep), when(scope.done(), [] {}));
   EXPECT_EQ(which, 1U);
   EXPECT_EQ(s.available(), 1U);
   EXPECT_EQ(waiting_at(s), nobody);
-  EXPECT_TRUE(s.try_acquire());
+  EXPECT_TRUE(take(s));
 }
 
 TEST(Semaphore, IsTheOnlyOneOfTwoThatIsHeldAfterASelect) {
   semaphore a(1);
   semaphore b(1);
-  ASSERT_TRUE(a.try_acquire());
-  ASSERT_TRUE(b.try_acquire());
+  ASSERT_TRUE(take(a));
+  ASSERT_TRUE(take(b));
   std::size_t which = 2;
-  std::jthread waiter([&] { which = select(when(a.acquiring(), [] {}), when(b.acquiring(), [] {})); });
+  std::jthread waiter([&] { which = select(when(a.acquiring(), keep), when(b.acquiring(), keep)); });
   await([&] { return waiting_at(a) == 1 && waiting_at(b) == 1; });
   b.release();
   waiter.join();
   EXPECT_EQ(which, 1U);
   EXPECT_EQ(waiting_at(a) + waiting_at(b), nobody);
   a.release();
-  EXPECT_TRUE(a.try_acquire());
-  EXPECT_FALSE(b.try_acquire());
+  EXPECT_TRUE(take(a));
+  EXPECT_FALSE(take(b));
 }
 
 TEST(Semaphore, MayStandInTwoCasesOfOneSelect) {
   semaphore s(3);
-  ASSERT_TRUE(s.try_acquire(3));
+  ASSERT_TRUE(take(s, 3));
   std::size_t which = 2;
-  std::jthread waiter([&] { which = select(when(s.acquiring(3), [] {}), when(s.acquiring(1), [] {})); });
+  std::jthread waiter([&] { which = select(when(s.acquiring(3), keep), when(s.acquiring(1), keep)); });
   await([&] { return waiting_at(s) == 2; });
   s.release();
   EXPECT_EQ(waiting_at(s), 2U);  // the big one is before the small one
@@ -584,9 +725,9 @@ TEST(Semaphore, MayStandInTwoCasesOfOneSelect) {
 
 TEST(Semaphore, LetsThoseBehindASelectGoOnThatTookAnotherCase) {
   semaphore s(2);
-  ASSERT_TRUE(s.try_acquire());
+  ASSERT_TRUE(take(s));
   auto scope = with_cancel(background());
-  std::jthread selecting([&] { select(when(s.acquiring(2), [] {}), when(scope.done(), [] {})); });
+  std::jthread selecting([&] { select(when(s.acquiring(2), keep), when(scope.done(), [] {})); });
   await([&] { return waiting_at(s) == 1; });
   const pending behind(s.acquiring());
   EXPECT_FALSE(behind.happened());
@@ -598,7 +739,7 @@ TEST(Semaphore, LetsThoseBehindASelectGoOnThatTookAnotherCase) {
 TEST(Semaphore, MayBeSelectedAgainAndAgain) {
   semaphore s(1);
   case_list cases;
-  cases.when(s.acquiring(), [] {});
+  cases.when(s.acquiring(), keep);
   for (int i = 0; i != 3; ++i) {
     EXPECT_EQ(select(cases), 0U);
     EXPECT_EQ(try_select(cases), std::nullopt);
@@ -612,8 +753,8 @@ TEST(Semaphore, MayBeSelectedAgainAndAgain) {
 
 TEST(Semaphore, IsLeftAloneByASelectThatDoesNotWait) {
   semaphore s(1);
-  ASSERT_TRUE(s.try_acquire());
-  EXPECT_EQ(select(when(s.acquiring(), [] {}), otherwise([] {})), 1U);
+  ASSERT_TRUE(take(s));
+  EXPECT_EQ(select(when(s.acquiring(), keep), otherwise([] {})), 1U);
   EXPECT_EQ(waiting_at(s), nobody);
 }
 
@@ -634,7 +775,7 @@ TEST_F(SemaphoreDeathTest, TerminatesWhenMoreIsReleasedThanWasAcquired) {
   EXPECT_DEATH(
       {
         semaphore s(2);
-        static_cast<void>(s.try_acquire());
+        static_cast<void>(take(s));
         s.release(std::numeric_limits<std::size_t>::max());
       },
       "more was released than acquired");
@@ -644,7 +785,7 @@ TEST_F(SemaphoreDeathTest, TerminatesWhenMoreIsReleasedThanWasAcquiredWhileSomeb
   EXPECT_DEATH(
       {
         semaphore s(2);
-        static_cast<void>(s.try_acquire());
+        static_cast<void>(take(s));
         const pending waits(s.acquiring(2));
         s.release(2);
       },
@@ -653,17 +794,18 @@ TEST_F(SemaphoreDeathTest, TerminatesWhenMoreIsReleasedThanWasAcquiredWhileSomeb
 
 TEST_F(SemaphoreDeathTest, TerminatesWhenItIsMadeWithMoreThanMax) {
   EXPECT_DEATH(const semaphore s(semaphore::max() + 1), "more units than max");
+  EXPECT_DEATH(const semaphore s(1, 2), "more units are available than there are");
 }
 
 TEST_F(SemaphoreDeathTest, TerminatesWhenItIsDestroyedWhileSomebodyWaits) {
   EXPECT_DEATH(
       {
         auto s = std::make_unique<semaphore>(1);
-        static_cast<void>(s->try_acquire());
+        static_cast<void>(take(*s));
         const pending waits(s->acquiring());
         s.reset();
       },
-      "destroyed while somebody waits");
+      "destroyed while it is waited for");
 }
 
 }  // namespace

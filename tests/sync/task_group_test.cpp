@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "core/allocations.hpp"
+#include "sync/group_tasks.hpp"
 #include "sync/waiting.hpp"
 
 #include <algorithm>
@@ -14,6 +15,7 @@
 #include <curfew/core/done.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/sync/channel.hpp>
+#include <curfew/sync/drain.hpp>
 #include <curfew/sync/select.hpp>
 #include <curfew/sync/thread_pool.hpp>
 #include <curfew/testing/manual_clock.hpp>
@@ -40,31 +42,13 @@ namespace {
 using namespace std::chrono_literals;
 using detail::group_access;
 using testing::await;
+using testing::farewell;
+using testing::io_error;
+using testing::until_the_end;
 
 const unsigned cores = std::max(std::thread::hardware_concurrency(), 1U);
 
-/// What a task captures: calls `f` when the task is destroyed.
-class farewell {
- public:
-  explicit farewell(std::function<void()> f) : f_(std::move(f)) {}
-  farewell(farewell&& other) noexcept : f_(std::exchange(other.f_, nullptr)) {}
-  farewell& operator=(farewell&&) = delete;
-  ~farewell() {
-    if (f_) f_();
-  }
-
- private:
-  std::function<void()> f_;
-};
-
-error io_error(const char* doing = "reading") {
-  return error(std::make_error_code(std::errc::io_error), doing);
-}
-
 constexpr key<std::shared_ptr<int>> key_of_guest{"guest"};
-
-/// Waits for the end of its context.
-std::error_code until_the_end(const context& ctx) { return ctx.done().wait(); }
 
 TEST(TaskGroup, JoinsWhatItRan) {
   std::atomic<int> sum{0};
@@ -109,194 +93,28 @@ TEST(TaskGroup, RunsItsTasksUnderItsOwnContext) {
   EXPECT_EQ(group.ctx().err(), errc::canceled);
 }
 
-// ---- errors ----
+// ---- a task only if there is room
 
-TEST(TaskGroup, TheFirstErrorCancelsTheRestAndIsTheCauseAndTheOutcome) {
-  task_group group(background());
-  std::optional<cause> why;
-  std::latch waits(1);
-  group.spawn([&](const context& ctx) -> result<> {
-    waits.count_down();
-    until_the_end(ctx);
-    why = ctx.cause();
-    return std::unexpected(error::ended(ctx, "second"));
-  });
-  group.spawn([&](const context&) -> result<> {
-    waits.wait();
-    return std::unexpected(io_error());
-  });
-  const auto joined = group.join();
-  ASSERT_FALSE(joined);
-  EXPECT_EQ(joined.error(), std::errc::io_error);
-  ASSERT_TRUE(why);
-  EXPECT_EQ(why->code(), std::errc::io_error);
-  EXPECT_EQ(why->message(), io_error().message());
-}
-
-TEST(TaskGroup, AnErrorCodeIsAnError) {
-  task_group group(background());
-  group.spawn([](const context&) { return std::make_error_code(std::errc::no_space_on_device); });
-  EXPECT_EQ(group.join().error(), std::errc::no_space_on_device);
-}
-
-TEST(TaskGroup, DropsTasksThatWereNotStartedWhenOneFails) {
-  thread_pool pool(1);
-  std::atomic<int> ran{0};
-  task_group group(background(), task_group::limit(1), pool);
-  group.spawn([](const context&) -> result<> { return std::unexpected(io_error()); });
-  for (int i = 0; i != 10; ++i) group.spawn([&](const context&) { ++ran; });
-  EXPECT_EQ(group.join().error(), std::errc::io_error);
-  EXPECT_EQ(ran, 0);
-}
-
-TEST(TaskGroup, ReportsTheEndOfItsContextOnlyIfTasksWereDroppedBecauseOfIt) {
-  auto scope = with_cancel(background());
-  task_group finished(scope);
-  finished.spawn([](const context&) {});
-  finished.spawn([&](const context&) { scope.cancel("gone"); });
-  task_group late(scope);
-  EXPECT_TRUE(finished.join()) << "all of its tasks ran, and succeeded";
-  late.spawn([](const context&) { FAIL() << "its context has ended"; });
-  const auto joined = late.join();
-  ASSERT_FALSE(joined);
-  EXPECT_EQ(joined.error(), errc::canceled);
-  EXPECT_EQ(joined.error().cause().message(), "gone");
-}
-
-TEST(TaskGroup, KeepsADeadlineApartFromACancel) {
-  testing::manual_clock clock;
-  const auto scope = with_timeout(clock.background(), 1s);
-  task_group group(scope);
-  std::latch waits(1);
-  group.spawn([&](const context& ctx) {
-    waits.count_down();
-    return until_the_end(ctx);
-  });
-  std::thread time([&] {
-    waits.wait();
-    clock.advance(1s);
-  });
-  EXPECT_EQ(group.join().error(), errc::deadline_exceeded);
-  time.join();
-}
-
-TEST(TaskGroup, CarriesTheFirstExceptionToTheJoiner) {
-  task_group group(background());
-  group.spawn([](const context&) { throw std::runtime_error("from a task"); });
-  try {
-    std::ignore = group.join();
-    FAIL() << "nothing was thrown";
-  } catch (const std::runtime_error& e) {
-    EXPECT_STREQ(e.what(), "from a task");
-  }
-  EXPECT_EQ(group.ctx().err(), errc::canceled);
-  EXPECT_EQ(group.ctx().cause().message(), "a task threw an exception");
-}
-
-TEST(TaskGroup, CarriesAnExceptionOfAnyType) {
-  task_group group(background());
-  group.spawn([](const context&) { throw 7; });  // NOLINT(hicpp-exception-baseclass)
-  EXPECT_THROW(std::ignore = group.join(), int);
-}
-
-TEST(TaskGroup, AnErrorBeforeAnExceptionIsTheOutcome) {
-  task_group group(background());
-  std::latch waits(1);
-  group.spawn([&](const context& ctx) {
-    waits.count_down();
-    until_the_end(ctx);
-    throw std::runtime_error("too late");
-  });
-  group.spawn([&](const context&) -> result<> {
-    waits.wait();
-    return std::unexpected(io_error());
-  });
-  EXPECT_EQ(group.join().error(), std::errc::io_error);
-  EXPECT_EQ(group.ctx().cause().code(), std::errc::io_error);
-}
-
-TEST(TaskGroup, AnExceptionBeforeAnErrorIsTheOutcome) {
-  task_group group(background());
-  std::latch waits(1);
-  group.spawn([&](const context& ctx) -> result<> {
-    waits.count_down();
-    until_the_end(ctx);
-    return std::unexpected(io_error());
-  });
-  group.spawn([&](const context&) {
-    waits.wait();
-    throw std::runtime_error("first");
-  });
-  EXPECT_THROW(std::ignore = group.join(), std::runtime_error);
-  EXPECT_TRUE(group.join()) << "the error came too late";
-}
-
-TEST(TaskGroup, TheErrorOfATaskIsTheOutcomeThoughTheContextHadEnded) {
-  task_group group(background());
-  std::latch waits(1);
-  group.spawn([&](const context& ctx) -> result<> {
-    waits.count_down();
-    until_the_end(ctx);
-    return std::unexpected(io_error());
-  });
-  waits.wait();
-  group.cancel("by hand");
-  EXPECT_EQ(group.join().error(), std::errc::io_error);
-  EXPECT_EQ(group.ctx().cause().message(), "by hand") << "the first end stays";
-}
-
-TEST(TaskGroup, DropsWhatIsSpawnedAfterItFailed) {
-  task_group group(background());
-  group.spawn([](const context&) -> result<> { return std::unexpected(io_error()); });
-  EXPECT_EQ(group.join().error(), std::errc::io_error);
-  bool destroyed = false;
-  group.spawn([last = farewell([&] { destroyed = true; })](const context&) { FAIL() << "it has ended"; });
-  const auto again = group.join();
-  ASSERT_FALSE(again);
-  EXPECT_EQ(again.error(), errc::canceled);
-  EXPECT_EQ(again.error().cause().code(), std::errc::io_error);
-  EXPECT_TRUE(destroyed);
-}
-
-TEST(TaskGroup, WaitsForTasksThatDoNotObeyTheirContext) {
-  testing::manual_clock clock;
-  const auto scope = with_timeout(clock.background(), 1s);
-  task_group group(scope);
-  std::latch begun(1);
-  std::latch go(1);
-  bool over = false;
-  group.spawn([&](const context& ctx) {
-    begun.count_down();
-    go.wait();
-    EXPECT_EQ(ctx.err(), errc::deadline_exceeded);
-    over = true;
-  });
-  begun.wait();
-  clock.advance(1s);
-  EXPECT_EQ(group.size(), 1U);
-  go.count_down();
-  EXPECT_TRUE(group.join()) << "no task failed, and none was dropped";
-  EXPECT_TRUE(over);
-}
-
-TEST(TaskGroup, ReportsAnErrorOnce) {
-  task_group group(background());
-  group.spawn([](const context&) -> result<> { return std::unexpected(io_error()); });
-  EXPECT_FALSE(group.join());
+TEST(TaskGroup, TriesATaskOnlyUpToItsLimit) {
+  task_group group(background(), task_group::limit(2));
+  std::latch over(1);
+  const auto wait = [&](const context&) { over.wait(); };
+  EXPECT_TRUE(group.try_spawn(wait));
+  EXPECT_TRUE(group.try_spawn(wait));
+  EXPECT_FALSE(group.try_spawn(wait));
+  EXPECT_EQ(group.size(), 2U);
+  over.count_down();
   EXPECT_TRUE(group.join());
+  EXPECT_TRUE(group.try_spawn(wait));
 }
 
-TEST(TaskGroup, CanBeCanceledWithACause) {
+TEST(TaskGroup, TriesNoTaskOnceItHasEnded) {
   task_group group(background());
-  std::latch waits(1);
-  group.spawn([&](const context& ctx) {
-    waits.count_down();
-    return until_the_end(ctx);
-  });
-  waits.wait();
-  group.cancel("not needed");
-  EXPECT_EQ(group.join().error(), errc::canceled);
-  EXPECT_EQ(group.ctx().cause().message(), "not needed");
+  EXPECT_TRUE(group.try_spawn([](const context&) {}));
+  EXPECT_TRUE(group.join());
+  group.cancel();
+  EXPECT_FALSE(group.try_spawn([](const context&) { ADD_FAILURE(); }));
+  EXPECT_EQ(group.size(), 0U);
 }
 
 // ---- lifetime ----

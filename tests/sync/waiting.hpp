@@ -15,24 +15,21 @@ void await(Condition condition) {
 
 inline std::size_t length(const detail::wait_list& list) {
   std::size_t n = 0;
-  for (const detail::wait_entry* e = list.front(); e != nullptr; e = e->next) {
-    ++n;
-    if (e->next == list.front()) break;
-  }
+  list.for_each([&n](const detail::wait_entry& /*each*/) { ++n; });
   return n;
 }
 
 /// How many entries of receivers the channel holds: of those who wait, and of those who are about to leave.
 template <class T>
 std::size_t receivers_at(channel<T>& c) {
-  const std::lock_guard guard(detail::channel_access::lock(c));
+  const std::lock_guard guard(detail::channel_access::state(c).lock);
   return length(detail::channel_access::state(c).receivers());
 }
 
 /// As receivers_at, of senders.
 template <class T>
 std::size_t senders_at(channel<T>& c) {
-  const std::lock_guard guard(detail::channel_access::lock(c));
+  const std::lock_guard guard(detail::channel_access::state(c).lock);
   return length(detail::channel_access::state(c).senders());
 }
 

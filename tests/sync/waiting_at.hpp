@@ -3,7 +3,9 @@
 #include "sync/waiting.hpp"
 
 #include <cstddef>
+#include <curfew/core/context.hpp>
 #include <curfew/sync/condition.hpp>
+#include <curfew/sync/detail/waitable.hpp>
 #include <curfew/sync/detail/waiter.hpp>
 #include <curfew/sync/semaphore.hpp>
 #include <mutex>
@@ -11,24 +13,40 @@
 
 namespace curfew::testing {
 
-/// How many are in the list of what a thing waits for: those who wait, and those who are about to leave.
-template <class Thing>
-std::size_t waiting_at(Thing thing) {
-  const std::lock_guard guard(*thing.lock());
-  return length(thing.waiters());
+/// How many entries the list of a waitable has: of waits, and of those that are about to leave it.
+template <detail::waitable W>
+std::size_t waiting_at(W what) {
+  const std::lock_guard guard(*what.lock());
+  return length(what.waiters());
 }
 inline std::size_t waiting_at(semaphore& s) { return waiting_at(detail::acquiring(s, 0)); }
+inline std::size_t waiting_at(detail::unit_queue& q) { return waiting_at(detail::units_wait(q, 0)); }
 inline std::size_t waiting_at(condition& c) { return waiting_at(detail::notified(c)); }
 
-/// A wait in which nobody sleeps, so that a test says who comes first, and sees at once what happens.
-template <class Thing>
+/// Acquires units that a test releases by hand.
+inline bool take(semaphore& s, std::size_t units = 1) {
+  auto got = s.try_acquire(units);
+  if (got) got->forget();
+  return got.has_value();
+}
+/// The same, waiting.
+inline result<> take(const context& ctx, semaphore& s, std::size_t units = 1) {
+  auto got = s.acquire(ctx, units);
+  if (!got) return std::unexpected(std::move(got).error());
+  got->forget();
+  return {};
+}
+
+/// A wait without a thread, so that a test says which comes first, and sees at once what happens.
+template <detail::waitable W>
 class pending {
  public:
-  explicit pending(Thing thing) : thing_(std::move(thing)) {
+  /// \param ctx  Its context, which it looks at like a thread that does not sleep yet: nothing tells it of the end.
+  explicit pending(W what, const context& ctx = background()) : waiter_(ctx), what_(std::move(what)) {
     detail::finish_list after;
-    const std::lock_guard guard(*thing_.lock());
-    at_once_ = thing_.try_locked(after);
-    if (!at_once_) thing_.enlist(waiter_);
+    const std::lock_guard guard(*what_.lock());
+    at_once_ = what_.try_locked(after);
+    if (!at_once_) what_.enlist(waiter_);
   }
   pending(const pending&) = delete;
   pending& operator=(const pending&) = delete;
@@ -59,19 +77,26 @@ class pending {
     end();
     await([&] { return waiter_.over(); });
     if (waiter_.by() != nullptr) return true;
-    if (!std::exchange(left_, true)) thing_.delist();
+    if (!std::exchange(left_, true)) what_.delist();
     return false;
   }
 
  private:
   struct sleepless final : detail::waiter {
-    sleepless() : waiter([](waiter& /*self*/) noexcept {}) {}
+    explicit sleepless(const context& ctx) : waiter([](waiter& /*self*/) noexcept {}, &look), ctx_(ctx) {}
     [[nodiscard]] bool over() const { return is_finished(); }
     [[nodiscard]] const detail::wait_entry* by() const { return ended_by(); }
+
+   private:
+    static bool look(const waiter& self) noexcept {
+      return static_cast<bool>(static_cast<const sleepless&>(self).ctx_.err());
+    }
+
+    const context ctx_;
   };
 
   sleepless waiter_;
-  Thing thing_;
+  W what_;
   bool at_once_ = false;
   bool left_ = false;
 };

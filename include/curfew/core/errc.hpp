@@ -4,11 +4,14 @@
 
 namespace curfew {
 
-/// Why an operation or a context ended. As conditions, `canceled` equals
-/// `std::errc::operation_canceled` and `deadline_exceeded` equals `std::errc::timed_out`.
+/// Why a context ended: the first two. And why an operation did not happen: all of them. As conditions, `canceled`
+/// equals `std::errc::operation_canceled`, `deadline_exceeded` equals `std::errc::timed_out` and `would_block` equals
+/// `std::errc::operation_would_block`.
 enum class errc {
   canceled = 1,           ///< It was canceled, or the scope that owned it was destroyed.
   deadline_exceeded = 2,  ///< Its deadline, or an ancestor's, has passed.
+  closed = 3,             ///< The channel is closed. It stays so: not transient.
+  would_block = 4,        ///< A `try_` function would have had to wait. Transient.
 };
 
 /// The category of `errc`; its name is "curfew".

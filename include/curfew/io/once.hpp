@@ -3,8 +3,9 @@
 #include <boost/asio/awaitable.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/error.hpp>
+#include <curfew/io/completion.hpp>
+#include <curfew/io/detail/async_wait.hpp>
 #include <curfew/io/detail/await_with.hpp>
-#include <curfew/io/sync.hpp>
 #include <curfew/sync/once.hpp>
 #include <expected>
 #include <type_traits>
@@ -32,11 +33,13 @@ boost::asio::awaitable<result<>> async_call(context ctx, once& of, F f) {
                 "curfew::async_call: the coroutine returns an awaitable of void, curfew::result<> or "
                 "std::error_code; what it makes it keeps by itself, for all callers");
   if (of.succeeded()) co_return result<>();
-  result<> turn = co_await async_acquire(ctx, detail::once_access::turns(of), 1);
+  auto waiting = detail::initiate_wait<void(result<>)>(
+      default_token(), ctx,
+      detail::async_thing(detail::units_wait(detail::once_access::turns(of), 1), "once"));
+  result<> turn = co_await std::move(waiting);
   if (!turn) {
     if (of.succeeded()) co_return result<>();
-    if (ctx.err()) co_return detail::ended_wait(ctx, "once");
-    co_return std::unexpected(error(turn.error().code(), "once"));
+    co_return turn;
   }
   if (of.succeeded()) co_return result<>();
   detail::once_access::turn mine(of);

@@ -26,22 +26,21 @@ namespace curfew {
 /// Sends to a channel: `auto sent = co_await curfew::async_send(ctx, lines, "one");`
 ///
 /// Completes when:  there is room, or a receiver takes the item; with result<>.
-/// Errors:          the end of ctx, with its cause; sync_errc::closed.
+/// Errors:          the end of ctx, with its cause; errc::closed.
 /// Cancellation:    by ctx, or Asio's per-operation cancellation (errc::canceled): the item is not sent, and
 ///                  is destroyed with the operation. Give a variable of your own to keep it: see below.
 /// Lifetime:        the channel lives until completion.
 /// Thread safety:   any thread may start it; the handler runs on its own executor, never inside this call.
 template <class T, class Token = default_token>
 auto async_send(context ctx, channel<T>& to, std::type_identity_t<T>&& item, Token&& token = {}) {
-  return detail::initiate_wait<void(result<>)>(
-      std::forward<Token>(token), std::move(ctx),
-      detail::async_thing(detail::sending<T>(to, std::move(item)), "send"));
+  return detail::initiate_wait<void(result<>)>(std::forward<Token>(token), std::move(ctx),
+                                               detail::async_thing(to.sending(std::move(item)), "send"));
 }
 /// The same with a variable, which lives until completion and is moved from only if it was sent.
 template <class T, class Token = default_token>
 auto async_send(context ctx, channel<T>& to, std::type_identity_t<T>& item, Token&& token = {}) {
   return detail::initiate_wait<void(result<>)>(std::forward<Token>(token), std::move(ctx),
-                                               detail::async_thing(detail::sending<T>(to, item), "send"));
+                                               detail::async_thing(to.sending_from(item), "send"));
 }
 
 /// Receives from a channel: `auto line = co_await curfew::async_receive(ctx, lines);`
@@ -57,61 +56,21 @@ auto async_receive(context ctx, channel<T>& from, Token&& token = {}) {
       std::forward<Token>(token), std::move(ctx), detail::async_thing(from.receiving(), "receive"));
 }
 
-namespace detail {
-
-/// Units of a semaphore that are given back if they reach nobody.
-class owned_units : public acquiring {
- public:
-  owned_units(semaphore& from, std::size_t units) noexcept
-      : acquiring(from, units),
-        from_(&from),
-        units_(units) {}
-
-  void undo() noexcept { from_->release(units_); }
-
- private:
-  semaphore* from_;
-  std::size_t units_;
-};
-
-/// A mutex that is unlocked if that it is locked reaches nobody.
-template <class Lock>
-class owned_lock : public acquiring {
- public:
-  owned_lock(typename Lock::mutex_type& m, acquiring locking) noexcept
-      : acquiring(std::move(locking)),
-        mutex_(&m) {}
-
-  [[nodiscard]] Lock outcome() const { return Lock(*mutex_, std::adopt_lock); }
-  void undo() const noexcept { static_cast<void>(outcome()); }
-
- private:
-  typename Lock::mutex_type* mutex_;
-};
-
-template <class Lock, class Token>
-auto initiate_lock(context ctx, typename Lock::mutex_type& m, acquiring locking, Token&& token) {
-  return initiate_wait<void(result<Lock>)>(std::forward<Token>(token), std::move(ctx),
-                                           async_thing(owned_lock<Lock>(m, std::move(locking)), "lock"));
-}
-
-}  // namespace detail
-
-/// Acquires units of a semaphore: `auto got = co_await curfew::async_acquire(ctx, memory, 64);`
+/// Acquires units of a semaphore: `auto mine = co_await curfew::async_acquire(ctx, memory, 64);`
 ///
-/// Completes when:  it is its turn, and there are as many units, which the caller then holds; with result<>.
-/// Errors:          the end of ctx, with its cause; nothing is held then.
-/// Throws:          std::invalid_argument where more is asked for than there is in all.
+/// Completes when:  it is its turn, and there are as many units; with result<semaphore::permit>.
+/// Errors:          those of `semaphore::acquire`; nothing is held then.
 /// Cancellation:    by ctx, or Asio's per-operation cancellation (errc::canceled): nothing is held.
 /// Lifetime:        the semaphore lives until completion. Units that come too late for a handler that was
 ///                  destroyed with its io_context are given back.
 /// Thread safety:   any thread may start it; the handler runs on its own executor, never inside this call.
 template <class Token = default_token>
-auto async_acquire(context ctx, semaphore& from, std::size_t units, Token&& token = {}) {
-  static_cast<void>(from.acquiring(units));  // throws
-  return detail::initiate_wait<void(result<>)>(
-      std::forward<Token>(token), std::move(ctx),
-      detail::async_thing(detail::owned_units(from, units), "acquire"));
+auto async_acquire(context ctx, semaphore& from, std::size_t units = 1, Token&& token = {}) {
+  auto wait = from.acquiring(units);
+  // A request that is refused is told so, whether ctx has ended or not.
+  context its = wait.is_refused() ? background() : std::move(ctx);
+  return detail::initiate_wait<void(result<semaphore::permit>)>(
+      std::forward<Token>(token), std::move(its), detail::async_thing(std::move(wait), "acquire"));
 }
 
 /// Locks a mutex: `auto lock = co_await curfew::async_lock(ctx, mutex);`
@@ -123,20 +82,20 @@ auto async_acquire(context ctx, semaphore& from, std::size_t units, Token&& toke
 /// Thread safety:   any thread may start it; the handler runs on its own executor, never inside this call.
 template <class Token = default_token>
 auto async_lock(context ctx, mutex& m, Token&& token = {}) {
-  return detail::initiate_lock<std::unique_lock<mutex>>(std::move(ctx), m, m.locking(),
-                                                        std::forward<Token>(token));
+  return detail::initiate_wait<void(result<std::unique_lock<mutex>>)>(
+      std::forward<Token>(token), std::move(ctx), detail::async_thing(m.locking(), "lock"));
 }
 template <class Token = default_token>
 auto async_lock(context ctx, shared_mutex& m, Token&& token = {}) {
-  return detail::initiate_lock<std::unique_lock<shared_mutex>>(std::move(ctx), m, m.locking(),
-                                                               std::forward<Token>(token));
+  return detail::initiate_wait<void(result<std::unique_lock<shared_mutex>>)>(
+      std::forward<Token>(token), std::move(ctx), detail::async_thing(m.locking(), "lock"));
 }
 
 /// The same for a reader; with result<std::shared_lock<shared_mutex>>.
 template <class Token = default_token>
 auto async_lock_shared(context ctx, shared_mutex& m, Token&& token = {}) {
-  return detail::initiate_lock<std::shared_lock<shared_mutex>>(std::move(ctx), m, m.locking_shared(),
-                                                               std::forward<Token>(token));
+  return detail::initiate_wait<void(result<std::shared_lock<shared_mutex>>)>(
+      std::forward<Token>(token), std::move(ctx), detail::async_thing(m.locking_shared(), "lock"));
 }
 
 namespace detail {
@@ -145,6 +104,7 @@ class async_cases {
  public:
   explicit async_cases(case_list& cases) : cases_(case_list_access::some(cases)) {}
 
+  [[nodiscard]] bool has_ended() const noexcept { return any_has_ended(cases_); }
   bool try_now() {
     happened_ = select_now(cases_);
     return happened_ != no_case;

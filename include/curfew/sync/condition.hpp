@@ -15,7 +15,7 @@ namespace detail {
 class notified;
 }  // namespace detail
 
-/// Waits, with a mutex given back meanwhile, until somebody says that what it guards has changed:
+/// Waits, with a mutex given back meanwhile, to be notified that what it guards has changed:
 ///
 ///     auto lock = mutex_.acquire(ctx);
 ///     if (!lock) return lock.error();
@@ -29,13 +29,13 @@ class notified;
 /// The lock is held again whenever `wait` returns, by an error or an exception too. It waits for that however
 /// long others hold the mutex; the end of the context ends the waiting for the notification alone.
 ///
-/// A notification is not lost: it goes to the first who waits and whose context has not ended it before. That
-/// wait returns no error, even if its context ends before the lock is held again.
+/// A notification is not lost: it goes to the first wait whose context has not ended before. That wait returns
+/// no error, even if its context ends before the lock is held again.
 ///
 /// Lifetime:       it outlives all calls of `wait`, but for those that have been notified.
-/// Thread safety:  any thread. All who wait at the same time use the same mutex.
+/// Thread safety:  any thread. All waits at the same time use the same mutex.
 /// Memory order:   what was done before a notification happens before the return of the wait that it ended.
-/// Cost:           a notification for nobody: one atomic load. No allocation.
+/// Cost:           a notification without a wait: one atomic load. No allocation.
 /// Source:         std::condition_variable_any with a std::stop_token.
 class condition {
  public:
@@ -66,9 +66,9 @@ class condition {
     return {};
   }
 
-  /// Lets the one go on who has waited longest, if there is one.
+  /// Ends the oldest wait, if there is one.
   void notify_one() noexcept;
-  /// Lets all go on who wait now.
+  /// Ends all waits that there are now.
   void notify_all() noexcept;
 
  private:

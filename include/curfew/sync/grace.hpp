@@ -28,7 +28,8 @@ class [[nodiscard("a grace that is not kept cancels its hard() at once: name it"
   /// \param ctx  If it has ended already, the time begins now.
   /// \param d    From the clock of ctx. Zero or less: `hard()` ends with ctx. Saturates.
   /// Throws:     as with_deadline.
-  grace(const context& ctx, clock::duration d, std::source_location where = std::source_location::current());
+  [[nodiscard("a grace that is not kept cancels its hard() at once: name it")]] grace(
+      const context& ctx, clock::duration d, std::source_location where = std::source_location::current());
   grace(const grace&) = delete;
   grace& operator=(const grace&) = delete;
   ~grace();

@@ -25,7 +25,7 @@ namespace detail {
 
 }  // namespace detail
 
-/// Calls `f(ctx)`, and once more if no result has come after `delay`: whoever is faster wins. For requests
+/// Calls `f(ctx)`, and once more if no result has come after `delay`: the faster one wins. For requests
 /// where a few are much slower than most, and a second one costs little:
 ///
 ///     auto value = curfew::hedge(ctx, 20ms, [&](const curfew::context& ctx) { return lookup(ctx, id); });
@@ -55,13 +55,13 @@ detail::outcome<F&> hedge(const context& ctx, clock::duration delay, F&& f) {
   if (ctx.err()) return std::unexpected(error::ended(ctx, "hedge"));
   const cause& why = detail::hedge_is_decided();
   detail::contest<detail::outcome<F&>> contest;
-  std::atomic<bool> second_is_taken{false};  // relaxed: it only decides who starts it
+  std::atomic<bool> second_is_taken{false};  // relaxed: it only decides which thread starts it
   const auto take_second = [&] { return !second_is_taken.exchange(true, std::memory_order_relaxed); };
   task_group group(ctx, ctx.origin());
   const auto try_once = [&] { return contest.run(group, f, why, true); };
 
-  const auto patience = with_timeout(group.ctx(), delay, {}, ctx.origin());
-  on_done start_second(patience, [&]() noexcept {
+  const auto delayed = with_timeout(group.ctx(), delay, {}, ctx.origin());
+  on_done start_second(delayed, [&]() noexcept {
     if (group.ctx().err() || !take_second()) return;
     try {
       group.spawn([&](const context& /*its*/) { try_once(); });

@@ -5,7 +5,7 @@
 #include <curfew/core/detail/threads.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/sync/detail/outcome.hpp>
-#include <curfew/sync/semaphore.hpp>
+#include <curfew/sync/detail/unit_queue.hpp>
 #include <type_traits>
 
 namespace curfew {
@@ -14,14 +14,14 @@ namespace detail {
 struct once_access;
 }  // namespace detail
 
-/// Has something done once, by whoever needs it first:
+/// Has something done once, by the first caller that needs it:
 ///
 ///     curfew::once connected_;
 ///     auto ready = connected_.call(ctx, [&](const curfew::context& ctx) { return connect(ctx); });
 ///     if (!ready) return ready.error();
 ///
 /// The first caller does it, with its own context; the others wait, each no longer than its own context
-/// lives. If it fails, by an error, an exception, or because that caller's context ended, the next who waits
+/// lives. If it fails, by an error, an exception, or because that caller's context ended, the next caller
 /// tries, in the order of coming. Once it has succeeded it is never done again.
 ///
 /// Lifetime:       it outlives all calls.
@@ -29,7 +29,7 @@ struct once_access;
 ///                 waits for itself, until its context ends.
 /// Memory order:   what the function that succeeded did happens before the return of every call that reports
 ///                 it.
-/// Source:         Go's sync.Once and std::call_once, whose callers wait however they fare.
+/// Source:         Go's sync.Once and std::call_once, whose callers wait whatever happens to their contexts.
 class once {
  public:
   constexpr once() noexcept = default;
@@ -38,7 +38,7 @@ class once {
   ~once() = default;
 
   /// Returns at once if it has succeeded, even if ctx has ended. Else waits for its turn, and runs `f(ctx)`
-  /// unless somebody has succeeded in the meantime.
+  /// unless another caller has succeeded in the meantime.
   /// \param f      Returns void, result<> or std::error_code.
   /// Errors:       the end of ctx before its turn came, with its cause: f was not run. What f returned.
   /// Throws:       what f throws.
@@ -50,7 +50,7 @@ class once {
                   "curfew::once: the function returns void, curfew::result<> or std::error_code; what it "
                   "makes it keeps by itself, for all callers");
     if (succeeded()) return {};
-    if (!detail::acquire_units(turns_, ctx, 1)) {
+    if (!turns_.take(ctx, 1)) {
       if (succeeded()) return {};
       return detail::ended_wait(ctx, "once");
     }
@@ -78,21 +78,21 @@ class once {
     turn& operator=(const turn&) = delete;
     ~turn() {
       if (success) of.succeeded_.store(true, std::memory_order_release);  // pairs: succeeded()
-      of.turns_.release(success ? semaphore::max() : 1);
+      of.turns_.put_back(success ? detail::unit_queue::max() : 1);
     }
   };
 
   detail::threads::atomic<bool> succeeded_{false};
-  // All units but one are held from the beginning; a turn is one. Success gives back all of them, so that all
-  // who wait go on at the same time.
-  semaphore turns_{semaphore::max(), 1};
+  // All units but one are held from the beginning; a turn is one. Success puts back all of them, so that all
+  // callers go on at the same time.
+  detail::unit_queue turns_{detail::unit_queue::max(), 1};
 };
 
 namespace detail {
 
 struct once_access {
   using turn = once::turn;
-  static semaphore& turns(once& of) noexcept { return of.turns_; }
+  static unit_queue& turns(once& of) noexcept { return of.turns_; }
 };
 
 }  // namespace detail

@@ -26,7 +26,7 @@ namespace detail {
 /// Functions of which one decides: one that succeeds, or throws.
 ///
 /// Invariants
-///  1. Of all calls of claim() one succeeds; who made it alone writes what has been decided.
+///  1. Of all calls of claim() one succeeds; that caller alone writes what has been decided.
 ///  2. failed_ and its flag are guarded by mutex_, under which nothing of the user's runs.
 class contest_base {
  public:
@@ -120,7 +120,7 @@ concept functions_of_context =
 template <class Range>
 using range_outcome = outcome<std::ranges::range_reference_t<Range>&>;
 
-/// What `all` makes of functions that return this, whose number is known only at run time.
+/// What `all` makes of a range of functions that return this.
 template <class Outcome>
 struct all_of {
   using type = result<std::vector<typename Outcome::value_type>>;
@@ -148,6 +148,35 @@ result<> call_into(std::optional<Value>& place, F& f, const context& ctx) {
 
 [[noreturn]] void throw_nobody_races();
 
+/// Calls `begin(start)`, in which each `start(f, place)` runs `f(ctx)` as a task that puts its value into `place`, and
+/// waits for all of them.
+template <class Begin>
+result<> run_all(const context& ctx, Begin begin) {
+  if (ctx.err()) return error::ended(ctx, "all");
+  task_group group(ctx, ctx.origin());
+  begin([&group]<class F, class Value>(F&& f, std::optional<Value>& place) {
+    group.spawn([function = held_function<F>(std::forward<F>(f)), &place](const context& its) mutable {
+      return call_into(place, function.get(), its);
+    });
+  });
+  return group.join();
+}
+
+/// Calls `begin(start)`, in which each `start(f)` runs `f(ctx)` as a task, of which one decides.
+template <class Result, class Begin>
+Result run_race(const context& ctx, Begin begin) {
+  if (ctx.err()) return error::ended(ctx, "race");
+  const cause& why = race_is_decided();
+  contest<Result> contest;
+  task_group group(ctx, ctx.origin());
+  begin([&]<class F>(F&& f) {
+    group.spawn([function = held_function<F>(std::forward<F>(f)), &contest, &group,
+                 &why](const context& /*its*/) mutable { contest.run(group, function.get(), why); });
+  });
+  std::ignore = group.join();
+  return contest.outcome(ctx, "race");
+}
+
 }  // namespace detail
 
 /// Runs several functions at the same time and returns all their values:
@@ -155,7 +184,7 @@ result<> call_into(std::optional<Value>& place, F& f, const context& ctx) {
 ///     auto both = curfew::all(ctx, [&](const curfew::context& ctx) { return find_user(ctx, id); },
 ///                                  [&](const curfew::context& ctx) { return find_orders(ctx, id); });
 ///     if (!both) return both.error();
-///     auto& [user, orders] = *both;                          // std::tuple
+///     auto& [user, orders] = *both;                          // of a std::tuple
 ///
 /// They run as the tasks of a task_group: in threads of the shared pool and in this one. The first error
 /// cancels the context of the others, with the error as the cause; nothing of them outlives the call.
@@ -173,14 +202,10 @@ result<> call_into(std::optional<Value>& place, F& f, const context& ctx) {
 template <class... F>
   requires(sizeof...(F) > 0 && (std::invocable<F&, const context&> && ...))
 result<std::tuple<detail::outcome_value<F&>...>> all(const context& ctx, F&&... f) {
-  if (ctx.err()) return std::unexpected(error::ended(ctx, "all"));
   std::tuple<std::optional<detail::outcome_value<F&>>...> got;
-  task_group group(ctx, ctx.origin());
-  const auto start = [&](auto& function, auto& place) {
-    group.spawn([&](const context& its) { return detail::call_into(place, function, its); });
-  };
-  std::apply([&](auto&... place) { (start(f, place), ...); }, got);
-  if (auto joined = group.join(); !joined) return std::unexpected(std::move(joined).error());
+  const auto joined = detail::run_all(
+      ctx, [&](auto start) { std::apply([&](auto&... place) { (start(f, place), ...); }, got); });
+  if (!joined) return joined.error();
   return std::apply([](auto&... place) { return std::tuple(*std::move(place)...); }, got);
 }
 
@@ -196,15 +221,11 @@ template <class Functions>
 detail::all_of<detail::range_outcome<Functions>>::type all(const context& ctx, Functions&& functions) {
   using reference = std::ranges::range_reference_t<Functions>;
   using value = detail::value_of<detail::range_outcome<Functions>>;
-  if (ctx.err()) return std::unexpected(error::ended(ctx, "all"));
   std::deque<std::optional<value>> got;  // whose members stay where they are
-  task_group group(ctx, ctx.origin());
-  for (auto&& each : functions) {
-    std::optional<value>& place = got.emplace_back();
-    group.spawn([function = detail::held_function<reference>(std::forward<reference>(each)), &place](
-                    const context& its) mutable { return detail::call_into(place, function.get(), its); });
-  }
-  if (auto joined = group.join(); !joined) return std::unexpected(std::move(joined).error());
+  const auto joined = detail::run_all(ctx, [&](auto start) {
+    for (auto&& each : functions) start(std::forward<reference>(each), got.emplace_back());
+  });
+  if (!joined) return joined.error();
   if constexpr (std::is_void_v<typename detail::range_outcome<Functions>::value_type>) {
     return {};
   } else {
@@ -241,17 +262,10 @@ detail::outcome<First&> race(const context& ctx, First&& first, F&&... f) {
   static_assert(
       (std::is_same_v<returned, detail::outcome<F&>> && ...),
       "curfew::race: one value comes out, so all functions have to return the same curfew::result<T>");
-  if (ctx.err()) return std::unexpected(error::ended(ctx, "race"));
-  const cause& why = detail::race_is_decided();
-  detail::contest<returned> contest;
-  task_group group(ctx, ctx.origin());
-  const auto start = [&](auto& function) {
-    group.spawn([&](const context& /*its*/) { contest.run(group, function, why); });
-  };
-  start(first);
-  (start(f), ...);
-  std::ignore = group.join();
-  return contest.outcome(ctx, "race");
+  return detail::run_race<returned>(ctx, [&](auto start) {
+    start(first);
+    (start(f), ...);
+  });
 }
 
 /// As above, for functions whose number is known only at run time; at least one, else std::invalid_argument.
@@ -259,19 +273,14 @@ template <class Functions>
   requires detail::functions_of_context<Functions>
 detail::range_outcome<Functions> race(const context& ctx, Functions&& functions) {
   using reference = std::ranges::range_reference_t<Functions>;
-  if (ctx.err()) return std::unexpected(error::ended(ctx, "race"));
-  const cause& why = detail::race_is_decided();
-  bool anybody = false;
-  detail::contest<detail::range_outcome<Functions>> contest;
-  task_group group(ctx, ctx.origin());
-  for (auto&& each : functions) {
-    group.spawn([function = detail::held_function<reference>(std::forward<reference>(each)), &contest, &group,
-                 &why](const context& /*its*/) mutable { contest.run(group, function.get(), why); });
-    anybody = true;
-  }
-  if (!anybody) detail::throw_nobody_races();
-  std::ignore = group.join();
-  return contest.outcome(ctx, "race");
+  return detail::run_race<detail::range_outcome<Functions>>(ctx, [&](auto start) {
+    bool anything = false;
+    for (auto&& each : functions) {
+      start(std::forward<reference>(each));
+      anything = true;
+    }
+    if (!anything) detail::throw_nobody_races();
+  });
 }
 
 }  // namespace curfew

@@ -26,11 +26,17 @@ class rate {
   }
   /// One each `interval`.
   static constexpr rate every(clock::duration interval) { return {1, interval}; }
+  /// As many as are asked for, whatever the burst.
+  static constexpr rate unlimited() noexcept { return rate(clock::duration::zero()); }
+  /// None, once the burst is used up.
+  static constexpr rate none() noexcept { return rate(clock::duration::max()); }
 
   [[nodiscard]] constexpr std::uint32_t events() const noexcept { return events_; }
   [[nodiscard]] constexpr clock::duration per() const noexcept { return per_; }
 
  private:
+  constexpr explicit rate(clock::duration per) noexcept : events_(1), per_(per) {}
+
   std::uint32_t events_;
   clock::duration per_;
 };
@@ -41,7 +47,7 @@ namespace detail {
 /// is `per`, and nothing is rounded.
 __extension__ typedef __int128 fine_time;  // NOLINT(modernize-use-using): an alias cannot be an extension
 
-/// A party that waits for its turn at a rate_limit.
+/// A wait for its turn at a rate_limit.
 struct rate_entry final : wait_entry {
   const std::uint32_t tokens;
   const clock::time_point arrived;
@@ -61,20 +67,19 @@ struct rate_entry final : wait_entry {
 ///     if (auto got = limit.acquire(ctx); !got) return got.error();  // does not wait if it would be too long
 ///     send(ctx, message);
 ///
-/// First come, first served: whoever waits is overtaken by nobody, neither by who asks for less nor by
-/// `try_acquire`. A thread that wakes late does not slow down those behind it: their tokens count as given at
+/// First come, first served: nothing overtakes a wait, neither one for fewer tokens nor `try_acquire`. A thread that wakes late does not slow down those behind it: their tokens count as given at
 /// their time.
 ///
 /// What is canceled did not happen: an `acquire` that returns an error has taken nothing, and all of its
-/// tokens go to those who wait behind it, who move up; to who comes later where nobody waits.
+/// tokens go to the waits behind it, which move up; to later calls where nothing waits.
 ///
 /// The time is that of the contexts: all of them live on the same clock. No thread and no timer runs while
-/// nobody waits.
+/// nothing waits.
 ///
 /// Lifetime:       outlives all calls.
 /// Thread safety:  any thread.
 /// Source:         golang.org/x/time/rate, where a wait that is canceled gives back only those of its tokens
-///                 that nobody has reserved behind it, and those behind stay where they are.
+///                 that are not reserved behind it, and those behind stay where they are.
 class rate_limit {
  public:
   /// \param burst  How many tokens there are at most.
@@ -84,7 +89,7 @@ class rate_limit {
   rate_limit& operator=(const rate_limit&) = delete;
   ~rate_limit() = default;
 
-  /// Waits until `n` tokens are there and nobody is before it, and takes them. 0 takes none and does not
+  /// Waits until `n` tokens are there and no wait is before it, and takes them. 0 takes none and does not
   /// wait.
   ///
   /// Completes when:  the tokens come, or ctx ends.
@@ -94,15 +99,22 @@ class rate_limit {
   ///                  then.
   /// Cancellation:    takes nothing, and those behind move up.
   /// Throws:          as with_timeout; nothing is taken then.
-  /// Cost:            no allocation if the tokens are there, else a timer; one further wake-up for who waits
+  /// Cost:            no allocation if the tokens are there, else a timer; one further wake-up for a wait
   ///                  behind others.
   [[nodiscard]] result<> acquire(const context& ctx, std::uint32_t n = 1);
 
-  /// Takes `n` tokens if they are there and nobody waits. Does not wait.
+  /// Takes `n` tokens if they are there and nothing waits. Does not wait.
   /// \return false: nothing is taken, as when ctx has ended.
   [[nodiscard]] bool try_acquire(const context& ctx, std::uint32_t n = 1);
 
-  [[nodiscard]] rate limit() const noexcept { return rate_; }
+  /// From now on tokens come at another rate; how many there are stays. The first of the waits keeps its time, and
+  /// those behind it get their tokens by the new rate.
+  /// \param ctx  For its clock.
+  void set_rate(const context& ctx, rate limit) noexcept;
+  [[nodiscard]] rate limit() const noexcept {
+    const std::lock_guard guard(lock_);
+    return rate_;
+  }
   [[nodiscard]] std::uint32_t burst() const noexcept { return burst_; }
 
  private:
@@ -111,7 +123,7 @@ class rate_limit {
   /// What `begin` says.
   enum class step { taken, too_late, first, queued };
 
-  /// Why nobody waits for `n` tokens, if so.
+  /// Why there is no wait for `n` tokens, if so.
   [[nodiscard]] std::optional<error> refused(const context& ctx, std::uint32_t n) const;
   [[nodiscard]] static error ended(const context& ctx);
   [[nodiscard]] static error too_late();
@@ -123,11 +135,14 @@ class rate_limit {
   [[nodiscard]] detail::fine_time tokens_time(std::uint64_t tokens) const noexcept;
   [[nodiscard]] clock::time_point due(detail::fine_time full, std::uint32_t tokens) const noexcept;
 
-  const rate rate_;
+  /// So many tokens are never there.
+  [[nodiscard]] bool is_too_much(std::uint32_t n) const noexcept;
+
   const std::uint32_t burst_;
   mutable detail::spin_lock lock_;
 
   // Guarded by lock_; see rate_limit.cpp
+  rate rate_;
   detail::fine_time full_at_ = 0;
   std::uint64_t asked_for_ = 0;
   bool has_first_ = false;
@@ -136,6 +151,7 @@ class rate_limit {
 
 namespace detail {
 
+/// Extension interface: the asynchronous twin in io takes the same steps as `acquire` does.
 struct rate_access {
   static std::optional<error> refused(const rate_limit& limit, const context& ctx, std::uint32_t tokens) {
     return limit.refused(ctx, tokens);
@@ -149,7 +165,7 @@ struct rate_access {
                           bool take) noexcept {
     limit.leave_front(tokens, now, take);
   }
-  /// How many tokens those want who wait.
+  /// How many tokens the waits ask for.
   static std::uint64_t asked_for(const rate_limit& limit) noexcept {
     const std::lock_guard guard(limit.lock_);
     return limit.asked_for_;

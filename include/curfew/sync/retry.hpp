@@ -10,17 +10,15 @@
 #include <curfew/sync/detail/outcome.hpp>
 #include <curfew/sync/sleep.hpp>
 #include <expected>
+#include <functional>
+#include <memory>
 #include <optional>
 #include <string>
 #include <utility>
 
 namespace curfew {
 
-namespace detail {
-class retrying;
-}  // namespace detail
-
-/// How many retries there may be in all, counted by those who call the same server: when it is down, a few
+/// How many retries there may be in all, shared by all calls to the same server: when it is down, a few
 /// retries find that out, and the many that would follow do not make it worse.
 ///
 ///     curfew::retry_budget budget;                                 // one for each server, long-lived
@@ -61,31 +59,40 @@ class retry_budget {
 };
 
 /// How often `retry` tries, and how long it waits in between. Each setter returns the policy, so they can be
-/// chained.
+/// chained; without an argument the same name returns what was set.
 class retry_policy {
  public:
   /// Before the second try it waits for a random time of up to this much. Default: 100 ms.
   retry_policy& initial(clock::duration d) { return initial_ = d, *this; }
+  [[nodiscard]] clock::duration initial() const noexcept { return initial_; }
   /// For each further try that limit grows by this factor. Default: 2. Throws: std::invalid_argument if it is
   /// less than 1.
   retry_policy& multiplier(double factor);
+  [[nodiscard]] double multiplier() const noexcept { return multiplier_; }
   /// Beyond this it does not grow. Default: 10 s.
   retry_policy& max(clock::duration d) { return max_ = d, *this; }
+  [[nodiscard]] clock::duration max() const noexcept { return max_; }
   /// How many tries there are, the first included; 0 counts as 1. Default: as many as ctx allows.
   retry_policy& max_tries(std::uint32_t count) { return max_tries_ = count, *this; }
-  /// Who says whether there may be retries. It outlives the policy and all copies. Default: nobody.
+  [[nodiscard]] std::optional<std::uint32_t> max_tries() const noexcept { return max_tries_; }
+  /// Which errors are worth another try. Default: those that are transient().
+  /// \param predicate  May be called in any thread that retries. What it throws comes out of `retry`.
+  retry_policy& retry_if(std::function<bool(const error&)> predicate);
+  [[nodiscard]] bool retries(const error& e) const;
+  /// Decides whether there may be retries. It outlives the policy and all copies. Default: none, they may be.
   retry_policy& budget(retry_budget& shared) { return budget_ = &shared, *this; }
+  [[nodiscard]] retry_budget* budget() const noexcept { return budget_; }
   /// Makes the random times the same in each call: for tests.
   retry_policy& seed(std::uint64_t number) { return seed_ = number, *this; }
+  [[nodiscard]] std::optional<std::uint64_t> seed() const noexcept { return seed_; }
 
  private:
-  friend class detail::retrying;
-
   clock::duration initial_ = std::chrono::milliseconds(100);
   clock::duration max_ = std::chrono::seconds(10);
   double multiplier_ = 2;
   std::optional<std::uint32_t> max_tries_;
   std::optional<std::uint64_t> seed_;
+  std::shared_ptr<const std::function<bool(const error&)>> retry_if_;  // null: transient()
   retry_budget* budget_ = nullptr;
 };
 
@@ -135,9 +142,9 @@ class retrying {
 ///       return fetch(one_try, url);                      // result<page>
 ///     });
 ///
-/// It tries again after an error that is `transient()`, and after no other. In between it waits on ctx's
+/// It tries again after an error that is `transient()`, or as the policy's `retry_if` says. In between it waits on ctx's
 /// clock for a random time between zero and a limit, which grows from try to try (exponential backoff with
-/// full jitter), so that callers who failed together do not come back together. It does not begin what cannot
+/// full jitter), so that callers that failed together do not come back together. It does not begin what cannot
 /// come to an end: where the wait would reach ctx's deadline it gives up at once.
 ///
 /// \param f  Returns result<T>, result<> or std::error_code; what it throws comes out and is not tried again.

@@ -20,14 +20,15 @@ namespace curfew {
 
 namespace detail {
 
-/// The end of a context, as a thing to wait for.
+/// The end of a context, as a waitable.
 class ending {
  public:
   explicit ending(context ctx) noexcept : ctx_(std::move(ctx)) {}
   ending(ending&& other) noexcept : ctx_(std::move(other.ctx_)) {}
 
-  [[nodiscard]] bool may_happen() const noexcept { return try_now(); }
-  [[nodiscard]] bool try_now() const noexcept { return static_cast<bool>(ctx_.err()); }
+  [[nodiscard]] bool may_happen() const noexcept { return has_ended(); }
+  [[nodiscard]] bool try_now() const noexcept { return has_ended(); }
+  [[nodiscard]] bool has_ended() const noexcept { return static_cast<bool>(ctx_.err()); }
   [[nodiscard]] spin_lock* lock() const noexcept { return nullptr; }
   [[nodiscard]] bool try_locked(finish_list& /*after*/) const noexcept { return try_now(); }
   void enlist(waiter& w) noexcept {
@@ -53,7 +54,7 @@ class ending {
   std::optional<on_done<fire>> registered_;
 };
 
-/// A point in time, as a thing to wait for.
+/// A point in time, as a waitable.
 class instant {
  public:
   instant(context root, clock::time_point at) noexcept : root_(std::move(root)), at_(at) {}
@@ -63,24 +64,33 @@ class instant {
   [[nodiscard]] spin_lock* lock() const noexcept { return nullptr; }
   [[nodiscard]] bool try_locked(finish_list& /*after*/) const noexcept { return try_now(); }
   void enlist(waiter& w) {
+    entry_.owner = &w;
     scope_.emplace(with_deadline(root_, at_));
-    end_.emplace(*scope_);
-    end_->enlist(w);
+    registered_.emplace(*scope_, fire{&entry_});
   }
   void delist() noexcept {
-    if (end_) end_->delist();
-    end_.reset();
+    registered_.reset();
     scope_.reset();
   }
-  [[nodiscard]] const wait_entry* entry() const noexcept { return end_ ? end_->entry() : nullptr; }
+  [[nodiscard]] const wait_entry* entry() const noexcept { return &entry_; }
   [[nodiscard]] const context* ctx() const noexcept { return &root_; }
   void outcome() const noexcept {}
 
  private:
+  struct fire {
+    wait_entry* entry;
+    void operator()() const noexcept {
+      // A context that ended before does so by itself.
+      if (!entry->owner->has_ended() && entry->owner->claim()) entry->owner->finish(entry);
+    }
+  };
+  struct plain_entry final : wait_entry {};
+
   context root_;
   clock::time_point at_;
+  plain_entry entry_;
   std::optional<cancel_scope> scope_;
-  std::optional<ending> end_;
+  std::optional<on_done<fire>> registered_;
 };
 
 }  // namespace detail
@@ -92,14 +102,15 @@ class instant {
 /// A case of a `select`: what has to happen, and what is done then. See `select`.
 ///
 /// \param what  `channel.receiving()`: the handler gets a std::optional<T>, none once closed and drained;
-///              `channel.sending(item)`, `channel.sending_from(variable)`: a result<>, with sync_errc::closed
+///              `channel.sending(item)`, `channel.sending_from(variable)`: a result<>, with errc::closed
 ///              where nothing was sent;
-///              `ctx.done()`: the std::error_code; `after(1s)`, `group.joining()`, `semaphore.acquiring(n)`,
-///              `mutex.locking()`, `ticker.ticking()`: nothing.
-/// \param f     May leave its parameter out.
-template <class Thing, class F>
-[[nodiscard]] auto when(Thing what, F f) {
-  return detail::select_case_of<Thing, F>(std::move(what), std::move(f));
+///              `ctx.done()`: the std::error_code; `semaphore.acquiring(n)`: a result<semaphore::permit>;
+///              `mutex.locking()`: a std::unique_lock; `after(1s)`, `group.joining()`, `ticker.ticking()`:
+///              nothing.
+/// \param f     May leave its parameter out, but for a permit or a lock.
+template <detail::waitable W, class F>
+[[nodiscard]] auto when(W what, F f) {
+  return detail::select_case_of<W, F>(std::move(what), std::move(f));
 }
 template <class F>
 [[nodiscard]] auto when(done_signal done, F f) {
@@ -125,7 +136,7 @@ template <class F>
   return {std::move(f)};
 }
 
-/// Waits until one of several things can happen, lets it happen, and calls its handler:
+/// Waits until one of several cases can happen, lets it happen, and calls its handler:
 ///
 ///     using curfew::when;
 ///     curfew::select(
@@ -135,7 +146,8 @@ template <class F>
 ///         when(curfew::after(1s),  [&] { … }));
 ///
 /// Exactly one case happens; the others leave no trace: nothing is taken, sent or registered by them. Where
-/// several can happen at once one is chosen at random, each with the same chance. A channel may stand in
+/// several can happen at once one is chosen at random, each with the same chance; but units and locks are not
+/// acquired where the context of a `done()` has ended before. A channel may stand in
 /// several cases, on both sides; it does not receive from itself. The handler runs in this thread after all
 /// is over, so it may do anything, another select included; what it throws comes out.
 ///
@@ -208,9 +220,9 @@ class case_list {
   ~case_list() = default;
 
   /// Adds a case, as `curfew::when` makes one. Its place is the number of those before it.
-  template <class Thing, class F>
-  case_list& when(Thing what, F f) {
-    return add(std::make_unique<detail::select_case_of<Thing, F>>(std::move(what), std::move(f)));
+  template <detail::waitable W, class F>
+  case_list& when(W what, F f) {
+    return add(std::make_unique<detail::select_case_of<W, F>>(std::move(what), std::move(f)));
   }
   template <class F>
   case_list& when(done_signal done, F f) {

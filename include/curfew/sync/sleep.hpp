@@ -21,11 +21,11 @@ namespace curfew {
 /// Throws:          as with_timeout.
 /// Thread safety:   any thread.
 /// Cost:            a timer.
-/// Source:          Go's time.Sleep, which nobody can cut short.
-result<> sleep_for(const context& ctx, clock::duration d);
+/// Source:          Go's time.Sleep, which nothing can cut short.
+[[nodiscard]] result<> sleep_for(const context& ctx, clock::duration d);
 
 /// As `sleep_for`, until a point in time of ctx's clock.
-result<> sleep_until(const context& ctx, clock::time_point t);
+[[nodiscard]] result<> sleep_until(const context& ctx, clock::time_point t);
 
 namespace detail {
 class ticking;
@@ -39,7 +39,7 @@ class ticking;
 /// Work that takes long does not shift what comes later. Of the ticks that were missed in the meantime, one
 /// is given at once; the others are dropped.
 ///
-/// It has no thread and no timer of its own: nothing happens while nobody waits.
+/// It has no thread and no timer of its own: nothing happens while nothing waits.
 /// Lifetime:       keeps the clock of ctx, and nothing else of it.
 /// Thread safety:  one thread at a time.
 /// Source:         Go's time.Ticker.
@@ -59,7 +59,7 @@ class ticker {
   ///                  no tick is taken.
   /// Cancellation:    takes no tick.
   /// Throws:          as with_timeout; no tick is taken then.
-  result<> next(const context& ctx);
+  [[nodiscard]] result<> next(const context& ctx);
 
   /// A case for `select`: a tick comes. The handler gets nothing. The ticker stays where it is until the
   /// select has returned.
@@ -78,7 +78,7 @@ class ticker {
 
 namespace detail {
 
-/// A tick, as a thing to wait for.
+/// A tick, as a waitable.
 class ticking {
  public:
   explicit ticking(ticker& of) noexcept : ticker_(&of) {}
@@ -109,7 +109,7 @@ class ticking {
     ticking* self;
     void operator()() const noexcept {
       waiter* owner = self->entry_.owner;
-      if (!owner->claim()) return;
+      if (owner->has_ended() || !owner->claim()) return;
       self->ticker_->take_awaited();
       owner->finish(&self->entry_);
     }

@@ -11,12 +11,15 @@
 #include <curfew/sync/thread_pool.hpp>
 #include <exception>
 #include <limits>
+#include <list>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <source_location>
+#include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace curfew {
 
@@ -54,6 +57,24 @@ struct group_access;
 
 }  // namespace detail
 
+/// How a task of a group failed: by an error that it returned, or by an exception.
+class task_failure {
+ public:
+  explicit task_failure(error returned) noexcept : returned_(std::move(returned)) {}
+  explicit task_failure(std::exception_ptr thrown) noexcept : thrown_(std::move(thrown)) {}
+
+  /// Null: it threw.
+  [[nodiscard]] const error* returned() const noexcept { return returned_ ? &*returned_ : nullptr; }
+  /// Null: it returned an error.
+  [[nodiscard]] const std::exception_ptr& thrown() const noexcept { return thrown_; }
+  /// One line: that of the error, or what() of the exception.
+  [[nodiscard]] std::string message() const;
+
+ private:
+  std::optional<error> returned_;
+  std::exception_ptr thrown_;
+};
+
 /// Work in several threads, or coroutines, that belongs together: it runs under one context, the first error
 /// cancels the rest, and nothing of it outlives the group.
 ///
@@ -63,7 +84,11 @@ struct group_access;
 ///     auto hashed = group.join();                                                  // the first error, or none
 ///
 /// A task that fails, by an error or by an exception, cancels the group's context; its error is the cause.
-/// Tasks that have not been started by then are dropped, as they are when the context ends by itself.
+/// Tasks that have not been started by then are dropped, as they are when the context ends by itself. With
+/// `keep_going()` the others go on instead.
+///
+/// What `join` reports is the first failure. An error with the code of the group's own end, returned after that,
+/// only passes it on: it hides no failure, whichever comes first. An exception is always a failure.
 ///
 /// Tasks run on a thread_pool, in the order in which they were spawned, and in the thread that joins, which
 /// would only wait otherwise. A thread for each core is started at once, further ones when tasks have waited
@@ -95,13 +120,24 @@ class task_group {
   /// The context of the tasks.
   [[nodiscard]] const context& ctx() const noexcept { return scope_; }
 
+  /// From now on a failure does not cancel the rest. Call it before the first `spawn`.
+  void keep_going() noexcept { goes_on_ = true; }
+
   /// Runs `f(ctx)` as soon as the limit allows it. `f` returns void, result<> or std::error_code; what it
   /// throws is rethrown by join(). It is destroyed in the thread in which it ran.
   /// Throws: std::bad_alloc; the task does not run then.     Cost: one allocation.
   template <class F>
     requires std::invocable<F&, const context&>
   void spawn(F f) {
-    enqueue(std::make_unique<detail::group_task_of<F>>(std::move(f)));
+    enqueue(std::make_unique<detail::group_task_of<F>>(std::move(f)), false);
+  }
+
+  /// The same, unless as many tasks as the limit allows run or wait already, or the group's context has ended.
+  /// \return false: `f` is dropped.
+  template <class F>
+    requires std::invocable<F&, const context&>
+  [[nodiscard]] bool try_spawn(F f) {
+    return enqueue(std::make_unique<detail::group_task_of<F>>(std::move(f)), true);
   }
 
   /// Cancels the context of the tasks.
@@ -111,9 +147,16 @@ class task_group {
   /// Waits until all tasks are over, and helps. Always waits for the end, however the context fares: the
   /// tasks have to stop by themselves, which they learn from their context.
   /// \return the error of the first task that failed, in time; the end of the context if tasks were dropped
-  ///         because of it. After that the group may be used again, unless its context has ended.
+  ///         because of it, or only passed it on. After that the group may be used again, unless its context
+  ///         has ended.
   /// Throws: what the first task that failed threw, if it threw.
-  result<> join();
+  [[nodiscard]] result<> join();
+
+  /// As `join`, with all that failed, in the order of time; empty if nothing did. The end of the context is
+  /// among them where nothing else is. They are kept until the group is joined, so tasks of a group that lives
+  /// for long had better deal with their errors themselves.
+  /// Throws: std::bad_alloc. Where there was no memory to keep a failure after the first, it is left out.
+  [[nodiscard]] std::vector<task_failure> join_all();
 
   /// A case for `select`: all tasks are over. `join` tells how they fared, at once then.
   [[nodiscard]] detail::group_joining joining() noexcept;
@@ -131,14 +174,14 @@ class task_group {
   };
 
   static void run_ticket(detail::pool_job& job) noexcept;
-  void enqueue(std::unique_ptr<detail::group_task> task);
+  bool enqueue(std::unique_ptr<detail::group_task> task, bool only_if_free);
   void enter() noexcept;
   void leave(result<> outcome, std::exception_ptr thrown) noexcept;
   static void abandon(std::unique_ptr<task_group> group) noexcept;
   bool work(bool drawn) noexcept;
   void wait_until_over() noexcept;
   void run_one(detail::group_task* task) noexcept;
-  void fail(result<> outcome, std::exception_ptr thrown) noexcept;
+  void fail(task_failure failure) noexcept;
   void count_out(std::unique_lock<detail::spin_lock>& guard) noexcept;
   [[nodiscard]] bool is_over() const noexcept { return size_ == 0; }
   [[nodiscard]] bool wants_thread() const noexcept {
@@ -146,23 +189,34 @@ class task_group {
   }
   void settle(detail::finish_list& after) noexcept;
 
+  /// What the tasks of a group that is over leave behind.
+  struct failures {
+    std::optional<task_failure> first;
+    std::list<task_failure> further;
+    bool dropped = false;
+  };
+  [[nodiscard]] failures take_failures() noexcept;
+
   cancel_scope scope_;
   thread_pool& pool_;
   const unsigned limit_;
   ticket ticket_{this};
+  bool goes_on_ = false;  // written before there are tasks
 
   // Guarded by lock_:
   mutable detail::spin_lock lock_;
   bool ticket_out_ = false;  // the ticket is in the pool, or on its way to or from it
-  bool dropped_ = false;     // a task was not run because the context had ended
   unsigned running_ = 0;     // threads that run tasks
   std::size_t size_ = 0;     // tasks that run or wait, coroutines included
+  std::size_t queued_ = 0;   // tasks in the list
   detail::group_task* first_ = nullptr;
   detail::group_task* last_ = nullptr;
   detail::wait_list joiners_;
-  std::optional<error> error_;        // of the first that failed
-  std::exception_ptr thrown_;         // the same, if it threw
-  std::unique_ptr<task_group> self_;  // nobody joins it: the last of its tasks destroys it
+  std::optional<task_failure> failure_;  // the first
+  std::list<task_failure> further_;      // failures after it
+  bool only_ended_ = false;              // failure_ passes on the group's end, and gives way to any other
+  bool dropped_ = false;                 // a task was not run because the context had ended
+  std::unique_ptr<task_group> self_;     // it is abandoned: the last of its tasks destroys it
 };
 
 namespace detail {
@@ -192,7 +246,7 @@ class group_joining {
   plain_entry entry_;
 };
 
-/// For tasks that run elsewhere, such as coroutines.
+/// Extension interface: for tasks that run elsewhere, such as the coroutines of io.
 struct group_access {
   /// One more task. Throws nothing.
   static void enter(task_group& group) noexcept { group.enter(); }
@@ -200,7 +254,7 @@ struct group_access {
   static void leave(task_group& group, result<> outcome, std::exception_ptr thrown) noexcept {
     group.leave(std::move(outcome), std::move(thrown));
   }
-  /// Cancels a group that nobody joins, and leaves it to the last of its tasks.
+  /// Cancels a group that is not joined, and leaves it to the last of its tasks.
   static void abandon(std::unique_ptr<task_group> group) noexcept { task_group::abandon(std::move(group)); }
 };
 

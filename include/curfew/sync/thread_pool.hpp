@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <curfew/core/detail/intrusive_list.hpp>
 #include <functional>
 #include <memory>
 
@@ -8,17 +9,13 @@ namespace curfew {
 
 namespace detail {
 
-/// A piece of work for a thread_pool, owned by whoever has it done. The rest is the pool's.
-struct pool_job {
+/// A piece of work for a thread_pool, which does not own it.
+struct pool_job : list_hook<> {
   /// Called in a thread of the pool; the job may be gone when it returns.
   void (*const run)(pool_job&) noexcept;
-  pool_job* next = nullptr;  // null: not in the queue
-  pool_job* prev = nullptr;
   std::uint64_t number = 0;  // in the order of coming
 
   explicit pool_job(void (*r)(pool_job&) noexcept) noexcept : run(r) {}
-  pool_job(const pool_job&) = delete;
-  pool_job& operator=(const pool_job&) = delete;
 };
 
 struct pool_access;
@@ -42,7 +39,7 @@ class thread_pool {
   static thread_pool& shared();
 
   /// Runs `f` on one of the threads; it must not throw (std::terminate). So a pool can be the executor of
-  /// `after_func`. Work that somebody waits for belongs in a `task_group`.
+  /// `after_func`. Work that is waited for belongs in a `task_group`.
   /// Throws: std::bad_alloc; std::system_error if not even one thread can be started. `f` does not run then.
   void post(std::move_only_function<void()> f);
 
@@ -55,6 +52,7 @@ class thread_pool {
 
 namespace detail {
 
+/// Extension interface: for groups of tasks, and for work that io offloads.
 struct pool_access {
   /// Starts the first thread, if there is none yet. Throws: std::system_error.
   static void prepare(thread_pool& pool);

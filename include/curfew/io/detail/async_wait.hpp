@@ -3,7 +3,7 @@
 // A wait of an asynchronous operation, in the lists in which threads wait too; see sync/detail/waiter.hpp.
 //
 // Invariants
-//  1. An operation is owned by the one who starts it, until call_me() says that it is called; from then on by
+//  1. An operation is owned by the one who starts it, until arm() says that it is called; from then on by
 //     the one who finishes its waiter, who posts it; then by the function posted, on the handler's executor.
 //  2. Until its handler is called it is known to the pending_ops of its io_context, which destroys it, with
 //     its handler, if the io_context is destroyed before. If it has been claimed by then, which may be in
@@ -25,6 +25,7 @@
 #include <curfew/core/on_done.hpp>
 #include <curfew/io/detail/pending_op.hpp>
 #include <curfew/sync/detail/spin_lock.hpp>
+#include <curfew/sync/detail/waitable.hpp>
 #include <curfew/sync/detail/waiter.hpp>
 #include <exception>
 #include <memory>
@@ -36,20 +37,19 @@
 
 namespace curfew::detail {
 
-template <class Wait>
-concept can_undo = requires(Wait& wait) { wait.undo(); };
-
 /// \tparam Wait  What is waited for:
 ///   bool try_now()                      it happens now, if it can without waiting
 ///   bool enlist(waiter&)                false: it has happened, and the waiter is in no list
 ///   void delist(const wait_entry* by)   the waiter was finished by this entry; null: by none of its own
 ///   tuple outcome(ctx, bool happened)   what the handler is called with
-///   void undo()                         may be left out: it has happened, but there is nobody to tell
+///   void undo()                         may be left out: it has happened, but there is nobody to tell, or the
+///                                       context had ended before
+///   bool has_ended()                    may be left out: one of the things is the end of a context, which has ended
 template <class Wait, class Handler>
 class async_wait_op final : public waiter, private pending_op {
  public:
   async_wait_op(context ctx, Wait wait, Handler handler)
-      : waiter(&wake),
+      : waiter(&wake, &has_ended_of),
         pending_op(&abandon),
         ctx_(std::move(ctx)),
         wait_(std::move(wait)),
@@ -79,7 +79,7 @@ class async_wait_op final : public waiter, private pending_op {
     } catch (...) {
       if (op->claim()) throw;  // without memory for that it is not started; it leaves its list
     }
-    if (op->call_me()) {
+    if (op->arm()) {
       static_cast<void>(op.release());  // invariant 1
     } else {
       post_finished(std::move(op));
@@ -99,6 +99,16 @@ class async_wait_op final : public waiter, private pending_op {
     if (!op->claim()) {
       op->await_posting();
       static_cast<void>(op.release());  // it is in the queue of the io_context, which destroys it
+    }
+  }
+
+  static bool has_ended_of(const waiter& self) noexcept {
+    const auto& op = static_cast<const async_wait_op&>(self);
+    if (op.ctx_.err()) return true;
+    if constexpr (requires { op.wait_.has_ended(); }) {
+      return op.wait_.has_ended();
+    } else {
+      return false;
     }
   }
 
@@ -172,7 +182,8 @@ class async_thing {
     finish_list after;
     std::unique_lock<spin_lock> guard;
     if (spin_lock* lock = thing_.lock(); lock != nullptr) guard = std::unique_lock(*lock);
-    if (thing_.try_locked(after)) return false;
+    // Taken back: no list is entered, and the end of the context finishes the wait.
+    if (thing_.try_locked(after)) return !is_in_time(thing_, [&w] { return w.has_ended(); });
     thing_.enlist(w);
     return true;
   }
@@ -268,8 +279,11 @@ template <class Signature, class Executor, class Wait>
 boost::asio::awaitable<given_by<Wait>, Executor> await_wait(context ctx, Wait wait,
                                                             boost::asio::use_awaitable_t<Executor> token) {
   if (goes_on()) {
-    const bool ended = static_cast<bool>(ctx.err());
-    if (ended || wait.try_now()) co_return given_to_coroutine(wait.outcome(ctx, !ended));
+    const auto has_ended = [&ctx] { return static_cast<bool>(ctx.err()); };
+    bool ended = has_ended();
+    const bool happened = !ended && wait.try_now();
+    if (happened && !is_in_time(wait, has_ended)) ended = true;
+    if (ended || happened) co_return given_to_coroutine(wait.outcome(ctx, !ended));
   }
   auto waiting = boost::asio::async_initiate<boost::asio::use_awaitable_t<Executor>, Signature>(
       wait_initiation<Wait>{std::move(ctx), std::move(wait)}, token);

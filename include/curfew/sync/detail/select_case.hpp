@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <curfew/core/context.hpp>
 #include <curfew/sync/detail/spin_lock.hpp>
+#include <curfew/sync/detail/waitable.hpp>
 #include <curfew/sync/detail/waiter.hpp>
 #include <span>
 #include <type_traits>
@@ -10,20 +11,11 @@
 
 namespace curfew::detail {
 
-/// One case of a select. What is waited for (a channel's receivers, the end of a context, …) is a `Thing`:
-///
-///   bool may_happen()         may be left out: false if it cannot happen now, as far as is seen without the lock
-///   bool try_now()            it happens now, if it can without waiting
-///   spin_lock* lock()         what guards its list; null: it has none, enlist and delist take care themselves
-///   bool try_locked(after)    as try_now, with the lock held; who is to be woken goes into `after`
-///   void enlist(waiter&)      with the lock held: from now on it may finish the waiter, by its entry()
-///   void delist()             without the lock: it no longer may
-///   const wait_entry* entry()
-///   const context* ctx()      on whose clock it waits; null if it has none
-///   auto outcome()            what the handler gets, once it has happened
+/// One case of a select: a waitable, and a handler.
 class select_case {
  public:
-  select_case() = default;
+  /// \param undoes  It has undo().
+  explicit select_case(bool undoes) noexcept : undoes_(undoes) {}
   select_case(const select_case&) = delete;
   select_case& operator=(const select_case&) = delete;
   virtual ~select_case() = default;
@@ -36,46 +28,69 @@ class select_case {
   virtual void delist() noexcept = 0;
   [[nodiscard]] virtual const wait_entry* entry() const noexcept = 0;
   [[nodiscard]] virtual const context* ctx() const noexcept = 0;
+  [[nodiscard]] virtual bool has_ended() const noexcept = 0;
+  virtual void undo() noexcept = 0;
+  [[nodiscard]] bool undoes() const noexcept { return undoes_; }
   /// Calls the handler.
   virtual void run() = 0;
+
+ private:
+  const bool undoes_;
 };
 
-template <class Thing, class F>
+/// Whether one of the cases is the end of a context that has ended.
+[[nodiscard]] bool any_has_ended(std::span<select_case* const> cases) noexcept;
+
+template <waitable W, class F>
 class select_case_of final : public select_case {
  public:
-  select_case_of(Thing&& thing, F&& f) : thing_(std::move(thing)), f_(std::move(f)) {}
+  select_case_of(W&& what, F&& f) : select_case(can_undo<W>), what_(std::move(what)), f_(std::move(f)) {}
 
   bool may_happen() override {
-    if constexpr (requires { thing_.may_happen(); }) {
-      return thing_.may_happen();
+    if constexpr (requires { what_.may_happen(); }) {
+      return what_.may_happen();
     } else {
       return true;
     }
   }
-  bool try_now() override { return thing_.try_now(); }
-  spin_lock* lock() noexcept override { return thing_.lock(); }
-  bool try_locked(finish_list& after) noexcept override { return thing_.try_locked(after); }
-  void enlist(waiter& w) override { thing_.enlist(w); }
-  void delist() noexcept override { thing_.delist(); }
-  [[nodiscard]] const wait_entry* entry() const noexcept override { return thing_.entry(); }
-  [[nodiscard]] const context* ctx() const noexcept override { return thing_.ctx(); }
+  bool try_now() override { return what_.try_now(); }
+  spin_lock* lock() noexcept override { return what_.lock(); }
+  bool try_locked(finish_list& after) noexcept override { return what_.try_locked(after); }
+  void enlist(waiter& w) override { what_.enlist(w); }
+  void delist() noexcept override { what_.delist(); }
+  [[nodiscard]] const wait_entry* entry() const noexcept override { return what_.entry(); }
+  [[nodiscard]] const context* ctx() const noexcept override { return what_.ctx(); }
+  [[nodiscard]] bool has_ended() const noexcept override {
+    if constexpr (requires { what_.has_ended(); }) {
+      return what_.has_ended();
+    } else {
+      return false;
+    }
+  }
+  void undo() noexcept override {
+    if constexpr (can_undo<W>) what_.undo();
+  }
   void run() override {
-    using outcome = decltype(thing_.outcome());
+    using outcome = decltype(what_.outcome());
     if constexpr (std::is_void_v<outcome>) {
       f_();
     } else if constexpr (std::is_invocable_v<F&, outcome>) {
-      f_(thing_.outcome());
+      f_(what_.outcome());
     } else {
+      static_assert(!holds_outcome<W>,
+                    "curfew::when: the handler takes what the case acquires (acquiring: "
+                    "curfew::result<curfew::semaphore::permit>; locking: std::unique_lock), or it would be "
+                    "given back at once");
       static_assert(std::is_invocable_v<F&>,
                     "curfew::when: the handler takes what the case gives (receiving: std::optional<T>; "
                     "sending: curfew::result<>; done(): std::error_code), or nothing");
-      static_cast<void>(thing_.outcome());  // what it does not take must not stay here
+      static_cast<void>(what_.outcome());  // what it does not take must not stay here
       f_();
     }
   }
 
  private:
-  Thing thing_;
+  W what_;
   F f_;
 };
 
