@@ -8,8 +8,6 @@
 #include <condition_variable>
 #include <csignal>
 #include <cstdlib>
-#include <curfew/core/detail/blocking.hpp>
-#include <curfew/core/detail/manual_time.hpp>
 #include <curfew/core/driven_clock.hpp>
 #include <memory>
 #include <mutex>
@@ -17,9 +15,9 @@
 #include <optional>
 #include <stdexcept>
 #include <thread>
-#include <tuple>
 #include <utility>
 
+#include "core/clocks.hpp"
 #include "core/timer_wheel.hpp"
 #include "core/tree.hpp"
 
@@ -30,13 +28,6 @@
 namespace curfew::detail {
 
 namespace {
-
-/// \return the next timer that is due up to `tick`, with a reference, or null.
-deadline_node* pop_due(timer_wheel& wheel, std::uint64_t tick) noexcept {  // with the shard's lock held
-  deadline_node* n = wheel.pop(tick);
-  if (n != nullptr) retain(n);
-  return n;
-}
 
 /// The system's monotonic clock, with one thread that sleeps until the next deadline. The thread starts
 /// with the first deadline of the process and is joined at its exit; deadlines do not come after that.
@@ -193,92 +184,6 @@ class system_source final : public clock_source {
   std::atomic<bool> started_{false};
 };
 
-/// A clock that moves when it is told to. A tick is a nanosecond, so deadlines come in their order.
-class manual_source final : public clock_source {
- public:
-  [[nodiscard]] nanoseconds now() const noexcept override { return now_.load(std::memory_order_acquire); }
-
-  [[nodiscard]] timer_shard& shard() noexcept override { return shard_; }
-
-  void arm(deadline_node* n) noexcept override {
-    bool earlier = false;
-    const nanoseconds deadline = n->deadline;
-    const bool armed = detail::arm(n, earlier);
-    // The clock may have passed the deadline since the caller looked at it: then no `advance` pops it.
-    if (armed && deadline <= now() && detail::disarm(n)) {
-      retain(n);
-      expire(n);
-    }
-  }
-
-  void advance(nanoseconds step) noexcept {
-    if (step <= 0) return;
-    const std::lock_guard one_at_a_time(advancing_);
-    nanoseconds target = 0;
-    if (__builtin_add_overflow(now(), step, &target) || target == no_deadline) target = no_deadline - 1;
-    while (deadline_node* n = pop(target)) expire(n);
-  }
-
-  /// \return false if there is no deadline to go to.
-  bool advance_to_next() noexcept {
-    const std::lock_guard one_at_a_time(advancing_);
-    return jump();
-  }
-
-  void autojump(int threads) noexcept {
-    autojump_ = threads;
-    jump_while_all_wait();
-  }
-
-  void block() noexcept override {
-    ++blocked_;
-    jump_while_all_wait();
-  }
-
-  void unblock() noexcept override { --blocked_; }
-
- private:
-  /// Called by the last of the threads to wait, and by others that find all waiting. A thread that a jump wakes is no
-  /// longer counted when the next one looks, since both look and jump with advancing_ held.
-  void jump_while_all_wait() noexcept {
-    if (autojump_ == 0) return;
-    for (;;) {
-      const std::lock_guard one_at_a_time(advancing_);
-      const int threads = autojump_;
-      if (threads == 0 || blocked_ < threads || !jump()) return;
-    }
-  }
-
-  bool jump() noexcept {  // with advancing_ held
-    deadline_node* first = pop(no_deadline - 1, false);
-    if (first == nullptr) return false;
-    const nanoseconds reached = first->deadline;
-    expire(first);
-    while (deadline_node* n = pop(reached, false)) expire(n);
-    return true;
-  }
-
-  /// \param all_the_way  Go to `target` if nothing is due up to it.
-  deadline_node* pop(nanoseconds target, bool all_the_way = true) noexcept {
-    const byte_lock guard(shard_.lock);
-    timer_wheel& wheel = shard_.wheel;
-    if (!all_the_way && wheel.next() == timer_wheel::never) return nullptr;
-    deadline_node* n = pop_due(wheel, static_cast<std::uint64_t>(target));
-    if (n == nullptr && !all_the_way) return nullptr;
-    // Under the lock, for `arm`; never back: a callback may have moved the clock beyond `target`.
-    nanoseconds reached = target;
-    if (n != nullptr) reached = n->deadline;
-    if (reached > now()) now_.store(reached, std::memory_order_release);  // pairs: now()
-    return n;
-  }
-
-  timer_shard shard_{*this, 0};
-  std::recursive_mutex advancing_;  // a callback may move the clock on
-  threads::atomic<nanoseconds> now_{0};
-  std::atomic<int> autojump_{0};  // how many threads there are; 0: off
-  std::atomic<int> blocked_{0};
-};
-
 /// A clock of the user's. Its timers run in the thread that calls run_due; a tick is a nanosecond.
 class driven_source final : public clock_source {
  public:
@@ -328,41 +233,12 @@ driven_source& driven(const context& root) noexcept {
   return static_cast<driven_source&>(clock_of(ender_of(root)));
 }
 
-manual_source& manual(const context& root) noexcept {
-  return static_cast<manual_source&>(clock_of(ender_of(root)));
-}
-
-template <class Source, class... Arguments>
-context make_root(Arguments&&... arguments) {
-  std::ignore = background();  // fills end_codes and background_node
-  return tree::adopt(new root_node(std::make_unique<Source>(std::forward<Arguments>(arguments)...)));
-}
-
 }  // namespace
 
 clock_source& system_clock_source() noexcept {
   alignas(system_source) static std::byte storage[sizeof(system_source)];  // never destroyed
   static auto* source = new (storage) system_source;
   return *source;
-}
-
-context make_manual_root() { return make_root<manual_source>(); }
-
-void advance_manual_root(const context& root, clock::duration step) noexcept {
-  manual(root).advance(std::chrono::nanoseconds(step).count());
-}
-
-bool advance_manual_root_to_next(const context& root) noexcept { return manual(root).advance_to_next(); }
-
-void autojump_manual_root(const context& root, int threads) noexcept { manual(root).autojump(threads); }
-
-void tell_blocked(const context& ctx) noexcept { clock_of(ender_of(ctx)).block(); }
-void tell_unblocked(const context& ctx) noexcept { clock_of(ender_of(ctx)).unblock(); }
-
-context root_of(const context& ctx) noexcept {
-  node* root = clock_of(ender_of(ctx)).root;
-  retain(root);
-  return tree::adopt(root);
 }
 
 }  // namespace curfew::detail

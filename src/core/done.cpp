@@ -76,14 +76,16 @@ int done_signal::fd() const {
 }
 
 std::error_code done_signal::wait() const noexcept {
+  if (ctx_.err()) return ctx_.err();
   detail::threads::atomic<std::uint32_t> ended{0};  // 32 bits: what a futex takes
+  const detail::sleeping sleep(ctx_);
   const on_done wake(ctx_, [&]() noexcept {
-    detail::tell_unblocked(ctx_);
+    sleep.end();
     ended.store(1, std::memory_order_release);
-    ended.notify_one();
+    detail::threads::wake(&ended);
   });
-  detail::tell_blocked(ctx_);
-  ended.wait(0, std::memory_order_acquire);
+  sleep.begin();
+  while (ended.load(std::memory_order_acquire) == 0) detail::threads::sleep_while(ended, 0);
   return ctx_.err();
 }
 

@@ -231,10 +231,10 @@ class clock_source {
   /// Ends `n`, which is of a shard of this clock, at its deadline, unless it has ended by then.
   virtual void arm(deadline_node* n) noexcept = 0;
 
-  /// A thread is about to wait for the end of a context of this clock, and for nothing else.
-  virtual void block() noexcept {}
-  /// It is being woken. Called by the waking thread, before the woken one can run.
-  virtual void unblock() noexcept {}
+  /// Whether it counts what is busy, in order to move by itself; see curfew/core/detail/blocking.hpp.
+  [[nodiscard]] virtual bool counts() const noexcept { return false; }
+  virtual void begin_activity() noexcept {}
+  virtual void end_activity() noexcept {}
 };
 
 clock_source& system_clock_source() noexcept;

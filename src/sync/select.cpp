@@ -57,8 +57,9 @@ std::size_t unless_ended(std::span<select_case* const> cases, std::size_t happen
 class select_waiter final : public thread_waiter {
  public:
   /// \param clock_of  Never ends.
-  select_waiter(const context& clock_of, std::span<select_case* const> cases) noexcept
-      : thread_waiter(clock_of, &has_ended_of),
+  explicit select_waiter(std::span<select_case* const> cases) noexcept
+      : thread_waiter(background(),
+                      &has_ended_of),  // the end of a context is a case, so nothing else ends the wait
         cases_(cases) {}
 
  private:
@@ -109,16 +110,32 @@ class all_locks {
   std::span<spin_lock*> held_;
 };
 
-const context& clock_context(std::span<select_case* const> cases) noexcept {
+/// What the clock is told that the thread waits under, once the cases are enlisted: a deadline of a clock that does
+/// not count before all others, since it may wake the thread by itself.
+const context& sleeps_under(std::span<select_case* const> cases) noexcept {
+  const context* chosen = &background();
   for (const select_case* each : cases) {
-    if (const context* ctx = each->ctx(); ctx != nullptr) return *ctx;
+    const context* ctx = each->ctx();
+    if (ctx == nullptr) continue;
+    if (is_counted(*ctx)) {
+      chosen = ctx;
+    } else if (ctx->deadline()) {
+      return *ctx;
+    }
   }
-  return background();
+  return *chosen;
 }
 
 }  // namespace
 
 bool any_has_ended(std::span<select_case* const> cases) noexcept { return ended_one(cases) != no_case; }
+
+context clock_of_cases(std::span<select_case* const> cases) noexcept {
+  for (const select_case* each : cases) {
+    if (const context* ctx = each->ctx(); ctx != nullptr && is_counted(*ctx)) return root_of(*ctx);
+  }
+  return background();
+}
 
 std::size_t select_now(std::span<select_case* const> cases) {
   per_case<std::uint32_t> order(cases.size());
@@ -162,12 +179,10 @@ std::size_t select_delist(std::span<select_case* const> cases, const wait_entry*
 std::size_t select_waiting(std::span<select_case* const> cases) {
   const std::size_t at_once = select_now(cases);
   if (at_once != no_case) return at_once;
-  // The end of a context is a case, so nothing else ends the wait; this context is for its clock.
-  const context clock_of = root_of(clock_context(cases));
-  select_waiter w(clock_of, cases);
+  select_waiter w(cases);
   const std::size_t ready = select_enlist(cases, w);
   if (ready != no_case) return ready;
-  return select_delist(cases, w.wait());
+  return select_delist(cases, w.wait(sleeps_under(cases)));
 }
 
 }  // namespace curfew::detail

@@ -34,6 +34,7 @@ task_group::task_group(const context& ctx, limit most, std::source_location wher
 
 task_group::task_group(const context& ctx, limit most, thread_pool& pool, std::source_location where)
     : scope_(with_cancel(ctx, where)),
+      clock_(ctx),
       pool_(pool),
       limit_(most.value) {}
 
@@ -72,8 +73,15 @@ bool task_group::enqueue(std::unique_ptr<detail::group_task> task, bool only_if_
     issue = wants_thread();
     if (issue) ticket_out_ = true;
   }
-  if (issue) detail::pool_access::enqueue(pool_, ticket_, false);
+  if (issue) issue_ticket();
   return true;
+}
+
+/// A manual clock counts the ticket on its way, and then the thread that has drawn it; tasks that wait behind a limit
+/// are taken by threads that are counted.
+void task_group::issue_ticket() noexcept {
+  clock_.begin();
+  detail::pool_access::enqueue(pool_, ticket_, false);
 }
 
 void task_group::enter() noexcept {
@@ -87,6 +95,7 @@ void task_group::leave(result<> outcome, std::exception_ptr thrown) noexcept {
   } else if (!outcome) {
     fail(task_failure(std::move(outcome).error()));
   }
+  const detail::activity until_joiners_count(clock_);
   bool issue = false;
   std::unique_ptr<task_group> abandoned;
   {
@@ -98,7 +107,7 @@ void task_group::leave(result<> outcome, std::exception_ptr thrown) noexcept {
     settle(after);
     if (is_over()) abandoned = std::move(self_);
   }
-  if (issue) detail::pool_access::enqueue(pool_, ticket_, false);
+  if (issue) issue_ticket();
 }
 
 void task_group::abandon(std::unique_ptr<task_group> group) noexcept {
@@ -115,6 +124,7 @@ void task_group::count_out(std::unique_lock<detail::spin_lock>& guard) noexcept 
     const bool withdrawn = detail::pool_access::withdraw(pool_, ticket_);
     if (!withdrawn)
       detail::threads::relax(tries);  // a thread is on the way to the pool with it, or from there
+    if (withdrawn) clock_.end();      // not the last: the caller counts
     guard.lock();
     if (withdrawn) ticket_out_ = false;
   }
@@ -169,6 +179,10 @@ void task_group::run_ticket(detail::pool_job& job) noexcept { static_cast<ticket
 /// \return whether all are over. The group may be gone then, unless the caller joins.
 bool task_group::work(bool drawn) noexcept {
   bool ran = false;
+  if (!drawn) clock_.begin();  // else the ticket was counted
+  const detail::activity counted(clock_,
+                                 detail::activity::begun());  // last of all: those who join count by then
+  const detail::busy_frame here(counted.clock());
   for (;;) {
     detail::group_task* task = nullptr;
     bool issue = false;
@@ -195,7 +209,7 @@ bool task_group::work(bool drawn) noexcept {
       issue = wants_thread();
       if (issue) ticket_out_ = true;
     }
-    if (issue) detail::pool_access::enqueue(pool_, ticket_, false);
+    if (issue) issue_ticket();
     run_one(task);
     ran = true;
   }
@@ -217,7 +231,7 @@ void task_group::run_one(detail::group_task* task) noexcept {
 
 void task_group::wait_until_over() noexcept {
   while (!work(false)) {
-    // No end of a context ends this wait. And none counts it, on whatever clock: it is the tasks that wait.
+    // No end of a context ends this wait.
     detail::thread_waiter w(background());
     detail::group_joining over(*this);
     {

@@ -8,6 +8,8 @@
 #include <csignal>
 #include <cstdint>
 #include <ctime>
+#include <curfew/core/context.hpp>
+#include <curfew/core/detail/blocking.hpp>
 #include <curfew/core/detail/threads.hpp>
 #include <curfew/sync/thread_pool.hpp>
 #include <list>
@@ -328,11 +330,13 @@ std::system_error no_thread() {
 
 void thread_pool::post(std::move_only_function<void()> f) {
   struct posted : detail::pool_job {
+    const detail::activity counted{detail::counting_clock(background())};  // where it is posted
     std::move_only_function<void()> f;
 
     explicit posted(std::move_only_function<void()> work) noexcept
         : pool_job([](pool_job& self) noexcept {
             const std::unique_ptr<posted> mine(static_cast<posted*>(&self));
+            const detail::busy_frame here(mine->counted.clock());
             mine->f();
           }),
           f(std::move(work)) {}

@@ -7,6 +7,7 @@
 #include <curfew/http.hpp>
 #include <curfew/http/testing.hpp>
 #include <curfew/io.hpp>
+#include <curfew/io/testing.hpp>
 #include <curfew/sync.hpp>
 #include <curfew/testing.hpp>
 #include <iostream>

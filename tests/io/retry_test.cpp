@@ -57,7 +57,7 @@ TEST_F(AsyncRetry, TriesAgainAfterErrorsThatAreTransientAtTheSameTimesAsRetry) {
   flaky f{.failures = 6};
   EXPECT_EQ(run(curfew::async_retry(ctx, policy, std::ref(f))), 42);
   manual_clock other;
-  other.autojump(1);
+  other.autojump();
   flaky twin{.failures = 6};
   EXPECT_EQ(curfew::retry(other.background(), policy, [&](const context& its) { return twin.call(its); }),
             42);

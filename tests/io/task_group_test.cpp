@@ -11,6 +11,7 @@
 #include <chrono>
 #include <curfew/core.hpp>
 #include <curfew/io.hpp>
+#include <curfew/io/testing.hpp>
 #include <curfew/sync.hpp>
 #include <curfew/testing.hpp>
 #include <memory>
@@ -115,8 +116,7 @@ TEST(AsyncTaskGroup, AnExceptionOfTheBodyCancelsTheTasksAndComesOut) {
 }
 
 TEST(AsyncTaskGroup, ItsTasksLearnOfTheEndOfTheContextAndAreWaitedFor) {
-  asio::io_context io;
-  curfew::testing::manual_clock clock;
+  const curfew::testing::manual_clock clock;
   const auto scope = curfew::with_timeout(clock.background(), 1s);
   bool cleaned = false;
   auto task = [&](context ctx) -> asio::awaitable<void> {
@@ -128,10 +128,7 @@ TEST(AsyncTaskGroup, ItsTasksLearnOfTheEndOfTheContextAndAreWaitedFor) {
   auto body = [&](task_group& group) -> asio::awaitable<void> {
     curfew::spawn(group, co_await asio::this_coro::executor, task);
   };
-  auto done = asio::co_spawn(io, curfew::async_task_group(scope, body), asio::use_future);
-  while (io.poll() != 0 || clock.advance_to_next()) io.restart();
-  ASSERT_EQ(done.wait_for(0s), std::future_status::ready);
-  EXPECT_TRUE(done.get());
+  EXPECT_TRUE(curfew::testing::run(clock, curfew::async_task_group(scope, body)));
   EXPECT_TRUE(cleaned);
 }
 

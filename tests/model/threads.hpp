@@ -24,6 +24,8 @@ struct id {
 
 inline id this_thread() noexcept { return {model::this_thread()}; }
 
+inline constexpr bool has_own_variables = false;
+
 inline void relax(unsigned /*tries*/, unsigned /*pauses*/ = 1) noexcept { model::relax(); }
 
 template <class Happened>

@@ -104,7 +104,7 @@ TEST(CaseList, IsSelectedFromAgainAndAgainUntilEveryChannelIsClosed) {
 
 TEST(CaseList, TakesCasesOfAllKinds) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   channel<std::string> text(1);
   channel<int> number;
   const auto scope = with_timeout(clock.background(), 2h);

@@ -11,7 +11,7 @@
 #include <cstdint>
 #include <curfew/core.hpp>
 #include <curfew/core/errc.hpp>
-#include <curfew/testing/manual_clock.hpp>
+#include <curfew/testing.hpp>
 #include <gtest/gtest.h>
 #include <limits>
 #include <memory>
@@ -664,7 +664,7 @@ TEST(Channel, AWaitEndsWithAnAncestorAndHasItsCause) {
 
 TEST(Channel, AReceiveEndsAtTheDeadlineOfItsContext) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   channel<int> c;
   const auto scope = with_timeout(clock.background(), 3s, "budget");
   const auto got = c.receive(scope);
@@ -680,7 +680,7 @@ TEST(Channel, AReceiveEndsAtTheDeadlineOfItsContext) {
 TEST(Channel, ASendEndsAtTheDeadlineOfItsContextAndKeepsItsItem) {
   for (const std::size_t capacity : {0U, 1U}) {
     manual_clock clock;
-    clock.autojump(1);
+    clock.autojump();
     channel<std::string> c(capacity);
     if (capacity == 1) {
       EXPECT_TRUE(c.try_send("first"));
@@ -722,10 +722,10 @@ TEST(Channel, TellsACancelFromADeadline) {
 /// Two threads of an autojump clock that meet at a channel: time passes only while neither can go on.
 TEST(Channel, PassesNoTimeWhileItsPartiesWork) {
   manual_clock clock;
-  clock.autojump(2);
+  clock.autojump();
   channel<int> c;
   const auto day = with_timeout(clock.background(), 24h);
-  std::jthread sender([&] {
+  testing::thread sender(clock, [&] {
     for (int i = 0; i != 20; ++i) {
       EXPECT_FALSE(day.done().wait_for(1h));
       EXPECT_TRUE(c.send(day, i));

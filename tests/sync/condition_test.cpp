@@ -151,7 +151,7 @@ TEST(Condition, FindsTrueWhatIsTrueThoughTheContextHasEnded) {
 
 TEST(Condition, HoldsTheLockAgainWhenTheDeadlineEndsAWait) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   mutex m;
   condition changed;
   const auto scope = with_timeout(clock.background(), 1h, cause("report budget"));
@@ -245,7 +245,7 @@ TEST(Condition, ReturnsNoErrorOfAContextThatEndsAfterTheNotification) {
 
 TEST(Condition, ForgetsANotificationForNobody) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   mutex m;
   condition changed;
   changed.notify_one();

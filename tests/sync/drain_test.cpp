@@ -68,7 +68,7 @@ TEST(Drain, EndsWhenItsContextIsCanceledWhileItWaits) {
 
 TEST(Drain, EndsAtTheDeadlineOfItsContext) {
   testing::manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   channel<int> c(2);
   ASSERT_TRUE(c.try_send(1));
   ASSERT_TRUE(c.try_send(2));

@@ -203,7 +203,7 @@ TEST_F(Grace, OfAllTimeNeverEnds) {
 }
 
 TEST_F(Grace, BoundsWhatIsDoneUnderHard) {
-  clock.autojump(1);
+  clock.autojump();
   auto scope = with_cancel(clock.background());
   const grace grace(scope, 5s);
   scope.cancel("shutdown");

@@ -200,7 +200,7 @@ TEST(Mutex, IsNotLockedForAContextThatHasEnded) {
 
 TEST(Mutex, ReportsTheDeadlineThatEndsAWait) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   mutex m;
   ASSERT_TRUE(m.try_lock());
   const auto one = with_timeout(clock.background(), 1h, cause("report budget"));
@@ -249,7 +249,7 @@ TEST(Mutex, ReportsTheDeadlineThatComesBeforeTheCancel) {
 
 TEST(Mutex, IsLockedAgainAfterAWaitThatWasGivenUp) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   mutex m;
   ASSERT_TRUE(m.try_lock());
   const auto scope = with_timeout(clock.background(), 1s);
@@ -260,7 +260,7 @@ TEST(Mutex, IsLockedAgainAfterAWaitThatWasGivenUp) {
 
 TEST(Mutex, WaitsForItselfUntilItsContextEnds) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   mutex m;
   const auto scope = with_timeout(clock.background(), 1s);
   const auto lock = m.acquire(scope);
@@ -390,7 +390,7 @@ TEST(Mutex, IsWaitedForInASelect) {
 
 TEST(Mutex, IsNotHeldIfAnotherCaseOfTheSelectHappens) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   mutex m;
   ASSERT_TRUE(m.try_lock());
   const auto scope = with_timeout(clock.background(), 1s);
@@ -508,7 +508,7 @@ TEST(SharedMutex, IsNotLockedForAContextThatHasEnded) {
 
 TEST(SharedMutex, ReportsTheDeadlineThatEndsTheWaitOfAWriter) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   shared_mutex m;
   ASSERT_TRUE(m.try_lock_shared());
   const auto one = with_timeout(clock.background(), 1h, cause("report budget"));
@@ -524,7 +524,7 @@ TEST(SharedMutex, ReportsTheDeadlineThatEndsTheWaitOfAWriter) {
 
 TEST(SharedMutex, ReportsTheDeadlineThatEndsTheWaitOfAReader) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   shared_mutex m;
   ASSERT_TRUE(m.try_lock());
   const auto one = with_timeout(clock.background(), 1h, cause("report budget"));
@@ -591,7 +591,7 @@ TEST(SharedMutex, LetsAWriterGoOnWhenTheWriterBeforeItGivesUp) {
 
 TEST(SharedMutex, MakesAReaderWaitForItselfIfAWriterCameBetween) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   shared_mutex m;
   const auto scope = with_timeout(clock.background(), 1s);
   ASSERT_TRUE(m.lock_shared(scope));

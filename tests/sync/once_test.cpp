@@ -3,7 +3,7 @@
 #include <atomic>
 #include <chrono>
 #include <curfew/core.hpp>
-#include <curfew/testing/manual_clock.hpp>
+#include <curfew/testing.hpp>
 #include <expected>
 #include <gtest/gtest.h>
 #include <memory>
@@ -28,10 +28,10 @@ error error_of(const result<>& got) {
   return got.error();
 }
 
-/// A clock whose time passes when all of `threads` wait: so what happens at a time of it happens when the others
-/// have come as far as they can.
+/// A clock whose time passes when all wait: so what happens at a time of it happens when the others have come as far
+/// as they can.
 struct jumping_clock : manual_clock {
-  explicit jumping_clock(int threads) { autojump(threads); }
+  jumping_clock() { autojump(); }
 };
 
 const auto nothing = [](const context& /*ctx*/) {};
@@ -113,7 +113,7 @@ TEST(Once, IsDoneByAFunctionWhoseContextEndsMeanwhileIfItSucceeds) {
 }
 
 TEST(Once, LetsAFunctionThatCallsItWaitUntilTheContextEnds) {
-  jumping_clock clock(1);
+  jumping_clock clock;
   once o;
   const auto scope = with_timeout(clock.background(), 1s);
   result<> inner;
@@ -125,20 +125,20 @@ TEST(Once, LetsAFunctionThatCallsItWaitUntilTheContextEnds) {
 // ---- several
 
 TEST(Once, LetsTheOthersWaitForTheFirst) {
-  jumping_clock clock(4);
+  jumping_clock clock;
   once o;
   std::atomic<int> runs{0};
   std::atomic<int> told{0};
   {
-    std::vector<std::jthread> callers;
+    std::vector<std::unique_ptr<testing::thread>> callers;
     for (int i = 0; i != 4; ++i) {
-      callers.emplace_back([&] {
+      callers.push_back(std::make_unique<testing::thread>(clock, [&] {
         const auto got = o.call(clock.background(), [&](const context& ctx) {
           std::ignore = ctx.done().wait_for(1s);  // until the others wait
           ++runs;
         });
         if (got && runs == 1) ++told;
-      });
+      }));
     }
   }
   EXPECT_EQ(runs, 1);
@@ -146,10 +146,10 @@ TEST(Once, LetsTheOthersWaitForTheFirst) {
 }
 
 TEST(Once, LetsAWaiterGiveUpWhenItsOwnContextEnds) {
-  jumping_clock clock(2);
+  jumping_clock clock;
   once o;
   std::atomic<bool> running{false};
-  std::jthread first([&] {
+  testing::thread first(clock, [&] {
     EXPECT_TRUE(o.call(clock.background(), [&](const context& ctx) {
       running = true;
       std::ignore = ctx.done().wait_for(1h);
@@ -162,17 +162,16 @@ TEST(Once, LetsAWaiterGiveUpWhenItsOwnContextEnds) {
   EXPECT_EQ(error_of(got).message(), "once: deadline exceeded (cause: report budget)");
   EXPECT_FALSE(ran);
   EXPECT_FALSE(o.succeeded());
-  clock.autojump(1);  // the first is the only one that is left
   first.join();
   EXPECT_TRUE(o.succeeded());
 }
 
 TEST(Once, LetsTheNextTryWithItsOwnContextWhenTheFirstFails) {
-  jumping_clock clock(2);
+  jumping_clock clock;
   once o;
   std::atomic<bool> running{false};
   const auto short_one = with_timeout(clock.background(), 1s);
-  std::jthread first([&] {
+  testing::thread first(clock, [&] {
     const auto got = o.call(short_one, [&](const context& ctx) {
       running = true;
       return ctx.done().wait();
@@ -187,10 +186,10 @@ TEST(Once, LetsTheNextTryWithItsOwnContextWhenTheFirstFails) {
 }
 
 TEST(Once, LetsTheNextTryWhenTheFirstThrows) {
-  jumping_clock clock(2);
+  jumping_clock clock;
   once o;
   std::atomic<bool> running{false};
-  std::jthread first([&] {
+  testing::thread first(clock, [&] {
     EXPECT_THROW(std::ignore = o.call(clock.background(),
                                       [&](const context& ctx) {
                                         running = true;

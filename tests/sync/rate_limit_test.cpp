@@ -101,7 +101,7 @@ TEST_F(RateLimit, NoneAreAlwaysThere) {
 }
 
 TEST_F(RateLimit, MoreThanItsBurstAreNeverThere) {
-  clock.autojump(1);
+  clock.autojump();
   rate_limit limit(rate(1, 1s), 5);
   EXPECT_FALSE(limit.try_acquire(ctx, 6));
   const auto got = limit.acquire(ctx, 6);
@@ -128,7 +128,7 @@ TEST_F(RateLimit, AnEndedContextTakesNothing) {
 // ---- with a wait
 
 TEST_F(RateLimit, WaitsForTokens) {
-  clock.autojump(1);
+  clock.autojump();
   rate_limit limit(rate(1, 1s), 2);
   EXPECT_TRUE(limit.acquire(ctx, 2));
   EXPECT_TRUE(limit.acquire(ctx));
@@ -138,7 +138,7 @@ TEST_F(RateLimit, WaitsForTokens) {
 }
 
 TEST_F(RateLimit, IsExactWhereATokenTakesNoWholeNumberOfNanoseconds) {
-  clock.autojump(1);
+  clock.autojump();
   rate_limit limit(rate(3, 1s), 1);
   EXPECT_TRUE(limit.acquire(ctx));
   EXPECT_TRUE(limit.acquire(ctx));
@@ -148,14 +148,14 @@ TEST_F(RateLimit, IsExactWhereATokenTakesNoWholeNumberOfNanoseconds) {
 }
 
 TEST_F(RateLimit, GoesFasterThanTheClock) {
-  clock.autojump(1);
+  clock.autojump();
   rate_limit limit(rate(4'000'000'000U, 1s), 1'000'000'000U);
   for (int i = 0; i != 9; ++i) EXPECT_TRUE(limit.acquire(ctx, 1'000'000'000U));
   EXPECT_EQ(clock.now(), at(2s));
 }
 
 TEST_F(RateLimit, GoesSlowerThanAnyClock) {
-  clock.autojump(1);
+  clock.autojump();
   rate_limit limit(rate::every(clock::duration::max()), 3);
   EXPECT_TRUE(limit.acquire(ctx, 3));
   EXPECT_FALSE(limit.try_acquire(ctx));
@@ -190,7 +190,7 @@ TEST_F(RateLimit, NeverGivesMoreInAnyTimeThanItsBurstAndWhatComesInIt) {
 }
 
 TEST_F(RateLimit, FailsAtOnceIfTheTokensComeAfterTheDeadline) {
-  clock.autojump(1);
+  clock.autojump();
   rate_limit limit(rate(1, 10s), 1);
   EXPECT_TRUE(limit.acquire(ctx));
   const auto scope = with_timeout(ctx, 5s);
@@ -206,7 +206,7 @@ TEST_F(RateLimit, FailsAtOnceIfTheTokensComeAfterTheDeadline) {
 }
 
 TEST_F(RateLimit, FailsAtOnceIfTheTokensComeAtTheDeadline) {
-  clock.autojump(1);
+  clock.autojump();
   rate_limit limit(rate(1, 10s), 1);
   EXPECT_TRUE(limit.acquire(ctx));
   const auto same = with_timeout(ctx, 10s);

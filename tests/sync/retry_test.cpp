@@ -53,7 +53,7 @@ struct Retry : ::testing::Test {
   manual_clock clock;
   const context& ctx = clock.background();
 
-  Retry() { clock.autojump(1); }
+  Retry() { clock.autojump(); }
 };
 
 // ---- when it tries again

@@ -11,7 +11,7 @@
 #include <curfew/core.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/sync/channel.hpp>
-#include <curfew/testing/manual_clock.hpp>
+#include <curfew/testing.hpp>
 #include <gtest/gtest.h>
 #include <memory>
 #include <new>
@@ -439,7 +439,7 @@ TEST(SelectOneChannel, DoesNotReceiveFromItself) {
   EXPECT_EQ(select(when(c.sending(1), must_not_run), when(c.receiving(), must_not_run), otherwise(nothing)),
             2U);
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   const auto scope = with_timeout(clock.background(), 1h);
   EXPECT_EQ(select(when(c.sending(1), must_not_run), when(c.receiving(), must_not_run),
                    when(scope.done(), nothing)),
@@ -548,7 +548,7 @@ TEST(SelectOtherwise, KeepsTheItemThatWasNotSent) {
 
 TEST(SelectAfter, HappensWhenItsTimeHasCome) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   channel<int> c;
   EXPECT_EQ(select(when(c.receiving(), must_not_run), when(after(clock.background(), 3s), nothing),
                    when(after(clock.background(), 1h), must_not_run)),
@@ -571,7 +571,7 @@ TEST(SelectAfter, CountsFromItsOwnCall) {
 
 TEST(SelectAfter, IsOnTheClockOfItsContextAndDoesNotEndWithIt) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   auto scope = with_cancel(clock.background());
   auto timeout = after(scope, 3s);
   scope.cancel();
@@ -609,9 +609,9 @@ TEST(SelectAfter, IsOnTheSystemsClockWithoutAContext) {
 
 TEST(SelectAfter, PassesNoTimeWhileAnotherPartyCanGoOn) {
   manual_clock clock;
-  clock.autojump(2);
+  clock.autojump();
   channel<int> c;
-  std::jthread sender([&] {
+  testing::thread sender(clock, [&] {
     for (int i = 0; i != 20; ++i) EXPECT_EQ(select(when(c.sending(1), nothing)), 0U);
     EXPECT_EQ(select(when(after(clock.background(), 1s), nothing)), 0U);
     EXPECT_EQ(with_timeout(clock.background(), 1h).done().wait(), errc::deadline_exceeded);
@@ -622,12 +622,11 @@ TEST(SelectAfter, PassesNoTimeWhileAnotherPartyCanGoOn) {
   }
   EXPECT_EQ(select(when(c.receiving(), must_not_run), when(after(clock.background(), 1min), nothing)), 1U);
   EXPECT_EQ(clock.now(), clock::time_point(1min));
-  clock.autojump(1);
 }
 
 TEST(SelectDone, TellsWhichOfSeveralContextsEndedAndHow) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   const auto slow = with_timeout(clock.background(), 2s);
   const auto fast = with_timeout(clock.background(), 1s, "budget");
   std::error_code told;
@@ -667,7 +666,7 @@ TEST(SelectDone, OfOneContextInSeveralCasesHappensOnce) {
 
 TEST(SelectDone, KeepsTheContextForAsLongAsItWaits) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   auto scope = std::make_unique<cancel_scope>(with_timeout(clock.background(), 1h));
   auto ended = when(scope->done(), [](std::error_code err) { EXPECT_EQ(err, errc::canceled); });
   scope.reset();

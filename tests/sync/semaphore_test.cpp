@@ -230,7 +230,7 @@ TEST(Semaphore, GivesNothingToAContextThatHasEnded) {
 
 TEST(Semaphore, ReportsTheDeadlineThatEndsAWait) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   semaphore s(1);
   ASSERT_TRUE(take(s));
   const auto scope = with_timeout(clock.background(), 1h, cause("report budget"));
@@ -257,7 +257,7 @@ TEST(Semaphore, ReportsTheCancelThatEndsAWait) {
 
 TEST(Semaphore, IsUsableAfterAWaitThatWasGivenUp) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   semaphore s(2);
   ASSERT_TRUE(take(s));
   const auto scope = with_timeout(clock.background(), 1s);
@@ -680,7 +680,7 @@ TEST(Semaphore, IsWaitedForInASelect) {
 
 TEST(Semaphore, IsNotHeldIfAnotherCaseHappens) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   semaphore s(2);
   ASSERT_TRUE(take(s));
   const auto scope = with_timeout(clock.background(), 1s);

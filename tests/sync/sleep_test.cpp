@@ -21,7 +21,7 @@ using testing::manual_clock;
 
 /// A manual clock that jumps whenever the one thread of the test waits.
 struct jumping_clock : manual_clock {
-  jumping_clock() { autojump(1); }
+  jumping_clock() { autojump(); }
 };
 
 clock::time_point at(clock::duration since_epoch) { return clock::time_point(since_epoch); }
@@ -167,7 +167,7 @@ TEST(Ticker, ATickThatWasWaitedForIsNotThoseThatCameSince) {
     has_leapt.wait();
     EXPECT_TRUE(every.next(clock.background()));  // for those of 20, 30, 40 s
     EXPECT_EQ(clock.now(), at(45s));
-    clock.autojump(1);
+    clock.autojump();
     EXPECT_TRUE(every.next(clock.background()));
     EXPECT_EQ(clock.now(), at(50s));
   });

@@ -1,9 +1,11 @@
-#include <curfew/testing/manual_clock.hpp>
+#include <curfew/testing.hpp>
 
 #include "race.hpp"
 
 #include <atomic>
 #include <curfew/core/cancel_scope.hpp>
+#include <curfew/core/detail/blocking.hpp>
+#include <curfew/core/detail/manual_time.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/core/on_done.hpp>
 #include <functional>
@@ -196,11 +198,11 @@ TEST(ManualClock, PassesOverDeadlinesThatWereCanceled) {
   EXPECT_EQ(late.err(), errc::deadline_exceeded);
 }
 
-// ---- autojump
+// ---- autojump; with groups, channels and coroutines: tests/sync/autojump_test.cpp, tests/io/testing_test.cpp
 
-TEST(Autojump, OneThreadThatWaitsSeesEveryDeadlineAtItsTime) {
+TEST(Autojump, AThreadThatWaitsSeesEveryDeadlineAtItsTime) {
   manual_clock clock;
-  clock.autojump(1);
+  clock.autojump();
   const auto scope = with_timeout(clock.background(), 24h);
   int ticks = 0;
   while (!scope.done().wait_for(1h)) {
@@ -213,11 +215,11 @@ TEST(Autojump, OneThreadThatWaitsSeesEveryDeadlineAtItsTime) {
 
 TEST(Autojump, WaitsUntilAllThreadsWait) {
   manual_clock clock;
-  clock.autojump(2);
+  clock.autojump();
   std::atomic<bool> worked{false};
   const auto far = with_timeout(clock.background(), 1h);
-  std::jthread worker([&] {
-    std::this_thread::sleep_for(5ms);
+  thread worker(clock, [&] {
+    for (int i = 0; i != 5; ++i) std::this_thread::yield();  // time for the other to fall asleep
     EXPECT_EQ(clock.now(), clock::time_point()) << "time passed while this thread worked";
     worked = true;
     EXPECT_EQ(far.done().wait(), errc::deadline_exceeded);
@@ -226,35 +228,85 @@ TEST(Autojump, WaitsUntilAllThreadsWait) {
   EXPECT_TRUE(worked);
 }
 
-TEST(Autojump, BeginsAtOnceIfAllWaitAlready) {
+TEST(Autojump, PassesNoTimeWhileTheThreadThatTurnedItOnWorks) {
   manual_clock clock;
-  const auto scope = with_timeout(clock.background(), 1h);
-  std::atomic<bool> awake{false};
-  std::jthread waiter([&] {
-    EXPECT_EQ(scope.done().wait(), errc::deadline_exceeded);
-    awake = true;
-  });
-  while (!awake) clock.autojump(1);  // the second time at the latest after the thread has come to wait
+  clock.autojump();
+  const auto far = with_timeout(clock.background(), 1h);
+  thread waiter(clock, [&] { EXPECT_EQ(far.done().wait(), errc::deadline_exceeded); });
+  for (int i = 0; i != 5; ++i) std::this_thread::yield();  // time for the other to fall asleep
+  EXPECT_EQ(clock.now(), clock::time_point());
+  waiter.join();
   EXPECT_EQ(clock.now(), clock::time_point(1h));
 }
 
-TEST(Autojump, IsOffAgainWithZero) {
+TEST(Autojump, CountsAThreadThatBeganToWaitBefore) {
   manual_clock clock;
-  clock.autojump(1);
-  clock.autojump(0);
   const auto scope = with_timeout(clock.background(), 1h);
-  std::jthread waiter([&] { EXPECT_EQ(scope.done().wait(), errc::deadline_exceeded); });
-  std::this_thread::sleep_for(5ms);
+  std::atomic<bool> begun{false};
+  thread waiter(clock, [&] {
+    begun = true;
+    EXPECT_EQ(scope.done().wait(), errc::deadline_exceeded);
+  });
+  while (!begun) std::this_thread::yield();
+  clock.autojump();
+  waiter.join();
+  EXPECT_EQ(clock.now(), clock::time_point(1h));
+}
+
+TEST(Autojump, CountsAStdThreadFromItsFirstSleep) {
+  manual_clock clock;
+  clock.autojump();
+  const auto far = with_timeout(clock.background(), 24h);
+  auto go = with_cancel(clock.background());
+  std::thread other([&] {
+    EXPECT_FALSE(far.done().wait_for(1h));
+    EXPECT_EQ(clock.now(), clock::time_point(1h));
+    for (int i = 0; i != 5; ++i) std::this_thread::yield();  // it works: the time stands still
+    EXPECT_EQ(clock.now(), clock::time_point(1h));
+    go.cancel();
+  });
+  const auto begun = [&] { return detail::state_of_manual_root(clock.background()).changes; };
+  while (begun() < 2) std::this_thread::yield();
+  EXPECT_EQ(go.done().wait(), errc::canceled);
+  EXPECT_EQ(clock.now(), clock::time_point(1h));
+  clock.outside([&] { other.join(); });
+  EXPECT_EQ(far.done().wait(), errc::deadline_exceeded) << "the thread that has ended is not counted";
+}
+
+TEST(Autojump, AWaitOutsideOfCurfewTakesTheThreadOut) {
+  manual_clock clock;
+  clock.autojump();
+  std::atomic<bool> over{false};
+  thread sleeper(clock, [&] {
+    EXPECT_EQ(with_timeout(clock.background(), 1h).done().wait(), errc::deadline_exceeded);
+    over = true;
+    over.notify_one();
+  });
+  const int given = clock.outside([&] {
+    over.wait(false);
+    return 7;
+  });
+  EXPECT_EQ(given, 7);
+  EXPECT_EQ(clock.now(), clock::time_point(1h));
+}
+
+TEST(Autojump, IsOffAgain) {
+  manual_clock clock;
+  clock.autojump();
+  clock.stand_still();
+  const auto scope = with_timeout(clock.background(), 1h);
+  thread waiter(clock, [&] { EXPECT_EQ(scope.done().wait(), errc::deadline_exceeded); });
+  for (int i = 0; i != 5; ++i) std::this_thread::yield();
   EXPECT_EQ(clock.now(), clock::time_point());
   clock.advance(1h);
 }
 
 TEST(Autojump, AnEndByHandIsNoWait) {
   manual_clock clock;
-  clock.autojump(2);
+  clock.autojump();
   auto scope = with_cancel(clock.background());
   const auto far = with_timeout(clock.background(), 1h);
-  std::jthread waiter([&] { EXPECT_EQ(scope.done().wait(), errc::canceled); });
+  thread waiter(clock, [&] { EXPECT_EQ(scope.done().wait(), errc::canceled); });
   scope.cancel();
   waiter.join();
   const auto ended_before = scope.done().wait();
@@ -263,16 +315,53 @@ TEST(Autojump, AnEndByHandIsNoWait) {
   EXPECT_FALSE(far.err());
 }
 
-/// Each thread sleeps again and again, for a time of its own; all wake-ups come at their own time, though
-/// whoever waits last moves the clock.
-TEST(Autojump, ThreadsOfDifferentStepsStayInTime) {
-  constexpr int threads = 4;
+TEST(Autojump, StopsWhereAllWaitAndNoDeadlineIsPending) {
   manual_clock clock;
-  clock.autojump(threads);
+  clock.autojump();
+  auto scope = with_cancel(clock.background());
+  thread helper(clock, [&] { EXPECT_EQ(scope.done().wait(), errc::canceled); });
+  std::thread uncounted([&] { scope.cancel(); });
+  helper.join();
+  uncounted.join();
+  EXPECT_EQ(clock.now(), clock::time_point());
+}
+
+TEST(Autojump, AWaitUnderAnotherManualClockTakesTheThreadOutToo) {
+  manual_clock one;
+  manual_clock two;
+  one.autojump();
+  two.autojump();
+  const auto far = with_timeout(one.background(), 2h);
+  thread other(one,
+               [&] { EXPECT_EQ(with_timeout(two.background(), 1h).done().wait(), errc::deadline_exceeded); });
+  EXPECT_EQ(far.done().wait(), errc::deadline_exceeded);
+  other.join();
+  EXPECT_EQ(one.now(), clock::time_point(2h));
+  EXPECT_EQ(two.now(), clock::time_point(1h));
+}
+
+TEST(Autojump, StandsStillWhileAThreadWaitsForTheSystemsTime) {
+  manual_clock clock;
+  clock.autojump();
+  const auto far = with_timeout(clock.background(), 1h);
+  thread other(clock, [&] {
+    EXPECT_EQ(with_timeout(curfew::background(), 3ms).done().wait(), errc::deadline_exceeded);
+    EXPECT_EQ(clock.now(), clock::time_point());
+    EXPECT_FALSE(far.err());
+  });
+  EXPECT_EQ(far.done().wait(), errc::deadline_exceeded);
+  EXPECT_EQ(clock.now(), clock::time_point(1h));
+}
+
+/// Each thread sleeps again and again, for a time of its own; all wake-ups come at their own time, though
+/// the last to wait moves the clock.
+TEST(Autojump, ThreadsOfDifferentStepsStayInTime) {
+  manual_clock clock;
+  clock.autojump();
   const auto day = with_timeout(clock.background(), 24h);
-  std::vector<std::jthread> sleepers;
-  for (int t = 0; t != threads; ++t) {
-    sleepers.emplace_back([&, step = std::chrono::minutes(7 + t)] {
+  std::vector<std::unique_ptr<thread>> sleepers;
+  for (int t = 0; t != 4; ++t) {
+    sleepers.push_back(std::make_unique<thread>(clock, [&, step = std::chrono::minutes(7 + t)] {
       const auto began = clock::time_point();
       for (auto next = began + step; next < began + 24h; next += step) {
         ASSERT_FALSE(day.done().wait_until(next));
@@ -280,8 +369,33 @@ TEST(Autojump, ThreadsOfDifferentStepsStayInTime) {
       }
       EXPECT_EQ(day.done().wait(), errc::deadline_exceeded);
       EXPECT_EQ(clock.now(), began + 24h);
-    });
+    }));
   }
+}
+
+struct wait_against_cancel {
+  manual_clock clock;
+  std::optional<cancel_scope> scope;
+  std::optional<cancel_scope> far;
+  std::optional<thread> waiter;
+
+  wait_against_cancel() {
+    clock.autojump();
+    scope.emplace(with_cancel(clock.background()));
+    far.emplace(with_timeout(clock.background(), 1h));
+  }
+  void left() { scope->cancel(); }
+  void right() {
+    const detail::activity counted{detail::counting_clock(clock.background())};
+    const detail::busy_frame here(counted.clock());
+    EXPECT_EQ(scope->done().wait(), errc::canceled);
+    EXPECT_EQ(clock.now(), clock::time_point());
+  }
+  void check() const { EXPECT_FALSE(far->err()); }
+};
+
+TEST(Autojump, AThreadThatIsWokenWhileItFallsAsleepCountsAllTheTime) {
+  hunt<wait_against_cancel>("wait() is registered, cancel() wakes it, wait() takes itself out");
 }
 
 }  // namespace

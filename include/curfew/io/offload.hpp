@@ -40,11 +40,12 @@ struct offload_state {
   offload_state(context c, F work, Handler h)
       : ctx(std::move(c)),
         f(std::move(work)),
-        handler(remote_handler<Handler>::make(std::move(h))) {}
+        handler(remote_handler<Handler>::make(std::move(h), ctx)) {}
 
   void run() {
     // Claimed before f runs: f may refer to the coroutine that waits, which is destroyed with its io_context.
     if (!handler->claim()) return;
+    const busy_frame here(handler->clock());
     std::exception_ptr thrown;
     result<value> got = std::unexpected(error(make_error_code(errc::canceled)));
     try {

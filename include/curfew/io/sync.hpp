@@ -155,7 +155,8 @@ class async_cases {
 template <class Token = default_token>
 auto async_select(case_list& cases, Token&& token = {}) {
   return detail::initiate_wait<void(std::exception_ptr, result<std::size_t>)>(
-      std::forward<Token>(token), background(), detail::async_cases(cases));
+      std::forward<Token>(token), detail::clock_of_cases(detail::case_list_access::some(cases)),
+      detail::async_cases(cases));
 }
 
 }  // namespace curfew

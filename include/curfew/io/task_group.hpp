@@ -6,8 +6,10 @@
 #include <boost/asio/cancellation_state.hpp>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <curfew/core/context.hpp>
+#include <curfew/core/detail/blocking.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/io/completion.hpp>
@@ -47,13 +49,31 @@ class group_member {
   task_group* group_;
 };
 
+/// Posts the handler to its executor; `counted` counts until it has returned.
+struct counted_post {
+  template <class Handler>
+  void operator()(Handler handler, activity counted) const {
+    const auto executor = boost::asio::get_associated_executor(handler);
+    boost::asio::post(executor, [handler = std::move(handler), counted = std::move(counted)]() mutable {
+      const busy_frame here(counted.clock());
+      std::move(handler)();
+    });
+  }
+};
+
+/// \param begun  Counts until the coroutine waits for the first time.
 template <class F>
-boost::asio::awaitable<void> run_member(group_member member, context ctx, F f) {
+boost::asio::awaitable<void> run_member(group_member member, activity begun, context ctx, F f) {
   static_assert(std::is_same_v<awaited_outcome<F>, result<>>,
                 "curfew::spawn: a coroutine of a group returns asio::awaitable of void, curfew::result<> or "
                 "std::error_code; it hands its values on by itself");
   result<> outcome;
   std::exception_ptr thrown;
+  if (begun.clock()) {
+    default_token token;
+    auto turn = boost::asio::async_initiate<default_token, void()>(counted_post(), token, std::move(begun));
+    co_await std::move(turn);
+  }
   try {
     if constexpr (std::is_void_v<awaited<F>>) {
       co_await f(std::move(ctx));
@@ -117,9 +137,11 @@ class async_joining : public async_thing<group_joining> {
 template <class Executor, class F>
   requires detail::coroutine_of_context<F>
 void spawn(task_group& group, const Executor& executor, F f) {
-  boost::asio::co_spawn(executor,
-                        detail::run_member<F>(detail::group_member(group), group.ctx(), std::move(f)),
-                        boost::asio::detached);
+  boost::asio::co_spawn(
+      executor,
+      detail::run_member<F>(detail::group_member(group), detail::activity(detail::group_access::clock(group)),
+                            group.ctx(), std::move(f)),
+      boost::asio::detached);
 }
 
 /// Waits until all tasks of a group are over: `auto joined = co_await curfew::async_join(group);`
@@ -130,8 +152,8 @@ void spawn(task_group& group, const Executor& executor, F f) {
 /// Thread safety:   one join of a group at a time; the handler runs on its own executor.
 template <class Token = default_token>
 auto async_join(task_group& group, Token&& token = {}) {
-  return detail::initiate_wait<void(std::exception_ptr, result<>)>(std::forward<Token>(token), background(),
-                                                                   detail::async_joining(group));
+  return detail::initiate_wait<void(std::exception_ptr, result<>)>(
+      std::forward<Token>(token), detail::root_of(group.ctx()), detail::async_joining(group));
 }
 
 /// Runs a task group for coroutines and awaits its end, as the end of a block joins a task_group:

@@ -48,7 +48,7 @@ class async_end {
 /// Thread safety:   any thread may start it; the handler runs on its own executor.
 template <class Token = default_token>
 auto async_wait(done_signal done, Token&& token = {}) {
-  return detail::initiate_wait<void(std::error_code)>(std::forward<Token>(token), background(),
+  return detail::initiate_wait<void(std::error_code)>(std::forward<Token>(token), detail::root_of(done.ctx()),
                                                       detail::async_end(std::move(done).ctx()));
 }
 

@@ -73,7 +73,7 @@ class instant {
     scope_.reset();
   }
   [[nodiscard]] const wait_entry* entry() const noexcept { return &entry_; }
-  [[nodiscard]] const context* ctx() const noexcept { return &root_; }
+  [[nodiscard]] const context* ctx() const noexcept { return scope_ ? &scope_->ctx() : &root_; }
   void outcome() const noexcept {}
 
  private:

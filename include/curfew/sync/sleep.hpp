@@ -101,7 +101,7 @@ class ticking {
     scope_.reset();
   }
   [[nodiscard]] const wait_entry* entry() const noexcept { return &entry_; }
-  [[nodiscard]] const context* ctx() const noexcept { return &ticker_->root_; }
+  [[nodiscard]] const context* ctx() const noexcept { return scope_ ? &scope_->ctx() : &ticker_->root_; }
   void outcome() const noexcept {}
 
  private:

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/context.hpp>
+#include <curfew/core/detail/blocking.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/sync/detail/outcome.hpp>
 #include <curfew/sync/detail/spin_lock.hpp>
@@ -175,6 +176,7 @@ class task_group {
 
   static void run_ticket(detail::pool_job& job) noexcept;
   bool enqueue(std::unique_ptr<detail::group_task> task, bool only_if_free);
+  void issue_ticket() noexcept;
   void enter() noexcept;
   void leave(result<> outcome, std::exception_ptr thrown) noexcept;
   static void abandon(std::unique_ptr<task_group> group) noexcept;
@@ -198,6 +200,7 @@ class task_group {
   [[nodiscard]] failures take_failures() noexcept;
 
   cancel_scope scope_;
+  const detail::counting_clock clock_;  // counts the tasks, from when they are spawned
   thread_pool& pool_;
   const unsigned limit_;
   ticket ticket_{this};
@@ -250,6 +253,8 @@ class group_joining {
 struct group_access {
   /// One more task. Throws nothing.
   static void enter(task_group& group) noexcept { group.enter(); }
+  /// What counts such a task is up to it.
+  static const counting_clock& clock(const task_group& group) noexcept { return group.clock_; }
   /// One of those is over.
   static void leave(task_group& group, result<> outcome, std::exception_ptr thrown) noexcept {
     group.leave(std::move(outcome), std::move(thrown));

@@ -2,6 +2,10 @@
 
 #include <curfew/core/clock.hpp>
 #include <curfew/core/context.hpp>
+#include <curfew/core/detail/blocking.hpp>
+#include <functional>
+#include <memory>
+#include <utility>
 
 namespace curfew::testing {
 
@@ -34,22 +38,61 @@ class manual_clock {
   /// \return false if there is none; the time stays then.
   bool advance_to_next() noexcept;
 
-  /// From now on, whenever `threads` threads wait at the same time under contexts of this clock, in
-  /// `done().wait()` or in a wait of the sync module, and so nothing can happen before the next deadline, moves
-  /// the time on to it, in the last of them: a test of timeouts takes no time, and each thread still sees every
-  /// deadline at its own time. 0 ends this. Give the number of all threads that take part, those included
-  /// that `all`, `race` and `hedge` take from the pool: with less, the time may pass while one of them works.
-  /// Not counted: a select none of whose cases is a context or a point in time of this clock; other waits (a
-  /// std::mutex, a socket, `done().fd()`).
+  /// From now on the time moves to the next deadline by itself whenever nothing can happen before it: a test of
+  /// timeouts takes no time, and everything sees each deadline at its own time.
   ///
-  /// An io_context needs no counting; all of its coroutines wait when it has nothing to do:
+  ///     curfew::testing::manual_clock clock;
+  ///     clock.autojump();
+  ///     auto scope = curfew::with_timeout(clock.background(), 1h);
+  ///     scope.done().wait();   // at once; an hour has passed
   ///
-  ///     while (io.poll() != 0 || clock.advance_to_next()) io.restart();
+  /// The clock counts what can go on by itself:
+  ///  - the thread that calls this;
+  ///  - tasks of groups, coroutines that a group spawns, offloaded work, jobs of a thread_pool and asynchronous HTTP
+  ///    calls, each from when it is queued until it is over, if it was begun under a context of this clock or by
+  ///    something that is counted;
+  ///  - a `testing::thread`; a thread of another kind from its first sleep in a wait of curfew until it ends.
+  /// A wait through curfew takes out the thread or coroutine that waits: `done().wait()`, channels, `select`,
+  /// locks, sleeps, `join`. What wakes it puts it back before it can run. When nothing is left the time moves,
+  /// in the thread that was the last to wait.
   ///
-  void autojump(int threads) noexcept;
+  /// Not known to it are other waits (a std::thread::join, a future, a latch): while a counted thread is in one,
+  /// the time stands still; see `outside`. So it does while a counted thread waits for a deadline on another clock.
+  /// An io_context takes `testing::run`. Where nothing moves for five seconds of real time, a line on standard
+  /// error says what the clock waits for.
+  void autojump();
+
+  /// Ends this. This thread is not counted any more.
+  void stand_still() noexcept;
+
+  /// Calls `f` for a wait that is not curfew's, in which this thread counts as one that waits:
+  ///
+  ///     std::thread worker([] { … });
+  ///     clock.outside([&] { worker.join(); });
+  ///
+  /// The thread is put back when `f` returns, not before the thing that ends the wait goes on; so the time may have
+  /// moved to the next deadline by then.
+  template <class F>
+  decltype(auto) outside(F&& f) {
+    const absence away(root_);
+    return std::invoke(std::forward<F>(f));
+  }
 
  private:
+  class absence {
+   public:
+    explicit absence(const context& root) noexcept : sleep_(root) { sleep_.begin(); }
+    absence(const absence&) = delete;
+    absence& operator=(const absence&) = delete;
+    ~absence() { sleep_.end(); }
+
+   private:
+    const detail::sleeping sleep_;
+  };
+  class stall_watch;
+
   context root_;
+  std::shared_ptr<stall_watch> watch_;
 };
 
 }  // namespace curfew::testing

@@ -1,18 +1,137 @@
 #pragma once
 
-// What a thread that waits outside of core has to tell the clock of its context: a manual clock that jumps by
-// itself counts the threads that wait.
+// What a manual clock that jumps by itself has to know: whether anything can still happen before the next deadline.
+// It counts the activities that can go on by themselves, and moves when none is left. An activity is a thread, a task
+// from when it is spawned until it is over, or a handler from when it is posted until it has returned.
+//
+// Rules
+//  1. An activity counts from its beginning, be it queued.
+//  2. A thread that sleeps in a wait of curfew takes everything out that it is busy with; see `sleeping`.
+//  3. What wakes or starts another activity is counted itself while it does so. So the count is 0 only when nothing
+//     of curfew can happen, and the clock moves then.
+//
+// Other clocks count nothing: it costs them a look at the kind of clock, on the way to sleep.
 
+#include <cstdint>
 #include <curfew/core/context.hpp>
+#include <utility>
 
 namespace curfew::detail {
 
-/// This thread is going to sleep, and nothing but the context's clock or another thread can wake it;
-void tell_blocked(const context& ctx) noexcept;
-/// it is going to be woken, which its waker tells before it can run.
-void tell_unblocked(const context& ctx) noexcept;
-
 /// A context on the clock of `ctx` that never ends.
 [[nodiscard]] context root_of(const context& ctx) noexcept;
+
+/// Whether ctx lives on a manual clock.
+[[nodiscard]] bool is_counted(const context& ctx) noexcept;
+
+/// The manual clock that counts an activity; none for an activity that no clock counts. Keeps the clock.
+class counting_clock {
+ public:
+  counting_clock() noexcept = default;
+  /// The clock of `ctx`, if it is a manual one, else the one that counts what this thread is busy with.
+  explicit counting_clock(const context& ctx) noexcept;
+  counting_clock(const counting_clock& other) noexcept : root_(other.root_) {
+    if (root_ != nullptr) retain(root_);
+  }
+  counting_clock(counting_clock&& other) noexcept : root_(std::exchange(other.root_, nullptr)) {}
+  counting_clock& operator=(counting_clock other) noexcept {
+    std::swap(root_, other.root_);
+    return *this;
+  }
+  ~counting_clock() {
+    if (root_ != nullptr) release(root_);
+  }
+
+  [[nodiscard]] explicit operator bool() const noexcept { return root_ != nullptr; }
+
+  /// One more activity.
+  void begin() const noexcept {
+    if (root_ != nullptr) begin_counted();
+  }
+  /// One less; if that was the last, moves the clock, and runs what falls due. No lock is held.
+  void end() const noexcept {
+    if (root_ != nullptr) end_counted();
+  }
+
+ private:
+  friend class sleeping;
+  friend class busy_frame;
+
+  void begin_counted() const noexcept;
+  void end_counted() const noexcept;
+
+  node* root_ = nullptr;  // counted; of a manual clock
+};
+
+/// Counts as long as it lives.
+class activity {
+ public:
+  activity() noexcept = default;
+  explicit activity(counting_clock clock) noexcept : clock_(std::move(clock)) { clock_.begin(); }
+  struct begun {};
+  /// One that has been counted already, and ends with this.
+  activity(counting_clock clock, begun /*tag*/) noexcept : clock_(std::move(clock)) {}
+  activity(activity&& other) noexcept = default;
+  activity& operator=(activity&&) = delete;
+  ~activity() { clock_.end(); }
+
+  [[nodiscard]] const counting_clock& clock() const noexcept { return clock_; }
+
+ private:
+  counting_clock clock_;
+};
+
+/// What this thread does while it lives: a part of an activity that is counted elsewhere, or of none. What the thread
+/// counts for, by having waited, ends with it if it came after it.
+class busy_frame {
+ public:
+  busy_frame() noexcept { push(); }
+  explicit busy_frame(counting_clock clock) noexcept : clock_(std::move(clock)) { push(); }
+  busy_frame(const busy_frame&) = delete;
+  busy_frame& operator=(const busy_frame&) = delete;
+  ~busy_frame();
+
+  /// From now on the thread itself counts, until the frame below ends, or the thread. At most once for each clock.
+  static void enrol(const counting_clock& clock) noexcept;
+  /// The opposite.
+  static void strike(const counting_clock& clock) noexcept;
+
+ private:
+  friend class counting_clock;
+  friend class sleeping;
+  struct of_thread {};
+
+  busy_frame(const counting_clock& clock, of_thread /*owned by the list*/) noexcept
+      : clock_(clock),
+        is_of_thread_(true) {
+    push();
+  }
+  void push() noexcept;
+  static void drop_down_to(const busy_frame* below) noexcept;
+
+  counting_clock clock_;
+  const bool is_of_thread_ = false;
+  busy_frame* below_ = nullptr;
+};
+
+/// A thread that goes to sleep until another one wakes it. Lives in the frame of the sleeping function.
+class sleeping {
+ public:
+  /// Before another thread can call `end`.
+  /// \param ctx  What the wait is under: the thread counts for its clock from now on, if that is a manual one. A
+  ///             deadline on another clock may wake it by itself: then it stays counted while it sleeps.
+  explicit sleeping(const context& ctx) noexcept;
+  sleeping(const sleeping&) = delete;
+  sleeping& operator=(const sleeping&) = delete;
+  ~sleeping();
+
+  /// Nothing but another activity, or a deadline, can wake it from now on.
+  void begin() const noexcept;
+  /// It is about to be woken: called by its waker, before it can run.
+  void end() const noexcept;
+
+ private:
+  busy_frame* taken_ = nullptr;  // what the thread was busy with
+};
 
 }  // namespace curfew::detail

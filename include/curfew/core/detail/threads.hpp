@@ -30,6 +30,9 @@ using id = std::thread::id;
 
 inline id this_thread() noexcept { return std::this_thread::get_id(); }
 
+/// Whether a thread_local variable is one for each thread.
+inline constexpr bool has_own_variables = true;
+
 /// Lets time pass for a thread that waits for another one to leave a short section. Spins, then yields,
 /// then sleeps, so that a holder of lower priority is not starved.
 /// \param tries   How often the caller has looked already.

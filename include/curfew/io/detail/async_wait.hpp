@@ -20,6 +20,7 @@
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <curfew/core/context.hpp>
+#include <curfew/core/detail/blocking.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/core/on_done.hpp>
@@ -52,6 +53,7 @@ class async_wait_op final : public waiter, private pending_op {
       : waiter(&wake, &has_ended_of),
         pending_op(&abandon),
         ctx_(std::move(ctx)),
+        clock_(ctx_),
         wait_(std::move(wait)),
         handler_(std::move(handler)),
         executor_(boost::asio::get_associated_executor(handler_)),
@@ -69,7 +71,11 @@ class async_wait_op final : public waiter, private pending_op {
     if (!op->wait_.enlist(*op)) {
       op->stage_ = stage::happened;
       auto executor = op->executor_;
-      boost::asio::post(executor, [op = std::move(op)]() mutable { complete(std::move(op)); });
+      activity counted(op->clock_);
+      boost::asio::post(executor, [op = std::move(op), counted = std::move(counted)]() mutable {
+        const busy_frame here(counted.clock());
+        complete(std::move(op));
+      });
       return;
     }
     op->stage_ = stage::enlisted;
@@ -122,7 +128,9 @@ class async_wait_op final : public waiter, private pending_op {
   static void post_finished(std::unique_ptr<async_wait_op> op) noexcept {
     const posting until_it_is_posted(*op);
     auto executor = op->executor_;
-    boost::asio::post(executor, [op = std::move(op)]() mutable {
+    activity counted(op->clock_);
+    boost::asio::post(executor, [op = std::move(op), counted = std::move(counted)]() mutable {
+      const busy_frame here(counted.clock());
       if (auto slot = boost::asio::get_associated_cancellation_slot(op->handler_); slot.is_connected())
         slot.clear();
       op->delist();
@@ -157,6 +165,7 @@ class async_wait_op final : public waiter, private pending_op {
   using executor_type = boost::asio::associated_executor_t<Handler>;
 
   context ctx_;
+  counting_clock clock_;  // counts the handler, from when it is posted until it has returned
   Wait wait_;
   Handler handler_;
   executor_type executor_;  // for posting: it is copied there, and a copy of work_ counts
@@ -236,10 +245,12 @@ struct wait_initiation {
     const bool ended = static_cast<bool>(ctx.err());
     if (ended || (!can_undo<Wait> && wait.try_now())) {
       const auto executor = boost::asio::get_associated_executor(handler);
-      boost::asio::post(executor,
-                        [handler = std::move(handler), outcome = wait.outcome(ctx, !ended)]() mutable {
-                          std::apply(std::move(handler), std::move(outcome));
-                        });
+      activity counted{counting_clock(ctx)};
+      boost::asio::post(executor, [handler = std::move(handler), outcome = wait.outcome(ctx, !ended),
+                                   counted = std::move(counted)]() mutable {
+        const busy_frame here(counted.clock());
+        std::apply(std::move(handler), std::move(outcome));
+      });
     } else {
       using op = async_wait_op<Wait, Handler>;
       op::start(std::make_unique<op>(std::move(ctx), std::move(wait), std::move(handler)));

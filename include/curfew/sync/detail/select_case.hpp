@@ -96,6 +96,9 @@ class select_case_of final : public select_case {
 
 inline constexpr std::size_t no_case = static_cast<std::size_t>(-1);
 
+/// The root of the manual clock that one of the cases waits on; background() if there is none.
+[[nodiscard]] context clock_of_cases(std::span<select_case* const> cases) noexcept;
+
 /// Lets one of the cases happen; does not run its handler.
 /// \return which; no_case if there is none that can happen at once.
 std::size_t select_now(std::span<select_case* const> cases);

@@ -119,7 +119,9 @@ class alignas(64) thread_waiter : public waiter {
 
   /// Waits until it is finished, which it does by itself when the context ends first.
   /// \return what it ended by; null: the end of the context.
-  const wait_entry* wait() noexcept;
+  const wait_entry* wait() noexcept { return wait(ctx_); }
+  /// \param sleeps_under  What else may end it by its deadline, if that is not the context; see `sleeping`.
+  const wait_entry* wait(const context& sleeps_under) noexcept;
 
  protected:
   thread_waiter(const context& ctx, ended_fn ended) noexcept : waiter(&wake, ended), ctx_(ctx) {}
@@ -131,6 +133,7 @@ class alignas(64) thread_waiter : public waiter {
   }
 
   const context& ctx_;
+  const sleeping* sleeping_ = nullptr;  // of the thread, before it is called
 };
 
 /// The entries of the waits at one place, first come, first served. Not synchronized.
