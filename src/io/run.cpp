@@ -11,6 +11,7 @@
 #include <curfew/io/run.hpp>
 #include <exception>
 #include <future>
+#include <latch>
 #include <memory>
 #include <thread>
 #include <utility>
@@ -118,10 +119,13 @@ int run_function(const std::function<int(const context&)>& main) {
   std::packaged_task<int()> work([&] { return main(root); });
   std::future<int> code = work.get_future();
   {
+    std::latch started(1);
     const std::jthread thread([&] {
+      started.wait();
       work();
       watch.stop();
     });
+    started.count_down();  // this thread blocks all signals while it makes another, which would get them then
     watch.wait();
   }
   return code.get();
