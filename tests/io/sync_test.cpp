@@ -487,7 +487,8 @@ TEST(AsyncAcquire, OfAContextThatEndsBeforeTheReleaseGetsNothing) {
   asio::thread_pool two(1);
   for (int round = 0; round != 300; ++round) {
     curfew::semaphore s(1);
-    ASSERT_TRUE(s.try_acquire());
+    auto held = s.try_acquire();
+    ASSERT_TRUE(held);
     auto scope = curfew::with_cancel(curfew::background());
     std::atomic<bool> starts{false};
     auto take = [&, ctx = scope.ctx()]() -> asio::awaitable<std::error_code> {
@@ -499,7 +500,7 @@ TEST(AsyncAcquire, OfAContextThatEndsBeforeTheReleaseGetsNothing) {
     while (!starts) std::this_thread::yield();
     for (int pause = 0; pause != round; ++pause) std::atomic_signal_fence(std::memory_order_seq_cst);
     scope.cancel();
-    s.release();
+    held->release();
     ASSERT_EQ(code.get(), errc::canceled) << round;
     ASSERT_EQ(s.available(), 1U);
   }

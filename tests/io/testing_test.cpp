@@ -41,7 +41,7 @@ void work() {
   for (int i = 0; i != 3; ++i) std::this_thread::yield();
 }
 
-struct Run : ::testing::Test {
+struct TestingRun : ::testing::Test {
   manual_clock clock;
   const context& ctx = clock.background();
 
@@ -52,7 +52,7 @@ struct Run : ::testing::Test {
   [[nodiscard]] curfew::clock::duration now() const { return clock.now().time_since_epoch(); }
 };
 
-TEST_F(Run, ReturnsWhatTheCoroutineReturns) {
+TEST_F(TestingRun, ReturnsWhatTheCoroutineReturns) {
   const auto seven = []() -> coroutine<int> { co_return 7; };
   EXPECT_EQ(run(seven()), 7);
   const auto owner = []() -> coroutine<std::unique_ptr<int>> { co_return std::make_unique<int>(8); };
@@ -67,7 +67,7 @@ TEST_F(Run, ReturnsWhatTheCoroutineReturns) {
   EXPECT_EQ(now(), 0s);
 }
 
-TEST_F(Run, ThrowsWhatTheCoroutineThrows) {
+TEST_F(TestingRun, ThrowsWhatTheCoroutineThrows) {
   const auto bad = [](context of) -> coroutine<int> {
     static_cast<void>(co_await curfew::async_sleep_for(of, 1s));
     throw std::runtime_error("bug");
@@ -76,7 +76,7 @@ TEST_F(Run, ThrowsWhatTheCoroutineThrows) {
   EXPECT_EQ(now(), 1s);
 }
 
-TEST_F(Run, MovesTheTimeToEachDeadlineAndNoFurther) {
+TEST_F(TestingRun, MovesTheTimeToEachDeadlineAndNoFurther) {
   const auto safety = curfew::with_timeout(ctx, 1h);
   std::vector<curfew::clock::duration> times;
   const auto steps = [&](context of) -> coroutine<void> {
@@ -91,7 +91,7 @@ TEST_F(Run, MovesTheTimeToEachDeadlineAndNoFurther) {
   EXPECT_FALSE(safety.err());
 }
 
-TEST_F(Run, ReturnsThoughOtherCoroutinesWait) {
+TEST_F(TestingRun, ReturnsThoughOtherCoroutinesWait) {
   asio::io_context io;
   int ticks = 0;
   const auto forever = [&](context of) -> coroutine<void> {
@@ -104,7 +104,7 @@ TEST_F(Run, ReturnsThoughOtherCoroutinesWait) {
   EXPECT_EQ(ticks, 20);
 }
 
-TEST_F(Run, TheTimeStandsStillWhileOffloadedWorkRuns) {
+TEST_F(TestingRun, TheTimeStandsStillWhileOffloadedWorkRuns) {
   const auto body = [&](context of) -> coroutine<int> {
     const auto compute = [&](const context&) {
       work();
@@ -119,7 +119,7 @@ TEST_F(Run, TheTimeStandsStillWhileOffloadedWorkRuns) {
   EXPECT_EQ(now(), 0s);
 }
 
-TEST_F(Run, OffloadedWorkThatWaitsLetsTheTimePass) {
+TEST_F(TestingRun, OffloadedWorkThatWaitsLetsTheTimePass) {
   const auto body = [&](context of) -> coroutine<result<>> {
     const auto sleep = [](const context& its) -> int {
       std::ignore = curfew::sleep_for(its, 1h);
@@ -133,7 +133,7 @@ TEST_F(Run, OffloadedWorkThatWaitsLetsTheTimePass) {
   EXPECT_EQ(now(), 1h);
 }
 
-TEST_F(Run, CoroutinesAndThreadsMeetAtAChannel) {
+TEST_F(TestingRun, CoroutinesAndThreadsMeetAtAChannel) {
   curfew::channel<int> c;
   int sum = 0;
   const auto reader = [&](context of) -> coroutine<result<>> {
@@ -163,7 +163,7 @@ TEST_F(Run, CoroutinesAndThreadsMeetAtAChannel) {
   EXPECT_EQ(now(), 10s);
 }
 
-TEST_F(Run, ABlockingWaitInAHandlerIsOneToo) {
+TEST_F(TestingRun, ABlockingWaitInAHandlerIsOneToo) {
   const auto blocks = [&]() -> coroutine<std::error_code> {
     co_return curfew::with_timeout(ctx, 1h).done().wait();
   };
@@ -171,7 +171,7 @@ TEST_F(Run, ABlockingWaitInAHandlerIsOneToo) {
   EXPECT_EQ(now(), 1h);
 }
 
-TEST_F(Run, AGroupThatIsJoinedInAHandlerIsOneToo) {
+TEST_F(TestingRun, AGroupThatIsJoinedInAHandlerIsOneToo) {
   const auto joins = [&]() -> coroutine<result<>> {
     task_group group(ctx);
     for (int i = 1; i <= 3; ++i)
@@ -182,14 +182,14 @@ TEST_F(Run, AGroupThatIsJoinedInAHandlerIsOneToo) {
   EXPECT_EQ(now(), 3s);
 }
 
-TEST_F(Run, WorksOnAClockThatJumpsByItself) {
+TEST_F(TestingRun, WorksOnAClockThatJumpsByItself) {
   clock.autojump();
   EXPECT_TRUE(run(curfew::async_sleep_for(ctx, 1h)));
   EXPECT_TRUE(curfew::sleep_for(ctx, 1h));
   EXPECT_EQ(now(), 2h);
 }
 
-TEST_F(Run, AThreadOfTheTestIsWaitedFor) {
+TEST_F(TestingRun, AThreadOfTheTestIsWaitedFor) {
   curfew::channel<int> c;
   curfew::testing::thread other(clock, [&] {
     work();
@@ -203,7 +203,7 @@ TEST_F(Run, AThreadOfTheTestIsWaitedFor) {
   EXPECT_EQ(*got, 1);
 }
 
-TEST_F(Run, SelectsAndJoinsCountUnderAContextThatCannotEnd) {
+TEST_F(TestingRun, SelectsAndJoinsCountUnderAContextThatCannotEnd) {
   curfew::channel<int> c;
   const auto body = [&](context of) -> coroutine<std::size_t> {
     curfew::case_list cases;
@@ -215,7 +215,7 @@ TEST_F(Run, SelectsAndJoinsCountUnderAContextThatCannotEnd) {
   EXPECT_EQ(now(), 2h);
 }
 
-TEST_F(Run, SocketsBetweenItsCoroutinesTakeNoTime) {
+TEST_F(TestingRun, SocketsBetweenItsCoroutinesTakeNoTime) {
   asio::io_context io;
   asio::local::stream_protocol::socket a(io);
   asio::local::stream_protocol::socket b(io);
@@ -244,7 +244,7 @@ TEST_F(Run, SocketsBetweenItsCoroutinesTakeNoTime) {
   EXPECT_EQ(now(), 1h + 1min);
 }
 
-TEST_F(Run, TwoAtATimeOnOneClockAreRefused) {
+TEST_F(TestingRun, TwoAtATimeOnOneClockAreRefused) {
   const auto nested = [&]() -> coroutine<void> {
     EXPECT_THROW(run(curfew::async_sleep_for(ctx, 1s)), std::logic_error);
     co_return;

@@ -454,7 +454,8 @@ struct arm_against_cancel {
     for (const cancel_scope& each : scopes) {
       const auto* node = static_cast<const detail::deadline_node*>(detail::ender_of(each));
       EXPECT_EQ(each.cause().message(), "parent");
-      EXPECT_EQ(node->timer_prev, nullptr) << "a timer was left behind";
+      EXPECT_FALSE(static_cast<const detail::list_hook<detail::timers>*>(node)->is_linked())
+          << "a timer was left behind";
       EXPECT_EQ(node->refs, 1U);
     }
   }

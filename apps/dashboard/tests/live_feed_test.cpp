@@ -5,11 +5,11 @@
 #include <atomic>
 #include <curfew/http/client.hpp>
 #include <curfew/http/router.hpp>
+#include <curfew/http/testing.hpp>
 #include <string>
 #include <vector>
 
 #include "base/event_parser.hpp"
-#include "http/serving.hpp"
 
 namespace curfew_dashboard {
 namespace {
@@ -24,7 +24,7 @@ class fed {
         server_(routes()) {}
 
   http::download open() {
-    return client_.open(curfew::background(), {"GET", server_.url() + "/events"}).value();
+    return client_.open(curfew::background(), {"GET", server_.url("/events")}).value();
   }
 
   change_hub hub;
@@ -45,7 +45,7 @@ class fed {
 
   live_feed feed_;
   http::client client_;
-  curfew::tests::serving server_;
+  curfew::testing::http_server server_;
 };
 
 struct viewer {

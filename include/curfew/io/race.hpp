@@ -111,7 +111,8 @@ class ranged_coroutines {
 
 /// Runs all in a group and returns their values.
 template <class Coroutines>
-boost::asio::awaitable<result<typename Coroutines::values>> run_all(context ctx, Coroutines coroutines) {
+boost::asio::awaitable<result<typename Coroutines::values>> all_of_coroutines(context ctx,
+                                                                              Coroutines coroutines) {
   if (ctx.err()) co_return error::ended(ctx, "all");
   auto body = [&](task_group& group) -> boost::asio::awaitable<void> {
     const auto executor = co_await boost::asio::this_coro::executor;
@@ -130,7 +131,7 @@ boost::asio::awaitable<result<typename Coroutines::values>> run_all(context ctx,
 
 /// Runs all in a group until one decides.
 template <class Outcome, class Coroutines>
-boost::asio::awaitable<Outcome> run_race(context ctx, Coroutines coroutines) {
+boost::asio::awaitable<Outcome> race_of_coroutines(context ctx, Coroutines coroutines) {
   if (ctx.err()) co_return error::ended(ctx, "race");
   const cause& why = race_is_decided();
   contest<Outcome> contest;
@@ -172,7 +173,7 @@ boost::asio::awaitable<Outcome> run_race(context ctx, Coroutines coroutines) {
 template <class... F>
   requires(sizeof...(F) > 0 && (detail::coroutine_of_context<F> && ...))
 boost::asio::awaitable<result<std::tuple<detail::awaited_value<F>...>>> async_all(context ctx, F... f) {
-  return detail::run_all(std::move(ctx), detail::named_coroutines<F...>(std::move(f)...));
+  return detail::all_of_coroutines(std::move(ctx), detail::named_coroutines<F...>(std::move(f)...));
 }
 
 /// As above, for coroutines whose number is known only at run time: a std::vector of them, or another sized
@@ -180,7 +181,8 @@ boost::asio::awaitable<result<std::tuple<detail::awaited_value<F>...>>> async_al
 template <class Coroutines>
   requires detail::coroutines_of_context<Coroutines>
 auto async_all(context ctx, Coroutines coroutines) {
-  return detail::run_all(std::move(ctx), detail::ranged_coroutines<Coroutines>(std::move(coroutines)));
+  return detail::all_of_coroutines(std::move(ctx),
+                                   detail::ranged_coroutines<Coroutines>(std::move(coroutines)));
 }
 
 /// Runs several coroutines at the same time and returns the value of the first that succeeds, as `race` does
@@ -204,15 +206,15 @@ boost::asio::awaitable<detail::awaited_outcome<First>> async_race(context ctx, F
   static_assert((std::is_same_v<returned, detail::awaited_outcome<F>> && ...),
                 "curfew::async_race: one value comes out, so all coroutines have to return the same "
                 "curfew::result<T>");
-  return detail::run_race<returned>(std::move(ctx),
-                                    detail::named_coroutines<First, F...>(std::move(first), std::move(f)...));
+  return detail::race_of_coroutines<returned>(
+      std::move(ctx), detail::named_coroutines<First, F...>(std::move(first), std::move(f)...));
 }
 
 /// As above, for coroutines whose number is known only at run time; at least one, else std::invalid_argument.
 template <class Coroutines>
   requires detail::coroutines_of_context<Coroutines>
 auto async_race(context ctx, Coroutines coroutines) {
-  return detail::run_race<detail::awaited_outcome<detail::element<Coroutines>>>(
+  return detail::race_of_coroutines<detail::awaited_outcome<detail::element<Coroutines>>>(
       std::move(ctx), detail::ranged_coroutines<Coroutines>(std::move(coroutines)));
 }
 
