@@ -224,7 +224,7 @@ test("the bars are one stop of the keyboard, and each says what it is", { timeou
   await refresh(page, dashboard);
   await there_are("two bars of the disk", slots(page), (n) => n === 2);
   await quiet(page, dashboard);
-  await there_are("nothing works", slots(page, "working"), (n) => n === 0);
+  await there_are("both have stopped", slots(page, "stopped"), (n) => n === 2);
   assert.equal(await page.locator(".slot[tabindex='0']").count(), 1);
   const focused = () =>
     page.evaluate(() => {
