@@ -32,14 +32,14 @@ namespace {
 std::atomic<pid_t> signals_owner{0};
 std::atomic<int> first_signal{0};
 sem_t& signal_came() {
-  static sem_t semaphore = [] {
-    sem_t made;
-    ::sem_init(&made, 0, 0);
-    return made;
-  }();
-  return semaphore;
+  struct initialised {
+    sem_t semaphore;
+    initialised() noexcept { ::sem_init(&semaphore, 0, 0); }
+  };
+  static initialised made;
+  return made.semaphore;
 }
-static_assert(std::atomic<int>::is_always_lock_free && std::atomic<pid_t>::is_always_lock_free);
+static_assert(std::atomic<int>::is_always_lock_free);  // pid_t is an int
 
 extern "C" void take_signal(int number) {
   const int saved = errno;

@@ -111,7 +111,7 @@ class [[nodiscard]] result : public std::expected<T, error> {
   using base::base;
 
   result() = default;
-  result(const base& other) : base(other) {}  // NOLINT(google-explicit-constructor)
+  result(const base& other) : base(other) {}  // NOLINT(google-explicit-constructor) NOLINTNEXTLINE(*)
   result(base&& other) noexcept(
       std::is_void_v<T> || std::is_nothrow_move_constructible_v<T>)  // NOLINT(google-explicit-constructor)
       : base(std::move(other)) {}

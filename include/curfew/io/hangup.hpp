@@ -54,7 +54,7 @@ class [[nodiscard("a hangup_scope that is not kept cancels its context at once: 
   hangup_scope& operator=(hangup_scope&& other) noexcept {
     watch_.reset();
     cancel_scope::operator=(std::move(other));
-    watch_ = std::move(other.watch_);
+    watch_ = std::move(other.watch_);  // NOLINT(bugprone-use-after-move): only its base has been moved from
     return *this;
   }
   ~hangup_scope() = default;

@@ -62,7 +62,7 @@ struct group_access;
 class task_failure {
  public:
   explicit task_failure(error returned) noexcept : returned_(std::move(returned)) {}
-  explicit task_failure(std::exception_ptr thrown) noexcept : thrown_(std::move(thrown)) {}
+  explicit task_failure(std::exception_ptr thrown) noexcept : thrown_(std::move(thrown)) {}  // NOLINT
 
   /// Null: it threw.
   [[nodiscard]] const error* returned() const noexcept { return returned_ ? &*returned_ : nullptr; }
