@@ -12,6 +12,7 @@
 #include <curfew/io/wait.hpp>
 #include <mutex>
 #include <string>
+#include <tuple>
 #include <vector>
 
 #include "http/raw_client.hpp"
@@ -92,7 +93,7 @@ TEST(LoopWatch, NamesAllThatItMayHaveBeenAfterAWait) {
   event waits;
   router routes;
   routes.get("/holds", [&](context ctx, const request&) -> asio::awaitable<response> {
-    co_await async_sleep_for(ctx, 1ms);  // goes on without the worker's knowledge
+    std::ignore = co_await async_sleep_for(ctx, 1ms);  // goes on without the worker's knowledge
     co_return text(status::ok, told.wait().empty() ? "not told" : "told");
   });
   routes.get("/waits", [&](context ctx, const request&) -> asio::awaitable<response> {

@@ -20,6 +20,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "http/raw_client.hpp"
@@ -140,7 +141,7 @@ TEST(ServerDisconnect, AResetIsNoticedBehindMoreThanAllBuffersHold) {
 TEST(ServerDisconnect, ALivingClientKeepsItsContext) {
   router routes;
   routes.get("/", [](context ctx, const request&) -> asio::awaitable<response> {
-    co_await async_sleep_for(ctx, 30ms);
+    std::ignore = co_await async_sleep_for(ctx, 30ms);
     co_return text(status::ok, ctx.err() ? "ended" : "alive");
   });
   http_server s(routes);

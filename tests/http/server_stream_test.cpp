@@ -15,6 +15,7 @@
 #include <optional>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 
 #include "http/raw_client.hpp"
 #include "http/waiting.hpp"
@@ -364,7 +365,7 @@ TEST(ServerStream, AStreamWithoutALimitOutlivesTheServersLimit) {
                       EXPECT_TRUE(first);
                       while (!go.is_set()) {
                         const auto scope = with_cancel(without_cancel(background()));
-                        co_await async_sleep_for(scope, 1ms);
+                        std::ignore = co_await async_sleep_for(scope, 1ms);
                       }
                       const auto second = co_await out.async_write(ctx, "2");
                       EXPECT_TRUE(second);

@@ -17,6 +17,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
 
 #include "http/raw_client.hpp"
 #include "http/waiting.hpp"
@@ -111,7 +112,7 @@ TEST(Server, ATrailerIsNoField) {
 TEST(Server, AnswersPipelinedRequestsInOrder) {
   router routes = basic_routes();
   routes.get("/slow", [](context ctx, const request&) -> asio::awaitable<response> {
-    co_await async_sleep_for(ctx, 20ms);
+    std::ignore = co_await async_sleep_for(ctx, 20ms);
     co_return text(status::ok, "slow");
   });
   http_server s(routes);

@@ -66,7 +66,7 @@ TEST(AsyncOffload, CarriesAnExceptionToTheOneWhoAwaits) {
   };
   auto outcome = asio::co_spawn(io, work(curfew::background()), asio::use_future);
   io.run();
-  EXPECT_THROW(outcome.get(), std::runtime_error);
+  EXPECT_THROW(std::ignore = outcome.get(), std::runtime_error);
 }
 
 TEST(AsyncOffload, GivesUpItsPlaceInTheQueueWhenTheContextEnds) {

@@ -5,6 +5,7 @@
 #include <boost/json/serialize.hpp>
 #include <chrono>
 #include <curfew/io/wait.hpp>
+#include <tuple>
 #include <utility>
 
 #include "base/event_parser.hpp"
@@ -74,7 +75,7 @@ asio::awaitable<void> request_view::follow(std::shared_ptr<request_view> self, c
   while (!ctx.err()) {
     std::string why = co_await self->follow_once(ctx, service);
     self->keep(ctx, service, std::unexpected(to_utf8(why).text));
-    co_await curfew::async_sleep_for(ctx, pause_after_failure);
+    std::ignore = co_await curfew::async_sleep_for(ctx, pause_after_failure);
   }
 }
 

@@ -7,6 +7,7 @@
 #include <curfew/core/clock.hpp>
 #include <curfew/io/wait.hpp>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "base/log.hpp"
@@ -100,7 +101,7 @@ asio::awaitable<void> service_process::stop(child_process& child) {
   if (exit) co_return;
   log_line("The " + name_ + " service does not stop; it is killed.");
   child.kill();
-  co_await child.async_exit(curfew::background());
+  std::ignore = co_await child.async_exit(curfew::background());
 }
 
 }  // namespace curfew_dashboard
