@@ -244,9 +244,18 @@ TEST_F(TestingRun, SocketsBetweenItsCoroutinesTakeNoTime) {
   EXPECT_EQ(now(), 1h + 1min);
 }
 
+TEST_F(TestingRun, WaitsForTheEndOfAContextOnItsClock) {
+  const auto wait = [&]() -> coroutine<std::error_code> {
+    const auto scope = with_timeout(ctx, 1h);
+    co_return co_await curfew::async_wait(scope.done());
+  };
+  EXPECT_EQ(run(wait()), errc::deadline_exceeded);
+  EXPECT_EQ(now(), 1h);
+}
+
 TEST_F(TestingRun, TwoAtATimeOnOneClockAreRefused) {
   const auto nested = [&]() -> coroutine<void> {
-    EXPECT_THROW(run(curfew::async_sleep_for(ctx, 1s)), std::logic_error);
+    EXPECT_THROW(std::ignore = run(curfew::async_sleep_for(ctx, 1s)), std::logic_error);
     co_return;
   };
   run(nested());

@@ -68,9 +68,9 @@ template <class Token = default_token>
 auto async_acquire(context ctx, semaphore& from, std::size_t units = 1, Token&& token = {}) {
   auto wait = from.acquiring(units);
   // A request that is refused is told so, whether ctx has ended or not.
-  context its = wait.is_refused() ? background() : std::move(ctx);
+  if (wait.is_refused()) ctx = background();
   return detail::initiate_wait<void(result<semaphore::permit>)>(
-      std::forward<Token>(token), std::move(its), detail::async_thing(std::move(wait), "acquire"));
+      std::forward<Token>(token), std::move(ctx), detail::async_thing(std::move(wait), "acquire"));
 }
 
 /// Locks a mutex: `auto lock = co_await curfew::async_lock(ctx, mutex);`

@@ -48,7 +48,8 @@ class async_end {
 /// Thread safety:   any thread may start it; the handler runs on its own executor.
 template <class Token = default_token>
 auto async_wait(done_signal done, Token&& token = {}) {
-  return detail::initiate_wait<void(std::error_code)>(std::forward<Token>(token), detail::root_of(done.ctx()),
+  context root = detail::root_of(done.ctx());  // before `done` is moved from
+  return detail::initiate_wait<void(std::error_code)>(std::forward<Token>(token), std::move(root),
                                                       detail::async_end(std::move(done).ctx()));
 }
 
