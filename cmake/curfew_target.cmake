@@ -27,6 +27,10 @@ function(curfew_target_defaults target)
     # A false alarm on "text" + std::string inside libstdc++ (GCC bug 105651).
     target_compile_options(${target} PRIVATE -Wno-restrict)
   endif()
+  if(CMAKE_CXX_COMPILER_ID STREQUAL "GNU" AND CMAKE_CXX_COMPILER_VERSION VERSION_GREATER_EQUAL 13)
+    # A false alarm on the value of a std::optional that is reset while it has none (GCC bug 80635).
+    target_compile_options(${target} PRIVATE -Wno-maybe-uninitialized)
+  endif()
   if(CURFEW_WERROR)
     target_compile_options(${target} PRIVATE -Werror)
   endif()
