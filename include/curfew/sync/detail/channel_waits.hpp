@@ -80,8 +80,8 @@ class sending : public channel_wait<T> {
   sending(channel_state<T>& to, T&& item) noexcept : channel_wait<T>(to), own_(std::move(item)) {}
   sending(sending&& other) noexcept
       : channel_wait<T>(std::move(other)),
-        item_(other.item_),
-        own_(std::move(other.own_)) {}
+        item_(other.item_),             // NOLINT(bugprone-use-after-move): only the base
+        own_(std::move(other.own_)) {}  // NOLINT(bugprone-use-after-move): has been moved from
 
   [[nodiscard]] bool may_happen() const noexcept { return this->at().can_send(); }
   [[nodiscard]] bool try_now() noexcept {
