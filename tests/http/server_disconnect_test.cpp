@@ -159,7 +159,7 @@ TEST(ServerDisconnect, AHalfCloseMayBeAllowed) {
   routes.get("/wait", route.make());
   routes.get("/until", [&](context ctx, const request&) -> asio::awaitable<response> {
     route.started.set();
-    while (!go.is_set()) co_await async_sleep_for(ctx, 1ms);
+    while (!go.is_set()) std::ignore = co_await async_sleep_for(ctx, 1ms);
     co_return text(status::ok, ctx.err() ? "ended" : "alive");
   });
   http_server s(routes, server_options().half_close_is_alive(true));

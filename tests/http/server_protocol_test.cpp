@@ -10,6 +10,7 @@
 #include <curfew/io/wait.hpp>
 #include <string>
 #include <thread>
+#include <tuple>
 
 #include "http/raw_client.hpp"
 #include "http/waiting.hpp"
@@ -292,7 +293,7 @@ TEST(ServerTimeout, DoesNotHitARunningHandler) {
   event go;
   router routes;
   routes.get("/", [&](context ctx, const request&) -> asio::awaitable<response> {
-    while (!go.is_set()) co_await async_sleep_for(ctx, 1ms);
+    while (!go.is_set()) std::ignore = co_await async_sleep_for(ctx, 1ms);
     co_return text(status::ok, "x");
   });
   http_server s(routes, server_options().idle_timeout(20ms).header_timeout(20ms).body_timeout(20ms));

@@ -95,7 +95,7 @@ TEST(ServerStream, EachPieceIsSentAtOnce) {
   http_server s(streaming([&](context ctx, body_writer out) -> asio::awaitable<void> {
     const auto first = co_await out.async_write(ctx, "first");
     EXPECT_TRUE(first);
-    while (!go.is_set()) co_await async_sleep_for(ctx, 1ms);
+    while (!go.is_set()) std::ignore = co_await async_sleep_for(ctx, 1ms);
     const auto second = co_await out.async_write(ctx, "second");
     EXPECT_TRUE(second);
   }));
@@ -111,7 +111,7 @@ TEST(ServerStream, EachPieceIsSentAtOnce) {
 TEST(ServerStream, TheHeadIsSentBeforeThereIsABody) {
   event go;
   http_server s(streaming([&](context ctx, body_writer) -> asio::awaitable<void> {
-    while (!go.is_set()) co_await async_sleep_for(ctx, 1ms);
+    while (!go.is_set()) std::ignore = co_await async_sleep_for(ctx, 1ms);
   }));
   raw_client client(s.port());
   client.send(get_root);
@@ -169,7 +169,7 @@ struct writes_on {
         self->failed = sent.error();
         break;
       }
-      if (pause > 0ns) co_await async_sleep_for(ctx, pause);
+      if (pause > 0ns) std::ignore = co_await async_sleep_for(ctx, pause);
     }
     self->ended.add(ctx);
     self->over.set();
@@ -324,7 +324,7 @@ TEST(ServerStream, TheContextLivesUntilTheBodyEnds) {
   http_server s(streaming([&](context ctx, body_writer out) -> asio::awaitable<void> {
     watch.emplace(ctx, [&ended, ctx] { ended.add(ctx); });
     watching.set();
-    while (!go.is_set()) co_await async_sleep_for(ctx, 1ms);
+    while (!go.is_set()) std::ignore = co_await async_sleep_for(ctx, 1ms);
     EXPECT_FALSE(ctx.err());
     const auto sent = co_await out.async_write(ctx, "x");
     EXPECT_TRUE(sent);

@@ -15,6 +15,7 @@
 #include <random>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <vector>
 
 #include "http/raw_client.hpp"
@@ -77,7 +78,7 @@ router stress_routes(counts& c) {
           ++c.ended;
           co_return;
         }
-        if (i % 2 == 0) co_await async_sleep_for(ctx, 300us);
+        if (i % 2 == 0) std::ignore = co_await async_sleep_for(ctx, 300us);
       }
     };
     co_return stream("text/plain", source);
