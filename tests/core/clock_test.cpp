@@ -26,6 +26,8 @@
 #include <tuple>
 #include <vector>
 
+#include "sanitizers.hpp"
+
 // Deadlines by the system's clock, and the limits of any clock. Each wait here is for an end, not for
 // a time.
 namespace curfew {
@@ -161,11 +163,8 @@ TEST(SystemClock, CanBeUsedByACallbackOfItsOwnThread) {
 }
 
 TEST(SystemClock, GoesOnInAForkedChild) {
-#if defined(__has_feature)
-#if __has_feature(thread_sanitizer)
-  GTEST_SKIP() << "ThreadSanitizer does not let a forked child start threads";
-#endif
-#endif
+  if (tests::under_thread_sanitizer)
+    GTEST_SKIP() << "ThreadSanitizer does not let a forked child start threads";
   // Starts the thread, which the child does not have.
   const auto inherited = with_timeout(background(), 20ms);
   const pid_t child = ::fork();

@@ -16,6 +16,8 @@
 #include <system_error>
 #include <utility>
 
+#include "sanitizers.hpp"
+
 namespace {
 
 using curfew::background;
@@ -185,6 +187,8 @@ TEST(WithHangup, EndsTheWaitOfAnOperation) {
 }
 
 TEST(WithHangup, InAForkedChildStartsAnewAndLeavesTheParentsAlone) {
+  if (curfew::tests::under_thread_sanitizer)
+    GTEST_SKIP() << "ThreadSanitizer does not let a forked child start threads";
   socket_pair sockets;
   std::optional<curfew::hangup_scope> scope(curfew::with_hangup(background(), sockets.ours()));
   const pid_t child = ::fork();
