@@ -181,7 +181,7 @@ bool task_group::work(bool drawn) noexcept {
   bool ran = false;
   if (!drawn) clock_.begin();  // else the ticket was counted
   const detail::activity counted(clock_,
-                                 detail::activity::begun());  // last of all: those who join count by then
+                                 detail::activity::begun());  // last of all: joiners count by then
   const detail::busy_frame here(counted.clock());
   for (;;) {
     detail::group_task* task = nullptr;

@@ -1,4 +1,4 @@
-// The requests in detail: what lives, which of it somebody waits for, and what became of the rest.
+// The requests in detail: what lives, what of it is still waited for, and what became of the rest.
 //
 // Each event is the whole state. The newest one is drawn in the next frame, over the rows that are already there;
 // between events, ages and budgets go on by the page's own clock. Rows beyond the cap are counted, not drawn.

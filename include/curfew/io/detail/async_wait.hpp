@@ -3,8 +3,8 @@
 // A wait of an asynchronous operation, in the lists in which threads wait too; see sync/detail/waiter.hpp.
 //
 // Invariants
-//  1. An operation is owned by the one who starts it, until arm() says that it is called; from then on by
-//     the one who finishes its waiter, who posts it; then by the function posted, on the handler's executor.
+//  1. An operation is owned by the call that starts it, until arm() says that it is armed; from then on by the
+//     thread that finishes its waiter, which posts it; then by the function posted, on the handler's executor.
 //  2. Until its handler is called it is known to the pending_ops of its io_context, which destroys it, with
 //     its handler, if the io_context is destroyed before. If it has been claimed by then, which may be in
 //     another thread, the io_context waits with its destruction until that thread has posted it.
