@@ -146,7 +146,7 @@ def self_test():
         "src/core/sql.cpp": ("#  include <sqlite3.h>", "no curfew_third_party owns"),
         "src/io/thief.cpp": ('#include "core/hidden.hpp"', "private to core"),
         "src/io/curl.cpp": ("#include <curl/curl.h>", "does not name curl"),
-        "src/http/client.cpp": ("#include <curl/curl.h>\n#include <boost/asio.hpp>", None),
+        "src/http/client/client.cpp": ("#include <curl/curl.h>\n#include <boost/asio.hpp>", None),
     }
     with tempfile.TemporaryDirectory() as directory:
         root = pathlib.Path(directory)

@@ -1,4 +1,4 @@
-#include "http/acceptor.hpp"
+#include "http/server/acceptor.hpp"
 
 #include <fcntl.h>
 #include <gmock/gmock.h>
@@ -20,9 +20,9 @@
 #include <system_error>
 #include <vector>
 
-#include "http/connection.hpp"
 #include "http/raw_client.hpp"
-#include "http/server_state.hpp"
+#include "http/server/connection.hpp"
+#include "http/server/server_state.hpp"
 #include "http/waiting.hpp"
 
 namespace curfew::http {

@@ -1,4 +1,4 @@
-#include "http/client_url.hpp"
+#include "http/client/client_url.hpp"
 
 #include <gtest/gtest.h>
 

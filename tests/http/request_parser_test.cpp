@@ -1,5 +1,5 @@
 // How a request is cut into pieces on its way must not change what it means.
-#include "http/request_parser.hpp"
+#include "http/wire/request_parser.hpp"
 
 #include <gtest/gtest.h>
 
@@ -9,7 +9,7 @@
 #include <string>
 #include <string_view>
 
-#include "http/syntax.hpp"
+#include "http/message/syntax.hpp"
 
 namespace curfew::http {
 namespace {

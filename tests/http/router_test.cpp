@@ -8,8 +8,8 @@
 #include <boost/asio/use_future.hpp>
 #include <stdexcept>
 
-#include "http/message_access.hpp"
-#include "http/router_table.hpp"
+#include "http/message/message_access.hpp"
+#include "http/server/router_table.hpp"
 
 namespace curfew::http {
 namespace {

@@ -1,4 +1,4 @@
-#include "http/syntax.hpp"
+#include "http/message/syntax.hpp"
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>

@@ -3,8 +3,8 @@
 #include <memory>
 #include <utility>
 
-#include "http/client_engine.hpp"
-#include "http/client_transfer.hpp"
+#include "http/client/client_engine.hpp"
+#include "http/client/client_transfer.hpp"
 
 namespace curfew::http {
 

@@ -9,7 +9,7 @@
 #include <thread>
 #include <vector>
 
-#include "http/worker.hpp"
+#include "http/server/worker.hpp"
 
 namespace curfew::http {
 

@@ -1,4 +1,4 @@
-#include "http/client_transfer.hpp"
+#include "http/client/client_transfer.hpp"
 
 #include <sys/socket.h>
 
@@ -12,7 +12,7 @@
 #include <system_error>
 #include <utility>
 
-#include "http/syntax.hpp"
+#include "http/message/syntax.hpp"
 
 namespace curfew::http {
 

@@ -12,11 +12,11 @@
 #include <string_view>
 #include <vector>
 
-#include "http/body_sink.hpp"
-#include "http/request_parser.hpp"
-#include "http/response_head.hpp"
-#include "http/router_table.hpp"
-#include "http/worker.hpp"
+#include "http/server/body_sink.hpp"
+#include "http/server/router_table.hpp"
+#include "http/server/worker.hpp"
+#include "http/wire/request_parser.hpp"
+#include "http/wire/response_head.hpp"
 
 namespace curfew::http {
 

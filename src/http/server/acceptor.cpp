@@ -1,4 +1,4 @@
-#include "http/acceptor.hpp"
+#include "http/server/acceptor.hpp"
 
 #include <netinet/in.h>
 #include <netinet/tcp.h>
@@ -17,7 +17,7 @@
 #include <optional>
 #include <utility>
 
-#include "http/server_state.hpp"
+#include "http/server/server_state.hpp"
 
 namespace curfew::http {
 
@@ -114,14 +114,14 @@ void acceptor::start(std::vector<std::unique_ptr<worker>>& workers) {
   workers_ = &workers;
   server_.on_room = [this] { asio::post(workers_->front()->io(), [this] { resume(); }); };
   const std::lock_guard guard(mutex_);
-  workers.front()->watch(socket_, EPOLLIN, *this);
+  workers.front()->events().watch(socket_, EPOLLIN, *this);
 }
 
 void acceptor::stop() noexcept {
   const std::lock_guard guard(mutex_);
   if (socket_ < 0) return;
   // A child process between fork and exec may hold the socket too: closing alone would leave it listening.
-  if (workers_ != nullptr) workers_->front()->unwatch(socket_);
+  if (workers_ != nullptr) workers_->front()->events().unwatch(socket_);
   ::shutdown(socket_, SHUT_RDWR);
   ::close(std::exchange(socket_, -1));
 }
@@ -174,12 +174,12 @@ void acceptor::pause(clock::duration at_least) {
   {
     const std::lock_guard guard(mutex_);
     if (socket_ < 0) return;
-    first.change(socket_, 0, *this);
+    first.events().change(socket_, 0, *this);
   }
   paused_ = true;
   not_before_ = clock::now() + at_least;
   server_.wants_room.store(true);
-  first.each_tick([this](clock::time_point) {
+  first.events().each_tick([this](clock::time_point) {
     resume();
     return paused_;
   });
@@ -193,7 +193,7 @@ void acceptor::resume() {
   paused_ = false;
   server_.wants_room.store(false);
   const std::lock_guard guard(mutex_);
-  if (socket_ >= 0) workers_->front()->change(socket_, EPOLLIN, *this);
+  if (socket_ >= 0) workers_->front()->events().change(socket_, EPOLLIN, *this);
 }
 
 }  // namespace curfew::http

@@ -14,11 +14,11 @@
 #include <thread>
 #include <utility>
 
-#include "http/acceptor.hpp"
-#include "http/connection.hpp"
-#include "http/loop_watch.hpp"
-#include "http/server_state.hpp"
-#include "http/worker.hpp"
+#include "http/server/acceptor.hpp"
+#include "http/server/connection.hpp"
+#include "http/server/loop_watch.hpp"
+#include "http/server/server_state.hpp"
+#include "http/server/worker.hpp"
 
 namespace curfew::http {
 

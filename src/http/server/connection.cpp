@@ -1,4 +1,4 @@
-#include "http/connection.hpp"
+#include "http/server/connection.hpp"
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -15,8 +15,8 @@
 #include <exception>
 #include <utility>
 
-#include "http/message_access.hpp"
-#include "http/server_state.hpp"
+#include "http/message/message_access.hpp"
+#include "http/server/server_state.hpp"
 
 namespace curfew::http {
 
@@ -61,7 +61,7 @@ connection::~connection() { close(); }
 
 void connection::start(std::shared_ptr<connection> self) {
   connection& c = *self;
-  if (!c.worker_.watch(c.socket_, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, c)) c.gone_ = true;
+  if (!c.worker_.events().watch(c.socket_, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, c)) c.gone_ = true;
   auto over = [self = std::move(self)](std::exception_ptr thrown) mutable {
     if (thrown) self->complain("connection closed: out of memory, or an error of the system");
     worker& w = self->worker_;
@@ -147,7 +147,7 @@ asio::awaitable<void> connection::linger() {
 
 void connection::close(bool reset) noexcept {
   if (socket_ < 0) return;
-  worker_.unwatch(socket_);  // closing alone would leave it there if a child process had a copy
+  worker_.events().unwatch(socket_);  // closing alone would leave it there if a child process had a copy
   if (reset) {
     const struct linger at_once{1, 0};
     ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
@@ -177,9 +177,11 @@ asio::awaitable<void> connection::suspend(waiting w) {
 }
 
 void connection::wake() {
+  worker& w = worker_;  // the coroutine may end, and this with it
   waiting_ = waiting::nothing;
   auto resume = std::exchange(resume_, nullptr);
   resume();
+  w.runs(nullptr);
 }
 
 void connection::on_event(std::uint32_t events) {
@@ -266,7 +268,7 @@ connection::step connection::advance() {
 /// Everything that is not understood yet, if there are new bytes; else nothing.
 std::string_view connection::receive() {
   while (readable_ && !gone_ && !at_end_) {
-    const auto into = worker_.scratch();
+    const auto into = worker_.events().scratch();
     const ssize_t count = ::recv(socket_, into.data(), into.size(), 0);
     if (count > 0) {
       const auto size = static_cast<std::size_t>(count);
@@ -315,7 +317,7 @@ std::optional<response> connection::begin(const route& to) {
     const std::lock_guard guard(worker_.mutex());
     scope_.emplace(std::move(made));
     route_ = &to;
-    began_ = worker_.now();
+    began_ = worker_.events().now();
   }
   worker_.count_request(true);
   if (server.ending.load())

@@ -1,11 +1,11 @@
-#include "http/request_parser.hpp"
+#include "http/wire/request_parser.hpp"
 
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/field.hpp>
 #include <curfew/http/deadline.hpp>
 
-#include "http/message_access.hpp"
+#include "http/message/message_access.hpp"
 
 namespace curfew::http {
 

@@ -1,12 +1,8 @@
-#include "http/worker.hpp"
-
-#include <sys/epoll.h>
-#include <unistd.h>
+#include "http/server/worker.hpp"
 
 #include <algorithm>
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
-#include <cerrno>
 #include <chrono>
 #include <cstdio>
 #include <curfew/http/errc.hpp>
@@ -14,20 +10,14 @@
 #include <system_error>
 #include <utility>
 
-#include "http/connection.hpp"
-#include "http/server_state.hpp"
+#include "http/server/connection.hpp"
+#include "http/server/server_state.hpp"
 
 namespace curfew::http {
 
 namespace asio = boost::asio;
 
 namespace {
-
-int make_epoll() {
-  const int made = ::epoll_create1(EPOLL_CLOEXEC);
-  if (made < 0) throw std::system_error(errno, std::generic_category(), "epoll_create1");
-  return made;
-}
 
 /// Timeouts come late by a tick at most: a fourth of the shortest.
 clock::duration tick_for(const server_settings& s) {
@@ -43,25 +33,18 @@ worker::worker(server_state& server)
       handler_done(errc::handler_done),
       server_(server),
       guard_(io_.get_executor()),
-      epoll_(io_, make_epoll()),
-      ticker_(io_),
-      tick_time_(tick_for(server.settings)),
-      now_(clock::now()),
-      scratch_(new char[scratch_size]) {}
+      loop_(io_, tick_for(server.settings)) {}
 
 worker::~worker() = default;
 
 void worker::start() {
-  wait_for_events();
+  loop_.start();
   thread_ = std::thread([this] { io_.run(); });
 }
 
 void worker::stop() {
   asio::post(io_, [this] {
-    stopped_ = true;
-    at_tick_.clear();
-    ticker_.cancel();
-    epoll_.close();
+    loop_.pause();
     guard_.reset();
   });
 }
@@ -95,27 +78,16 @@ void worker::remove(std::shared_ptr<connection> c) noexcept {
     const std::lock_guard guard(mutex_);
     connection::unlink(first_, *c);
   }
-  if (dispatching_) graveyard_.push_back(std::move(c));
-  c.reset();
+  loop_.retire(std::move(c));
   server_.closed();
 }
 
 void worker::begin_shutdown() {
-  asio::post(io_, [this] {
-    dispatching_ = true;
-    connection::for_each(first_, [](connection& c) { c.close_if_idle(); });
-    dispatching_ = false;
-    graveyard_.clear();
-  });
+  asio::post(io_, [this] { connection::for_each(first_, [](connection& c) { c.close_if_idle(); }); });
 }
 
 void worker::end_waiting() {
-  asio::post(io_, [this] {
-    dispatching_ = true;
-    connection::for_each(first_, [](connection& c) { c.give_up(); });
-    dispatching_ = false;
-    graveyard_.clear();
-  });
+  asio::post(io_, [this] { connection::for_each(first_, [](connection& c) { c.give_up(); }); });
 }
 
 std::vector<canceler> worker::cancelers() {
@@ -169,80 +141,14 @@ std::string worker::holder() {
   return all;
 }
 
-bool worker::watch(int descriptor, std::uint32_t events, watched& by) noexcept {
-  epoll_event e{};
-  e.events = events;
-  e.data.ptr = &by;
-  return ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_ADD, descriptor, &e) == 0;
-}
-
-void worker::change(int descriptor, std::uint32_t events, watched& by) noexcept {
-  epoll_event e{};
-  e.events = events;
-  e.data.ptr = &by;
-  ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_MOD, descriptor, &e);
-}
-
-void worker::unwatch(int descriptor) noexcept {
-  epoll_event unused{};
-  ::epoll_ctl(epoll_.native_handle(), EPOLL_CTL_DEL, descriptor, &unused);
-}
-
-void worker::wait_for_events() {
-  epoll_.async_wait(asio::posix::stream_descriptor::wait_read,
-                    [this](const boost::system::error_code& failed) {
-                      if (failed || stopped_) return;
-                      poll();
-                      wait_for_events();
-                    });
-}
-
-void worker::poll() {
-  constexpr int rounds = 8;  // then the other work of the loop has its turn
-  std::array<epoll_event, 256> events;
-  for (int round = 0; round < rounds; ++round) {
-    const int count = ::epoll_wait(epoll_.native_handle(), events.data(), static_cast<int>(events.size()), 0);
-    if (count <= 0) return;
-    now_ = clock::now();
-    dispatching_ = true;
-    for (int i = 0; i < count; ++i) {
-      const epoll_event& e = events[static_cast<std::size_t>(i)];
-      static_cast<watched*>(e.data.ptr)->on_event(e.events);
-      runs(nullptr);
-    }
-    dispatching_ = false;
-    graveyard_.clear();
-    if (count < static_cast<int>(events.size())) return;
-  }
-}
-
-void worker::each_tick(std::function<bool(clock::time_point)> f) {
-  at_tick_.push_back(std::move(f));
-  arm_tick();
-}
-
 void worker::arm_tick() {
-  if (ticking_ || stopped_) return;
-  ticking_ = true;
-  ticker_.expires_after(tick_time_);
-  ticker_.async_wait([this](const boost::system::error_code& /*canceled: stopped_ says so*/) {
-    ticking_ = false;
-    if (!stopped_) tick();
+  if (std::exchange(ticking_, true)) return;
+  loop_.each_tick([this](clock::time_point now) {
+    connection::for_each(first_, [now](connection& c) { c.on_tick(now); });
+    runs(nullptr);
+    ticking_ = first_ != nullptr;
+    return ticking_;
   });
-}
-
-void worker::tick() {
-  now_ = clock::now();
-  dispatching_ = true;
-  connection::for_each(first_, [this](connection& c) { c.on_tick(now_); });
-  runs(nullptr);
-  dispatching_ = false;
-  graveyard_.clear();
-  auto calls = std::exchange(at_tick_, {});
-  for (auto& f : calls) {
-    if (f(now_)) at_tick_.push_back(std::move(f));
-  }
-  if (first_ != nullptr || !at_tick_.empty()) arm_tick();
 }
 
 std::string_view worker::date() {

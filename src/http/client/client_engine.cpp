@@ -1,4 +1,4 @@
-#include "http/client_engine.hpp"
+#include "http/client/client_engine.hpp"
 
 #include <fcntl.h>
 #include <openssl/crypto.h>
@@ -12,7 +12,7 @@
 #include <system_error>
 #include <utility>
 
-#include "http/client_transfer.hpp"
+#include "http/client/client_transfer.hpp"
 
 namespace curfew::http {
 

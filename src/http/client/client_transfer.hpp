@@ -13,8 +13,8 @@
 #include <string_view>
 #include <vector>
 
-#include "http/client_engine.hpp"
-#include "http/client_url.hpp"
+#include "http/client/client_engine.hpp"
+#include "http/client/client_url.hpp"
 
 namespace curfew::http {
 

@@ -2,8 +2,8 @@
 #include <boost/url/pct_string_view.hpp>
 #include <curfew/http/message.hpp>
 
-#include "http/body_sink.hpp"
-#include "http/target.hpp"
+#include "http/message/target.hpp"
+#include "http/server/body_sink.hpp"
 
 namespace curfew::http {
 

@@ -1,10 +1,10 @@
-#include "http/response_head.hpp"
+#include "http/wire/response_head.hpp"
 
 #include <array>
 #include <charconv>
 #include <cstddef>
 
-#include "http/syntax.hpp"
+#include "http/message/syntax.hpp"
 
 namespace curfew::http {
 

@@ -4,38 +4,26 @@
 #include <atomic>
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/steady_timer.hpp>
 #include <cstdint>
 #include <ctime>
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/cause.hpp>
 #include <curfew/core/clock.hpp>
-#include <functional>
 #include <memory>
 #include <mutex>
-#include <span>
 #include <string>
 #include <string_view>
 #include <thread>
 #include <vector>
+
+#include "http/wire/loop.hpp"
 
 namespace curfew::http {
 
 class connection;
 struct server_state;
 
-/// Something in a worker's epoll set.
-class watched {
- public:
-  virtual ~watched() = default;
-  virtual void on_event(std::uint32_t events) = 0;
-};
-
-/// One thread of a server: an event loop, and the connections that live on it.
-///
-/// The sockets are in an epoll set of their own, edge-triggered, and entered once; Asio watches the set as it
-/// would watch a socket. See docs/design on the read pump for why.
+/// One thread of a server: an io_context, the loop that watches its sockets, and the connections that live on it.
 ///
 /// Everything belongs to the worker's thread, unless it says "any thread".
 /// Invariants: the list of connections, and what a connection says about its running request, are changed by the
@@ -82,21 +70,10 @@ class worker {
 
   // The worker's thread.
 
-  /// Enters a descriptor into the epoll set.
-  /// \return false, with errno, if the system refuses.
-  bool watch(int descriptor, std::uint32_t events, watched& by) noexcept;
-  void change(int descriptor, std::uint32_t events, watched& by) noexcept;
-  void unwatch(int descriptor) noexcept;
-  /// Calls `f` at each tick of the clock, until it returns false.
-  void each_tick(std::function<bool(clock::time_point)> f);
-
+  [[nodiscard]] loop& events() noexcept { return loop_; }
   void remove(std::shared_ptr<connection> c) noexcept;
-  /// The time when this round of events began.
-  [[nodiscard]] clock::time_point now() const noexcept { return now_; }
   /// "Date: Tue, 15 Nov 1994 08:12:31 GMT\r\n"
   std::string_view date();
-  /// Where all connections read to: what is there is of use until the next read.
-  [[nodiscard]] std::span<char> scratch() noexcept { return {scratch_.get(), scratch_size}; }
   [[nodiscard]] std::mutex& mutex() noexcept { return mutex_; }
   void count_finished() noexcept { ++finished_; }  // under mutex()
   void count_request(bool begins) noexcept {
@@ -111,28 +88,15 @@ class worker {
   const cause handler_done;
 
  private:
-  static constexpr std::size_t scratch_size = 64 * 1024;
-
-  void wait_for_events();
-  void poll();
   void arm_tick();
-  void tick();
 
   server_state& server_;
   boost::asio::io_context io_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard_;
-  boost::asio::posix::stream_descriptor epoll_;
-  boost::asio::steady_timer ticker_;
-  clock::duration tick_time_;
+  loop loop_;
   bool ticking_ = false;
-  bool dispatching_ = false;
-  bool stopped_ = false;
-  clock::time_point now_;
-  std::unique_ptr<char[]> scratch_;
   std::time_t date_of_ = -1;
   std::string date_;
-  std::vector<std::function<bool(clock::time_point)>> at_tick_;
-  std::vector<std::shared_ptr<connection>> graveyard_;  // removed while events that may name them are handled
 
   std::atomic<std::size_t> requests_{0};
   std::atomic<const connection*> runs_{nullptr};

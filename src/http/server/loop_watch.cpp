@@ -1,9 +1,9 @@
-#include "http/loop_watch.hpp"
+#include "http/server/loop_watch.hpp"
 
 #include <algorithm>
 #include <chrono>
 
-#include "http/server_state.hpp"
+#include "http/server/server_state.hpp"
 
 namespace curfew::http {
 

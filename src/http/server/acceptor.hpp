@@ -10,7 +10,8 @@
 #include <string>
 #include <vector>
 
-#include "http/worker.hpp"
+#include "http/server/worker.hpp"
+#include "http/wire/loop.hpp"
 
 namespace curfew::http {
 

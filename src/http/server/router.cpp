@@ -6,10 +6,10 @@
 #include <span>
 #include <stdexcept>
 
-#include "http/message_access.hpp"
-#include "http/router_table.hpp"
-#include "http/syntax.hpp"
-#include "http/target.hpp"
+#include "http/message/message_access.hpp"
+#include "http/message/syntax.hpp"
+#include "http/message/target.hpp"
+#include "http/server/router_table.hpp"
 
 namespace curfew::http {
 
