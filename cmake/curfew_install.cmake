@@ -36,4 +36,6 @@ configure_package_config_file(cmake/curfewConfig.cmake.in "${PROJECT_BINARY_DIR}
 write_basic_package_version_file("${PROJECT_BINARY_DIR}/curfewConfigVersion.cmake" COMPATIBILITY SameMinorVersion)
 install(FILES "${PROJECT_BINARY_DIR}/curfewConfig.cmake" "${PROJECT_BINARY_DIR}/curfewConfigVersion.cmake"
   DESTINATION "${package_dir}")
+file(GLOB find_modules CONFIGURE_DEPENDS "${PROJECT_SOURCE_DIR}/cmake/Find*.cmake")
+install(FILES ${find_modules} DESTINATION "${package_dir}")
 install(FILES LICENSE DESTINATION "${CMAKE_INSTALL_DOCDIR}")

@@ -10,3 +10,6 @@ curfew_third_party(beast PACKAGE Boost 1.81 CONFIG TARGETS Boost::headers HEADER
 curfew_third_party(boost_url PACKAGE Boost 1.81 CONFIG COMPONENTS url TARGETS Boost::url HEADERS boost/url)
 curfew_third_party(curl PACKAGE CURL TARGETS CURL::libcurl HEADERS curl)
 curfew_third_party(openssl PACKAGE OpenSSL TARGETS OpenSSL::SSL OpenSSL::Crypto HEADERS openssl)
+curfew_third_party(zlib PACKAGE ZLIB TARGETS ZLIB::ZLIB HEADERS zlib)
+curfew_third_party(brotli PACKAGE BrotliDecoder TARGETS Brotli::decoder HEADERS brotli)
+curfew_third_party(zstd PACKAGE zstd CONFIG TARGETS zstd::libzstd_shared HEADERS zstd zstd_errors)
