@@ -142,37 +142,6 @@ TEST_F(ClientEnds, WhileResolving) {
   release_stuck_lookups();
 }
 
-/// Listens at an address without ever accepting; its queue is full, so the kernel lets further connections
-/// wait.
-class unanswering {
- public:
-  explicit unanswering(in_addr_t host = INADDR_LOOPBACK, std::uint16_t port = 0) {
-    listener = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    filler = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    sockaddr_in address{};
-    address.sin_family = AF_INET;
-    address.sin_addr.s_addr = htonl(host);
-    address.sin_port = htons(port);
-    socklen_t size = sizeof address;
-    auto* generic = reinterpret_cast<sockaddr*>(&address);
-    if (bind(listener, generic, size) != 0 || listen(listener, 0) != 0 ||
-        getsockname(listener, generic, &size) != 0 || connect(filler, generic, size) != 0) {
-      throw std::runtime_error("no listening socket");
-    }
-    url = "http://127.0.0.1:" + std::to_string(ntohs(address.sin_port)) + "/";
-  }
-  unanswering(const unanswering&) = delete;
-  unanswering& operator=(const unanswering&) = delete;
-  ~unanswering() {
-    close(filler);
-    close(listener);
-  }
-
-  int listener;
-  int filler;
-  std::string url;
-};
-
 TEST_F(ClientEnds, WhileConnecting) {
   const unanswering there;
   start(get_of(there.url));

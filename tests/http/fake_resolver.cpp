@@ -3,7 +3,9 @@
 #include <dlfcn.h>
 #include <netdb.h>
 
+#include <cerrno>
 #include <condition_variable>
+#include <map>
 #include <mutex>
 #include <string_view>
 
@@ -13,56 +15,92 @@ namespace curfew::http::client_tests {
 
 namespace {
 
-struct stuck_lookups {
+struct all_lookups {
   std::mutex mutex;
   std::condition_variable changed;
-  int count = 0;          // guarded by mutex
-  bool released = false;  // guarded by mutex; of those that hang now
+  int stuck = 0;                     // guarded by mutex
+  bool released = false;             // guarded by mutex; of those that hang now
+  std::map<std::string, int> count;  // guarded by mutex
 
-  static stuck_lookups& get() {
-    static auto* one = new stuck_lookups;  // a lookup thread may outlive main
+  static all_lookups& get() {
+    static auto* one = new all_lookups;  // a lookup thread may outlive main
     return *one;
+  }
+
+  void hang() {
+    std::unique_lock lock(mutex);
+    ++stuck;
+    changed.notify_all();
+    changed.wait(lock, [&] { return released; });
+    --stuck;
+    changed.notify_all();
   }
 };
 
+/// The addresses, in this order.
+int answer(std::initializer_list<const char*> addresses, const char* service, const addrinfo* hints,
+           addrinfo** out) {
+  static const auto next = reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
+  for (const char* each : addresses) {
+    if (const int failed = next(each, service, hints, out); failed != 0) return failed;
+    out = &(*out)->ai_next;
+  }
+  return 0;
+}
+
 }  // namespace
 
-bool wait_for_stuck_lookup() {
-  stuck_lookups& s = stuck_lookups::get();
-  std::unique_lock lock(s.mutex);
-  return s.changed.wait_for(lock, patience, [&] { return s.count > 0; });
+bool wait_for_stuck_lookup(int count) {
+  all_lookups& all = all_lookups::get();
+  std::unique_lock lock(all.mutex);
+  return all.changed.wait_for(lock, patience, [&] { return all.stuck >= count; });
 }
 
 void release_stuck_lookups() {
-  stuck_lookups& s = stuck_lookups::get();
-  std::unique_lock lock(s.mutex);
-  s.released = true;
-  s.changed.notify_all();
-  s.changed.wait(lock, [&] { return s.count == 0; });
-  s.released = false;
+  all_lookups& all = all_lookups::get();
+  std::unique_lock lock(all.mutex);
+  all.released = true;
+  all.changed.notify_all();
+  all.changed.wait(lock, [&] { return all.stuck == 0; });
+  all.released = false;
+}
+
+int lookups_of(const std::string& name) {
+  all_lookups& all = all_lookups::get();
+  const std::lock_guard guard(all.mutex);
+  return all.count[name];
 }
 
 }  // namespace curfew::http::client_tests
 
 extern "C" __attribute__((visibility("default"))) int getaddrinfo(const char* name, const char* service,
                                                                   const addrinfo* hints, addrinfo** out) {
-  using curfew::http::client_tests::stuck_lookups;
-  const std::string_view host = name != nullptr ? name : "";
-  if (host == "stuck.test") {
-    stuck_lookups& s = stuck_lookups::get();
-    std::unique_lock lock(s.mutex);
-    ++s.count;
-    s.changed.notify_all();
-    s.changed.wait(lock, [&] { return s.released; });
-    --s.count;
-    s.changed.notify_all();
-    return EAI_AGAIN;
+  using namespace curfew::http::client_tests;
+  if (name == nullptr) return answer({name}, service, hints, out);
+  const std::string_view host = name;
+  {
+    all_lookups& all = all_lookups::get();
+    const std::lock_guard guard(all.mutex);
+    ++all.count[name];
   }
-  if (host == "missing.test") return EAI_NONAME;
-  static const auto next = reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
-  if (host == "two.test") {
-    const int failed = next("127.0.0.2", service, hints, out);
-    return failed != 0 ? failed : next("127.0.0.1", service, hints, &(*out)->ai_next);
+  if (host.ends_with(".test")) {
+    if (host.starts_with("stuck") || host.starts_with("held")) all_lookups::get().hang();
+    if (host.starts_with("stuck")) return EAI_AGAIN;
+    if (host.starts_with("held") || host.starts_with("peer"))
+      return answer({"127.0.0.1"}, service, hints, out);
+    if (host == "missing.test") return EAI_NONAME;
+    if (host == "two.test") return answer({"127.0.0.2", "127.0.0.1"}, service, hints, out);
+    if (host == "mixed.test") {
+      addrinfo literal{};
+      literal.ai_flags = AI_NUMERICHOST;  // whatever addresses the machine has itself
+      literal.ai_socktype = SOCK_STREAM;
+      return answer({"fd00::1", "fd00::2", "fd00::1", "fd00::3", "127.0.0.1", "127.0.0.2"}, service, &literal,
+                    out);
+    }
+    if (host == "broken.test") {
+      errno = EMFILE;
+      return EAI_SYSTEM;
+    }
   }
-  return next(host == "peer.test" ? "127.0.0.1" : name, service, hints, out);
+  return answer({name}, service, hints, out);
 }

@@ -6,17 +6,23 @@ namespace curfew::http::client_tests {
 
 /// The test program's own getaddrinfo, which all of the process uses, libcurl's lookup threads too:
 ///
-///   stuck.test    does not return before release_stuck_lookups()
+///   stuck….test   does not return before release_stuck_lookups(); then, that no server answers
+///   held….test    does not return before release_stuck_lookups(); then 127.0.0.1
 ///   missing.test  no such name
-///   peer.test     127.0.0.1
+///   broken.test   the system's error EMFILE
+///   peer….test    127.0.0.1
 ///   two.test      127.0.0.2, 127.0.0.1
+///   mixed.test    fd00::1, fd00::2, fd00::1 again, fd00::3, 127.0.0.1, 127.0.0.2
 ///
 /// Any other name goes to the C library.
 
-/// Waits until a lookup of stuck.test hangs; false if none does within the test's patience.
-bool wait_for_stuck_lookup();
+/// Waits until so many lookups hang; false if they do not within the test's patience.
+bool wait_for_stuck_lookup(int count = 1);
 
-/// Lets all of them fail, and waits until they are gone.
+/// Lets all of them go on, and waits until they have returned.
 void release_stuck_lookups();
+
+/// How often a name has been looked up in this process.
+int lookups_of(const std::string& name);
 
 }  // namespace curfew::http::client_tests

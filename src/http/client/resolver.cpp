@@ -137,13 +137,12 @@ resolver& resolver::shared() {
 
 std::optional<resolver::answer> resolver::find(const std::string& host, ticket& t, listener later) {
   t.drop();
+  // Longer than any name of DNS, or more than the C library would read of it.
+  constexpr std::size_t longest_name = 255;
+  if (host.empty() || host.size() > longest_name || host.contains('\0')) return error(errc::name_not_found);
   boost::system::error_code no_address;
   if (const ip::address literal = ip::make_address(host, no_address); !no_address)
     return std::make_shared<const addresses>(1, literal);
-  // Longer than any name of DNS, or more than what the C library would read of it.
-  constexpr std::size_t longest_name = 255;
-  if (host.empty() || host.size() > longest_name || host.find('\0') != std::string::npos)
-    return error(errc::name_not_found);
 
   auto added = std::make_shared<waiter>(*this, std::move(later));
   const std::lock_guard guard(mutex_);
