@@ -154,6 +154,24 @@ TEST(RequestParser, TakesTheLastChunkByteByByte) {
   EXPECT_EQ(parser.feed(bytes), request_parser::progress::done);
 }
 
+TEST(RequestParser, TheHeadersLimitIsTheSameInPieces) {
+  for (std::size_t size = 990; size < 1010; ++size) {
+    std::string message =
+        "POST /" + std::string(400, 'x') + " HTTP/1.1\r\nHost: a\r\nContent-Length: 1\r\nX: ";
+    message += std::string(size - message.size() - 4, 'x') + "\r\n\r\n";
+    ASSERT_EQ(message.size(), size);
+    message += 'b';
+    const auto whole = parse(message, nullptr);
+    EXPECT_EQ(whole == "failed 431", size > 1000) << size << whole;
+    std::minstd_rand random(3);
+    for (int i = 0; i < 10; ++i) {
+      const auto cut = parse(message, &random);
+      // Which of the two it is may depend on the pieces.
+      EXPECT_TRUE(cut == whole || (size > 1000 && cut == "failed 414")) << size << cut;
+    }
+  }
+}
+
 TEST(RequestParser, ClearsTheRequestBeforeTheNext) {
   request r({}, {});
   request_parser parser(r, 1000, 1000);

@@ -27,6 +27,28 @@ TEST(Syntax, AFieldValueHasNoControlCharactersButTabs) {
   }
 }
 
+TEST(Syntax, AControlCharacterIsSeenInEachPlace) {
+  for (std::size_t size = 1; size <= 20; ++size) {
+    for (std::size_t at = 0; at < size; ++at) {
+      for (int c = 0; c < 256; ++c) {
+        for (const char other : {'x', '\x20', '\x7e', '\x80', '\xff'}) {
+          std::string text(size, other);
+          text[at] = static_cast<char>(c);
+          ASSERT_EQ(is_field_value(text), c == '\t' || (c >= 0x20 && c != 0x7f)) << c << " at " << at;
+        }
+      }
+    }
+  }
+}
+
+TEST(Syntax, ATokenEndsAtTheFirstOtherCharacter) {
+  EXPECT_EQ(token_size("Host: a"), 4U);
+  EXPECT_EQ(token_size("Host"), 4U);
+  EXPECT_EQ(token_size(" Host"), 0U);
+  EXPECT_EQ(token_size(""), 0U);
+  EXPECT_EQ(token_size("a\x80"), 1U);
+}
+
 TEST(Syntax, ItemsOfAListAreTrimmed) {
   std::vector<std::string> all;
   const auto keep = [&](std::string_view item) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstddef>
 #include <string_view>
 #include <utility>
 
@@ -7,6 +8,8 @@ namespace curfew::http {
 
 /// RFC 9110's token: what a method and a field's name consist of.
 [[nodiscard]] bool is_token(std::string_view text) noexcept;
+/// How many characters of a token stand at the front of `text`.
+[[nodiscard]] std::size_t token_size(std::string_view text) noexcept;
 
 /// A field's value without control characters other than a tab: any other would end the field, or the header, for
 /// an intermediary.

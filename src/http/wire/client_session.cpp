@@ -15,10 +15,17 @@ constexpr std::uint64_t max_size = std::numeric_limits<std::int64_t>::max();
 constexpr std::string_view version = "HTTP/1.";
 constexpr std::size_t max_size_digits = 16;
 
-/// A number without sign, blanks or anything else beside it.
-bool parse_size(std::string_view text, int base, std::uint64_t& size) noexcept {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size, base);
+/// Content-Length: digits, and nothing beside them.
+bool parse_length(std::string_view text, std::uint64_t& size) noexcept {
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
   return error == std::errc() && end == text.data() + text.size() && size <= max_size;
+}
+
+/// The value of a hexadecimal digit; 16 for other characters.
+constexpr unsigned hex_value(char c) noexcept {
+  if (c >= '0' && c <= '9') return static_cast<unsigned>(c - '0');
+  const char lower = static_cast<char>(c | 0x20);
+  return lower >= 'a' && lower <= 'f' ? static_cast<unsigned>(lower - 'a' + 10) : 16;
 }
 
 bool is_digit(char c) noexcept { return c >= '0' && c <= '9'; }
@@ -171,8 +178,13 @@ client_session::event client_session::take_chunk_size(std::string_view& bytes) {
   const std::size_t end = bytes.find('\n', scanned_);
   const bool whole = end != std::string_view::npos;
   std::string_view line = bytes.substr(0, end);
-  const std::size_t digits = std::min(line.find_first_not_of("0123456789abcdefABCDEF"), line.size());
-  if (digits > max_size_digits || (digits == 0 && !line.empty())) return fail(errc::bad_response, problem);
+  std::size_t digits = 0;
+  std::uint64_t size = 0;
+  for (; digits < line.size() && hex_value(line[digits]) < 16; ++digits) {
+    if (digits == max_size_digits) return fail(errc::bad_response, problem);
+    size = size << 4 | hex_value(line[digits]);
+  }
+  if (digits == 0 && !line.empty()) return fail(errc::bad_response, problem);
   const bool has_cr = line.ends_with('\r');
   if (has_cr) line.remove_suffix(1);
   const std::string_view extension = line.substr(std::min(digits, line.size()));
@@ -185,10 +197,11 @@ client_session::event client_session::take_chunk_size(std::string_view& bytes) {
   bytes.remove_prefix(end + 1);
   // Some servers pad the size with blanks.
   const std::string_view text = trimmed(extension);
-  if (!has_cr || !is_field_value(extension) || !(text.empty() || text.starts_with(';')) ||
-      !parse_size(line.substr(0, digits), 16, left_)) {
+  if (!has_cr || digits == 0 || size > max_size || !is_field_value(extension) ||
+      !(text.empty() || text.starts_with(';'))) {
     return fail(errc::bad_response, problem);
   }
+  left_ = size;
   // An extension costs nothing as long as the data are more.
   extension_bytes_ += extension.size();
   extension_bytes_ -= static_cast<std::size_t>(std::min<std::uint64_t>(extension_bytes_, left_));
@@ -198,7 +211,8 @@ client_session::event client_session::take_chunk_size(std::string_view& bytes) {
 
 client_session::event client_session::read_status_line(std::string_view line) {
   if (!is_status_line(line)) return fail(errc::bad_response, "the status line");
-  std::from_chars(line.data() + 9, line.data() + 12, status_);
+  status_ = 0;
+  for (const char digit : line.substr(9, 3)) status_ = 10 * status_ + static_cast<unsigned>(digit - '0');
   if (status_ < 100) return fail(errc::bad_response, "a status below 100");
   if (status_ == 101) return fail(errc::bad_response, "status 101, which nothing asked for");
   http11_ = line[7] == '1';
@@ -210,11 +224,12 @@ client_session::event client_session::read_status_line(std::string_view line) {
 client_session::event client_session::read_field(std::string_view line) {
   if (++fields_ > max_fields) return fail(errc::too_large, "the number of fields");
   if (line.starts_with(' ') || line.starts_with('\t')) return fail(errc::bad_response, "a folded line");
-  const std::size_t colon = line.find(':');
-  if (colon == std::string_view::npos) return fail(errc::bad_response, "a field without a colon");
+  const std::size_t colon = token_size(line);
+  if (colon == 0 || colon == line.size() || line[colon] != ':') {
+    return fail(errc::bad_response, "the name of a field");
+  }
   const std::string_view name = line.substr(0, colon);
   const std::string_view value = line.substr(colon + 1);
-  if (!is_token(name)) return fail(errc::bad_response, "the name of a field");
   if (!is_field_value(value)) return fail(errc::bad_response, "the value of a field");
   if (stage_ == stage::trailers) return event::body;  // must not pass for a field of the header
   const std::string_view text = trimmed(value);
@@ -224,21 +239,35 @@ client_session::event client_session::read_field(std::string_view line) {
 }
 
 client_session::event client_session::read_framing(std::string_view name, std::string_view value) {
-  if (same_name(name, "Content-Length")) {
-    if (has_length_) return fail(errc::bad_response, "two Content-Length fields");
-    has_length_ = true;
-    if (!parse_size(value, 10, left_)) return fail(errc::bad_response, "Content-Length");
-  } else if (same_name(name, "Transfer-Encoding")) {
-    if (chunked_) return fail(errc::bad_response, "two Transfer-Encoding fields");
-    chunked_ = true;
-    if (!same_name(value, "chunked")) return fail(errc::bad_response, "a transfer coding other than chunked");
-    if (!http11_) return fail(errc::bad_response, "a transfer coding in HTTP/1.0");
-  } else if (same_name(name, "Connection")) {
-    const auto says = [&](std::string_view what) {
-      return any_item(value, [&](std::string_view item) { return same_name(item, what); });
-    };
-    says_close_ = says_close_ || says("close");
-    says_keep_alive_ = says_keep_alive_ || says("keep-alive");
+  constexpr std::string_view connection = "Connection";
+  constexpr std::string_view length = "Content-Length";
+  constexpr std::string_view coding = "Transfer-Encoding";
+  switch (name.size()) {  // most fields are none of these
+    case connection.size():
+      if (same_name(name, connection)) {
+        const auto says = [&](std::string_view what) {
+          return any_item(value, [&](std::string_view item) { return same_name(item, what); });
+        };
+        says_close_ = says_close_ || says("close");
+        says_keep_alive_ = says_keep_alive_ || says("keep-alive");
+      }
+      break;
+    case length.size():
+      if (!same_name(name, length)) break;
+      if (has_length_) return fail(errc::bad_response, "two Content-Length fields");
+      has_length_ = true;
+      if (!parse_length(value, left_)) return fail(errc::bad_response, "Content-Length");
+      break;
+    case coding.size():
+      if (!same_name(name, coding)) break;
+      if (chunked_) return fail(errc::bad_response, "two Transfer-Encoding fields");
+      chunked_ = true;
+      if (!same_name(value, "chunked"))
+        return fail(errc::bad_response, "a transfer coding other than chunked");
+      if (!http11_) return fail(errc::bad_response, "a transfer coding in HTTP/1.0");
+      break;
+    default:
+      break;
   }
   return event::body;
 }

@@ -159,7 +159,7 @@ struct request_parser::impl {
   const std::size_t max_header;
   const std::size_t max_body;
   std::optional<parser> current;
-  // Bytes of the header that the parser has consumed: Beast limits only the rest.
+  // Bytes of the header that the parser has consumed: Beast limits the line and the fields, each for itself.
   std::size_t header_taken = 0;
   status failure = status::bad_request;
 
@@ -193,7 +193,6 @@ void request_parser::reset() {
   request_access::clear(*impl_->into);
   impl_->header_taken = 0;
   auto& p = impl_->current.emplace(*impl_->into);
-  p.eager(true);
   p.header_limit(static_cast<std::uint32_t>(std::min<std::size_t>(impl_->max_header, UINT32_MAX)));
   p.body_limit(impl_->max_body);
 }
@@ -204,25 +203,32 @@ request_parser::progress request_parser::feed(std::string_view& bytes) {
     while (bytes.starts_with("\r\n")) bytes.remove_prefix(2);  // RFC 9112, 2.2: after a body, by old clients
     if (bytes.empty() || bytes == "\r") return progress::need_more;
   }
+  beast_error ec;
+  if (!p.fields_done()) {  // no further than the header, whose size is looked at before the rest
+    const std::string_view given = bytes;
+    const std::size_t taken = p.put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec);
+    bytes.remove_prefix(taken);
+    if (ec && ec != beast::error::need_more) {
+      return impl_->fail_by(static_cast<beast::error>(ec.value()), given);
+    }
+    impl_->header_taken += taken;
+    if (impl_->header_taken + (p.fields_done() ? 0 : bytes.size()) > impl_->max_header) {
+      return impl_->fail_by(beast::error::header_limit, given);
+    }
+    if (!p.fields_done()) return progress::need_more;
+    p.eager(true);
+  }
+  if (p.is_done()) return progress::done;
   // A chunked body ends with "0\r\n\r\n"; Beast asserts that it gets all of that in one piece.
   constexpr std::size_t last_chunk = 5;
-  if (p.fields_done() && p.chunked() && bytes.size() < last_chunk) return progress::need_more;
-  beast_error ec;
-  const std::string_view given = bytes;
-  const bool was_header = !p.fields_done();
-  const std::size_t taken = p.put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec);
-  bytes.remove_prefix(taken);
+  if (bytes.size() < (p.chunked() ? last_chunk : 1)) return progress::need_more;
+  bytes.remove_prefix(p.put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec));
   if (ec && ec != beast::error::need_more) {
-    return impl_->fail_by(static_cast<beast::error>(ec.value()), given);
-  }
-  if (was_header && !p.fields_done()) {
-    impl_->header_taken += taken;
-    if (impl_->header_taken + bytes.size() > impl_->max_header)
-      return impl_->fail_by(beast::error::header_limit, given);
+    return impl_->fail_by(static_cast<beast::error>(ec.value()), bytes);
   }
   if (p.is_done()) return progress::done;
   // What a chunk's header or a trailer is made of comes in one piece from the parser's point of view.
-  if (p.fields_done() && bytes.size() > impl_->max_header) return impl_->fail(status::bad_request);
+  if (bytes.size() > impl_->max_header) return impl_->fail(status::bad_request);
   return progress::need_more;
 }
 
