@@ -3,6 +3,7 @@
 /// What the snippets of testing may name.
 
 #include <boost/asio/io_context.hpp>
+#include <cstdint>
 #include <curfew/core.hpp>
 #include <curfew/sync.hpp>
 #include <curfew/testing.hpp>
@@ -20,5 +21,6 @@ using testing::manual_clock;
 extern asio::io_context io;
 extern manual_clock clock;
 extern std::thread server;
+extern std::uint16_t server_port;
 
 }  // namespace docs
