@@ -229,6 +229,7 @@ class edges {
       EXPECT_EQ(epoll_ctl(set_, EPOLL_CTL_ADD, fd, &wanted), 0);
     }
   }
+  void remove(int fd) const { EXPECT_EQ(epoll_ctl(set_, EPOLL_CTL_DEL, fd, nullptr), 0); }
   /// How many events come within the time.
   [[nodiscard]] int wait(std::chrono::milliseconds time = patience) const {
     std::array<epoll_event, 8> got;
@@ -251,21 +252,45 @@ TEST(Connector, ItsConnectionTellsAnEdgeTriggeredSetThatItIsReady) {
   EXPECT_EQ(c.advance(start), state::connected);
 }
 
-TEST(Connector, ClosedSocketsLeaveTheSetAndTheirNumbersComeAgain) {
+TEST(Connector, TakesClosedSocketsOutOfTheSetThoughAChildProcessHasCopies) {
   const edges set;
-  const std::uint16_t port = unused_port();
-  for (int i = 0; i < 3; ++i) {
-    const unanswering there(INADDR_LOOPBACK, port);
-    connector c(list({"127.0.0.1"}), port);
-    ASSERT_EQ(c.advance(start), state::pending);
-    set.enter(c);  // fails if the number is still in the set
-    EXPECT_EQ(set.wait(0ms), 0);
+  const unanswering first;
+  const unanswering second(INADDR_LOOPBACK + 1, first.number);
+  std::vector<int> copies;
+  std::vector<int> closed;
+  {
+    connector c(list({"127.0.0.1", "127.0.0.2"}), first.number, [&](int fd) {
+      closed.push_back(fd);
+      set.remove(fd);
+    });
+    for (const auto at : {start, start + 1s}) {
+      ASSERT_EQ(c.advance(at), state::pending);
+      set.enter(c);
+      copies.push_back(fcntl(c.fresh().front(), F_DUPFD_CLOEXEC, 0));
+    }
+    EXPECT_TRUE(closed.empty());
   }
+  EXPECT_EQ(closed.size(), 2U);
+  for (const int each : copies) shutdown(each, SHUT_RDWR);
+  EXPECT_EQ(set.wait(0ms), 0);
+  for (const int each : copies) close(each);
+}
+
+TEST(Connector, ClosesALoserWithAWordButNotTheWinner) {
+  const listening server;
+  const unanswering first(INADDR_LOOPBACK + 1, server.port);
+  std::vector<int> closed;
+  connector c(list({"127.0.0.2", "127.0.0.1"}), server.port, [&](int fd) { closed.push_back(fd); });
+  ASSERT_EQ(c.advance(start), state::pending);
+  const int loser = c.descriptors().front();
+  ASSERT_EQ(wait_at(c, start + 1s), state::connected);
+  close(c.release());
+  EXPECT_EQ(closed, std::vector{loser});
 }
 
 // The kernel sends what the full queue has dropped again after a second: only so is a connection made and reset before
-// anybody looks.
-TEST(Connector, GivesAConnectionThatWasResetBeforeAnybodyLooked) {
+// advance() looks.
+TEST(Connector, GivesAConnectionThatWasResetBeforeItLooked) {
   unanswering server;
   connector c(list({"127.0.0.1"}), server.number);
   const edges set;

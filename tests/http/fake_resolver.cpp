@@ -7,7 +7,9 @@
 #include <condition_variable>
 #include <map>
 #include <mutex>
+#include <string>
 #include <string_view>
+#include <vector>
 
 #include "http/client_peer.hpp"
 
@@ -38,7 +40,7 @@ struct all_lookups {
 };
 
 /// The addresses, in this order.
-int answer(std::initializer_list<const char*> addresses, const char* service, const addrinfo* hints,
+int answer(const std::vector<const char*>& addresses, const char* service, const addrinfo* hints,
            addrinfo** out) {
   static const auto next = reinterpret_cast<decltype(&getaddrinfo)>(dlsym(RTLD_NEXT, "getaddrinfo"));
   for (const char* each : addresses) {
@@ -96,6 +98,13 @@ extern "C" __attribute__((visibility("default"))) int getaddrinfo(const char* na
       literal.ai_socktype = SOCK_STREAM;
       return answer({"fd00::1", "fd00::2", "fd00::1", "fd00::3", "127.0.0.1", "127.0.0.2"}, service, &literal,
                     out);
+    }
+    if (host == "many.test") {
+      std::vector<std::string> texts;
+      std::vector<const char*> addresses;
+      for (int i = 1; i <= 40; ++i) texts.push_back("127.0.0." + std::to_string(i));
+      for (const std::string& each : texts) addresses.push_back(each.c_str());
+      return answer(addresses, service, hints, out);
     }
     if (host == "broken.test") {
       errno = EMFILE;

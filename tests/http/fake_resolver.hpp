@@ -13,6 +13,7 @@ namespace curfew::http::client_tests {
 ///   peer….test    127.0.0.1
 ///   two.test      127.0.0.2, 127.0.0.1
 ///   mixed.test    fd00::1, fd00::2, fd00::1 again, fd00::3, 127.0.0.1, 127.0.0.2
+///   many.test     40 addresses
 ///
 /// Any other name goes to the C library.
 

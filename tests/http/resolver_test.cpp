@@ -95,6 +95,12 @@ TEST(Resolver, TakesFamiliesInTurnAndNoAddressTwice) {
                                  make_address("127.0.0.2"), make_address("fd00::3")));
 }
 
+TEST(Resolver, TakesNoMoreAddressesThanACallMayTry) {
+  const auto got = search(lasting(), "many.test").wait();
+  ASSERT_TRUE(got) << got.error();
+  EXPECT_EQ((*got)->size(), resolver::most_addresses);
+}
+
 TEST(Resolver, RefusesAtOnceWhatCannotBeAName) {
   for (const std::string& name : {std::string(), std::string(256, 'x'), std::string("peer.test\0.other", 16),
                                   std::string("127.0.0.1\0x", 11)}) {

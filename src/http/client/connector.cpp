@@ -33,12 +33,14 @@ bool connected_to_itself(int socket) noexcept {
 
 }  // namespace
 
-connector::connector(std::shared_ptr<const resolver::addresses> to, std::uint16_t port)
+connector::connector(std::shared_ptr<const resolver::addresses> to, std::uint16_t port,
+                     std::move_only_function<void(int)> closing)
     : to_(std::move(to)),
-      port_(port) {}
+      port_(port),
+      closing_(std::move(closing)) {}
 
 connector::~connector() {
-  for (const int each : sockets_) ::close(each);
+  for (const int each : sockets_) drop(each);
 }
 
 connector::state connector::advance(clock::time_point now) {
@@ -54,7 +56,7 @@ connector::state connector::advance(clock::time_point now) {
         won(socket);
         return state_;
       case outcome::failed:
-        ::close(socket);
+        drop(socket);
         if (newest_ == socket) newest_ = -1;
         sockets_.erase(sockets_.begin() + static_cast<std::ptrdiff_t>(i));
         break;
@@ -119,10 +121,15 @@ connector::outcome connector::look_at(int socket) noexcept {
 
 void connector::won(int socket) noexcept {
   for (const int each : sockets_) {
-    if (each != socket) ::close(each);
+    if (each != socket) drop(each);
   }
   sockets_.assign(1, socket);  // there is room
   state_ = state::connected;
+}
+
+void connector::drop(int socket) noexcept {
+  if (closing_) closing_(socket);
+  ::close(socket);
 }
 
 std::optional<clock::time_point> connector::next_at() const noexcept {

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <curfew/core/clock.hpp>
+#include <functional>
 #include <memory>
 #include <optional>
 #include <span>
@@ -26,11 +27,11 @@ namespace curfew::http {
 /// An attempt begins when the one that began before it has failed, or 250 ms after it. Attempts that are under way go
 /// on meanwhile; when one has its connection, advance() closes the others.
 ///
-/// An owner with an epoll set enters fresh() after each call of advance(); with an edge-triggered set no edge is lost,
-/// since the kernel reports a descriptor that is ready when it is entered. Closed sockets leave the set by themselves,
-/// and their numbers may be used again: in descriptors() numbers cannot be compared with those of before. An event of
-/// a socket that lost may still be among those that have been fetched. After release() an event tells no more than to
-/// look at the socket.
+/// An owner with an epoll set enters fresh() after each call of advance(). With an edge-triggered set no edge is lost,
+/// since the kernel reports a descriptor that is ready when it is entered. `closing` takes sockets out of the set: closing
+/// alone would leave one there if a child process had a copy. Their numbers may be used again at once, so those of
+/// descriptors() cannot be compared with those of before. An event of a socket that lost may still be among those that
+/// have been fetched: after release() an event tells no more than to look at the socket.
 ///
 /// A connection that was reset right away has been made, so it is given: its first read or write says what became of it.
 ///
@@ -41,8 +42,10 @@ class connector {
 
   static constexpr clock::duration head_start = std::chrono::milliseconds(250);
 
-  /// \param to  Not empty.
-  connector(std::shared_ptr<const resolver::addresses> to, std::uint16_t port);
+  /// \param to       Not empty.
+  /// \param closing  Called with each socket that has been in fresh() before it is closed; must not throw.
+  connector(std::shared_ptr<const resolver::addresses> to, std::uint16_t port,
+            std::move_only_function<void(int)> closing = {});
   connector(const connector&) = delete;
   connector& operator=(const connector&) = delete;
   /// Closes the sockets.
@@ -74,9 +77,11 @@ class connector {
   void begin(clock::time_point now);
   outcome look_at(int socket) noexcept;
   void won(int socket) noexcept;
+  void drop(int socket) noexcept;
 
   const std::shared_ptr<const resolver::addresses> to_;
   const std::uint16_t port_;
+  std::move_only_function<void(int)> closing_;
   std::size_t next_ = 0;  // which of to_
   state state_ = state::pending;
   std::vector<int> sockets_;  // in the order in which they began

@@ -43,10 +43,9 @@ ip::address address_of(const sockaddr* from) {
   return ip::address_v4(ntohl(v4.sin_addr.s_addr));
 }
 
-/// The families in turn, beginning with that of the first; each keeps its order.
+/// The families in turn, beginning with that of the first; each keeps its order. No more than are tried.
 resolver::addresses interleaved(const resolver::addresses& sorted) {
   resolver::addresses mixed;
-  mixed.reserve(sorted.size());
   const bool first = sorted.front().is_v6();
   const auto next_of = [&sorted](resolver::addresses::const_iterator from, bool v6) {
     return std::find_if(from, sorted.end(), [v6](const ip::address& a) { return a.is_v6() == v6; });
@@ -63,6 +62,7 @@ resolver::addresses interleaved(const resolver::addresses& sorted) {
       other = next_of(std::next(other), !first);
     }
   }
+  if (mixed.size() > resolver::most_addresses) mixed.resize(resolver::most_addresses);
   return mixed;
 }
 

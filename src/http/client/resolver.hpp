@@ -17,7 +17,7 @@
 
 namespace curfew::http {
 
-/// From names to addresses, by the system's getaddrinfo, in threads that nobody has to wait for.
+/// From names to addresses, by the system's getaddrinfo, in threads that no caller has to wait for.
 ///
 ///                        a thread is free               the system has answered
 ///     find() ──► queued ─────────────────► running ─────────────────────────────► known, for a while
@@ -25,9 +25,9 @@ namespace curfew::http {
 ///                  ▼                          ▼
 ///                gone                       abandoned
 ///
-/// A name has one lookup at a time: whoever asks meanwhile joins it. A thread serves one lookup after the other and
-/// ends when none is left. A lookup that hangs keeps its thread, and more threads are made, up to a limit. When all of
-/// them have hung for a while, a name that is not known gets an error at once.
+/// A name has one lookup at a time, which later callers join. A thread serves one lookup after the other and ends when
+/// none is left. A lookup that hangs keeps its thread, and more threads are made, up to a limit. When all of them have
+/// hung for a while, a name that is not known gets an error at once.
 ///
 /// Invariants
 ///  1. A lookup is in `under_way_` until its answer is known, and in `queue_` until a thread has taken it.
@@ -38,8 +38,8 @@ namespace curfew::http {
 ///  - A ticket is dropped as its listener is called: the destructor waits, except in the listener itself.
 ///  - The process exits while a lookup hangs: the resolver is never destroyed, so the thread finds it.
 ///  - fork: the child has no such threads. It keeps what is known and forgets what is under way: its own lookups begin
-///    anew, and tickets from before are never answered there. (Whether getaddrinfo itself can be used in the child of
-///    a process with threads is the C library's matter: glibc lets it.)
+///    anew, and tickets from before are never answered there. A lookup that was under way may have held a lock of the C
+///    library, which stays locked in the child and lets lookups hang there; their callers end by their contexts.
 ///
 /// Thread safety: all of it.
 class resolver {
@@ -49,8 +49,10 @@ class resolver {
 
  public:
   /// In the order to try them: as RFC 6724 sorts them (getaddrinfo does), then the families in turn (RFC 8305,
-  /// section 4). Never empty.
+  /// section 4). At least one, at most most_addresses.
   using addresses = std::vector<boost::asio::ip::address>;
+  /// A name server does not decide how many sockets a call opens.
+  static constexpr std::size_t most_addresses = 32;
   /// Else errc::name_not_found, or what the system says: std::errc::resource_unavailable_try_again where no
   /// server has answered or every thread hangs. The error's doing() is a detail for the message, or empty.
   using answer = result<std::shared_ptr<const addresses>>;
