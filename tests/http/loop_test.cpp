@@ -12,6 +12,9 @@
 #include <chrono>
 #include <functional>
 #include <memory>
+#include <stdexcept>
+#include <string>
+#include <thread>
 
 #include "http/waiting.hpp"
 
@@ -54,7 +57,7 @@ TEST(Loop, TellsWhatHappensToADescriptorOnce) {
   loop l(threads, 10ms);
   signal s;
   ASSERT_TRUE(s.enter(l));
-  l.start();
+  l.hold();
   s.give();
   ASSERT_TRUE(eventually([&] { return s.count == 1; }));
   EXPECT_EQ(s.last, static_cast<std::uint32_t>(EPOLLIN));
@@ -67,38 +70,38 @@ TEST(Loop, TellsWhatHappensToADescriptorOnce) {
   other.give();
   ASSERT_TRUE(eventually([&] { return other.count == 1; }));
   EXPECT_EQ(s.count, 2);
-  l.pause();
+  l.release();
   threads.join();
 }
 
-TEST(Loop, IsWorkForItsContextUntilItPauses) {
+TEST(Loop, IsWorkForItsContextWhileSomethingHoldsIt) {
   boost::asio::io_context io;
   loop l(io, 10ms);
-  int paused = 0;
+  int released = 0;
   signal s([&] {
-    ++paused;
-    l.pause();
+    ++released;
+    l.release();
   });
   ASSERT_TRUE(s.enter(l));
   EXPECT_EQ(io.run(), 0U);
   for (int round = 1; round <= 3; ++round) {
-    l.start();
+    l.hold();
     s.give();
     io.restart();
     io.run();
-    EXPECT_EQ(paused, round);
+    EXPECT_EQ(released, round);
   }
-  l.start();
-  l.pause();  // before anything has come
+  l.hold();
+  l.release();  // before anything has come
   io.restart();
   io.run();
   s.give();
-  l.start();
-  l.pause();
-  l.start();
+  l.hold();
+  l.release();
+  l.hold();
   io.restart();
   io.run();
-  EXPECT_EQ(paused, 4);
+  EXPECT_EQ(released, 4);
 }
 
 TEST(Loop, TicksWhileThereIsWorkForIt) {
@@ -107,10 +110,10 @@ TEST(Loop, TicksWhileThereIsWorkForIt) {
   int ticks = 0;
   l.each_tick([&](clock::time_point) {
     if (++ticks < 3) return true;
-    l.pause();
+    l.release();
     return false;
   });
-  l.start();
+  l.hold();
   io.run();
   EXPECT_EQ(ticks, 3);
 }
@@ -129,7 +132,7 @@ TEST(Loop, WhatRetiresStaysUntilItsEventsHaveBeenHandled) {
       l.retire(std::move(*each));
       each->reset();
     }
-    l.pause();
+    if (heard == 1) l.release();
   };
   first = std::make_shared<signal>(end_both);
   second = std::make_shared<signal>(end_both);
@@ -138,11 +141,89 @@ TEST(Loop, WhatRetiresStaysUntilItsEventsHaveBeenHandled) {
   ASSERT_TRUE(first->enter(l) && second->enter(l));
   first->give();
   second->give();
-  l.start();
+  l.hold();
   io.run();
   EXPECT_EQ(heard, 2);  // both were in one batch
   EXPECT_TRUE(watch_first.expired());
   EXPECT_TRUE(watch_second.expired());
+}
+
+/// Runs `f`.
+class task final : public job {
+ public:
+  explicit task(std::function<void()> f) : f_(std::move(f)) {}
+  void run() override { f_(); }
+
+ private:
+  std::function<void()> f_;
+};
+
+TEST(Loop, RunsJobsInTheirOrderAfterTheEvents) {
+  boost::asio::io_context io;
+  loop l(io, 10ms);
+  std::string order;
+  const auto first = std::make_shared<task>([&] {
+    order += "1";
+    l.later(std::make_shared<task>([&] {
+      order += "3";
+      l.release();
+    }));
+  });
+  const auto second = std::make_shared<task>([&] { order += "2"; });
+  signal s([&] {
+    order += "e";
+    l.later(first);
+    l.later(first);  // is in the queue
+    l.later(second);
+    l.later(first);
+  });
+  ASSERT_TRUE(s.enter(l));
+  l.hold();
+  s.give();
+  io.run();
+  EXPECT_EQ(order, "e123");
+  EXPECT_FALSE(l.is_shared());
+}
+
+TEST(Loop, RunsTheOtherJobsWhereOneThrows) {
+  boost::asio::io_context io;
+  loop l(io, 10ms);
+  l.hold();
+  l.later(std::make_shared<task>([] { throw std::runtime_error("a job"); }));
+  l.later(std::make_shared<task>([&] { l.release(); }));
+  EXPECT_THROW(io.run(), std::runtime_error);
+  EXPECT_EQ(io.run(), 1U);
+}
+
+TEST(Loop, OfAThreadWithoutAContextRunsRoundByRound) {
+  loop l;
+  int jobs = 0;
+  signal s([&] { l.later(std::make_shared<task>([&] { ++jobs; })); });
+  ASSERT_TRUE(s.enter(l));
+  s.give();
+  l.run_once();
+  EXPECT_EQ(jobs, 1);
+  std::thread other([&] { l.later(std::make_shared<task>([&] { ++jobs; })); });
+  while (jobs != 2) l.run_once();
+  other.join();
+  l.wake();
+  l.run_once();
+  EXPECT_EQ(jobs, 2);
+}
+
+TEST(Loop, LetsGoOfItsJobsWithItsContext) {
+  const auto left = std::make_shared<task>([] { FAIL() << "its context has gone"; });
+  std::shared_ptr<loop> l;
+  {
+    boost::asio::io_context io;
+    l = loop::of(io);
+    EXPECT_EQ(loop::of(io), l);
+    l->hold();
+    l->later(left);
+  }
+  EXPECT_EQ(left.use_count(), 1);
+  l->later(left);
+  EXPECT_EQ(left.use_count(), 1);
 }
 
 TEST(Loop, OfAContextThatIsDestroyedDoesNothing) {
@@ -150,7 +231,7 @@ TEST(Loop, OfAContextThatIsDestroyedDoesNothing) {
   auto l = std::make_unique<loop>(*io, 10ms);
   signal s;
   ASSERT_TRUE(s.enter(*l));
-  l->start();
+  l->hold();
   s.give();
   l.reset();
   io.reset();

@@ -10,7 +10,7 @@
 #include <curfew/core/error.hpp>
 #include <curfew/http/message.hpp>
 #include <curfew/io/completion.hpp>
-#include <curfew/io/extend.hpp>
+#include <curfew/io/detail/local_handler.hpp>
 #include <memory>
 #include <optional>
 #include <string>
@@ -25,6 +25,9 @@ class client_options {
   /// Connections kept open for the next request, in all. Default: 64.
   client_options& max_idle_connections(std::size_t count) { return max_idle_connections_ = count, *this; }
   [[nodiscard]] std::size_t max_idle_connections() const noexcept { return max_idle_connections_; }
+  /// How long such a connection is kept without a use. Default: 1 minute.
+  client_options& idle_timeout(clock::duration d) { return idle_timeout_ = d, *this; }
+  [[nodiscard]] clock::duration idle_timeout() const noexcept { return idle_timeout_; }
   /// Connections to one host at a time; further requests wait for their turn, and give it up when their
   /// context ends. Default: 0, which is no limit.
   client_options& max_connections_per_host(std::size_t count) {
@@ -50,6 +53,7 @@ class client_options {
 
  private:
   std::size_t max_idle_connections_ = 64;
+  clock::duration idle_timeout_ = std::chrono::minutes(1);
   std::size_t max_connections_per_host_ = 0;
   std::size_t max_header_size_ = 64 * 1024;
   std::size_t max_body_size_ = 64 * 1024 * 1024;
@@ -84,17 +88,18 @@ class download {
   [[nodiscard]] result<std::optional<std::string>> read(const context& ctx);
   template <class Token = default_token>
   auto async_read(context ctx, Token&& token = {}) {
-    return extend::initiate<result<std::optional<std::string>>>(
-        std::forward<Token>(token), [this, ctx = std::move(ctx)](auto complete) mutable {
-          start_read(std::move(ctx), std::move(complete));
-        });
+    using piece = result<std::optional<std::string>>;
+    return detail::initiate_locally<piece>(
+        std::forward<Token>(token), std::move(ctx),
+        [this](context of, auto complete) { start_read(std::move(of), std::move(complete)); });
   }
 
   struct transfer;
   explicit download(std::shared_ptr<transfer> t) noexcept;
 
  private:
-  void start_read(context ctx, extend::handler<result<std::optional<std::string>>> complete);
+  using read_completion = std::shared_ptr<detail::local_completion<result<std::optional<std::string>>>>;
+  void start_read(context ctx, read_completion complete);
 
   std::shared_ptr<transfer> transfer_;
 };
@@ -133,18 +138,18 @@ class client {
 
   template <class Token = default_token>
   auto async_send(context ctx, request what, Token&& token = {}) {
-    return extend::initiate<result<response>>(
-        std::forward<Token>(token),
-        [this, ctx = std::move(ctx), what = std::move(what)](auto complete) mutable {
-          start_send(std::move(ctx), std::move(what), std::move(complete));
+    return detail::initiate_locally<result<response>>(
+        std::forward<Token>(token), std::move(ctx),
+        [this, what = std::move(what)](context of, auto complete) mutable {
+          start_send(std::move(of), std::move(what), std::move(complete));
         });
   }
   template <class Token = default_token>
   auto async_open(context ctx, request what, Token&& token = {}) {
-    return extend::initiate<result<download>>(
-        std::forward<Token>(token),
-        [this, ctx = std::move(ctx), what = std::move(what)](auto complete) mutable {
-          start_open(std::move(ctx), std::move(what), std::move(complete));
+    return detail::initiate_locally<result<download>>(
+        std::forward<Token>(token), std::move(ctx),
+        [this, what = std::move(what)](context of, auto complete) mutable {
+          start_open(std::move(of), std::move(what), std::move(complete));
         });
   }
 
@@ -152,8 +157,10 @@ class client {
   static client& shared();
 
  private:
-  void start_send(context ctx, request what, extend::handler<result<response>> complete);
-  void start_open(context ctx, request what, extend::handler<result<download>> complete);
+  void start_send(context ctx, request what,
+                  std::shared_ptr<detail::local_completion<result<response>>> complete);
+  void start_open(context ctx, request what,
+                  std::shared_ptr<detail::local_completion<result<download>>> complete);
 
   struct impl;
   std::unique_ptr<impl> impl_;

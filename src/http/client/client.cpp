@@ -1,76 +1,126 @@
+#include <atomic>
 #include <curfew/http/client.hpp>
-#include <future>
 #include <memory>
+#include <optional>
+#include <system_error>
 #include <utility>
 
-#include "http/client/client_engine.hpp"
-#include "http/client/client_transfer.hpp"
+#include "http/client/client_call.hpp"
+#include "http/client/client_state.hpp"
+#include "http/client/transfer.hpp"
+#include "http/wire/loop.hpp"
 
 namespace curfew::http {
 
 struct client::impl {
-  explicit impl(client_options options) : engine(std::make_shared<client_engine>(std::move(options))) {
-    client_engine::start(engine);
-  }
+  explicit impl(client_options options) : state(std::make_shared<client_state>(std::move(options))) {}
 
-  std::shared_ptr<client_engine> engine;
+  std::shared_ptr<client_state> state;
 };
 
 namespace {
 
-/// Runs `start(handler)` and waits for the handler to be called.
+/// A thread that runs a loop until its call is over.
+template <class T>
+class waiting_thread final : public detail::completion<T> {
+ public:
+  explicit waiting_thread(std::shared_ptr<loop> in) : in_(std::move(in)) {}
+
+  void keep(std::shared_ptr<void> operation) noexcept override { kept_ = std::move(operation); }
+  void complete(T value, bool /*here*/) override {
+    if (claimed_.exchange(true)) return;
+    value_.emplace(std::move(value));
+    const std::shared_ptr<void> over = std::move(kept_);
+    const std::shared_ptr<loop> in = in_;  // from here on this may go
+    ready_.store(true, std::memory_order_release);
+    in->wake();
+  }
+
+  T wait() {
+    while (!ready_.load(std::memory_order_acquire)) in_->run_once();
+    return *std::move(value_);
+  }
+
+ private:
+  const std::shared_ptr<loop> in_;
+  std::shared_ptr<void> kept_;
+  std::optional<T> value_;
+  std::atomic<bool> claimed_{false};
+  std::atomic<bool> ready_{false};
+};
+
+/// Runs `start(loop, completion)` and waits for its end.
 template <class T, class Start>
-T wait_for(Start start) {
-  std::promise<T> promise;
-  std::future<T> future = promise.get_future();
-  start([promise = std::move(promise)](T value) mutable { promise.set_value(std::move(value)); });
-  return future.get();
+T wait_for(client_state& state, const std::string& doing, Start start) {
+  std::shared_ptr<loop> in;
+  try {
+    in = state.borrow_loop();
+  } catch (const std::system_error& e) {
+    return error(e.code(), doing);
+  }
+  const auto waits = std::make_shared<waiting_thread<T>>(in);
+  start(in, waits);
+  T value = waits->wait();
+  state.give_back(std::move(in));
+  return value;
 }
+
+/// The loop of the one that waits; null, if the system has no descriptors for it: then it has been told.
+template <class T>
+std::shared_ptr<loop> loop_of(detail::local_completion<T>& complete, const std::string& doing) {
+  try {
+    return loop::of(complete.where());
+  } catch (const std::system_error& e) {
+    complete.complete(error(e.code(), doing), false);
+    return nullptr;
+  }
+}
+
+std::string name_of(const request& what) { return what.method() + ' ' + shown_url(what.target()); }
 
 }  // namespace
 
 client::client(client_options options) : impl_(std::make_unique<impl>(std::move(options))) {}
 
-client::~client() { impl_->engine->close(); }
+client::~client() { impl_->state->close(); }
 
 result<response> client::send(const context& ctx, const request& what) {
-  return wait_for<result<response>>([&](auto complete) { start_send(ctx, what, std::move(complete)); });
+  const auto state = impl_->state;
+  return wait_for<result<response>>(*state, name_of(what), [&](auto in, auto complete) {
+    client_call::start(state, std::move(in), ctx, what, response_completion(std::move(complete)));
+  });
 }
 
 result<download> client::open(const context& ctx, const request& what) {
-  return wait_for<result<download>>([&](auto complete) { start_open(ctx, what, std::move(complete)); });
+  const auto state = impl_->state;
+  return wait_for<result<download>>(*state, name_of(what), [&](auto in, auto complete) {
+    client_call::start(state, std::move(in), ctx, what, download_completion(std::move(complete)));
+  });
 }
 
-void client::start_send(context ctx, request what, extend::handler<result<response>> complete) {
-  auto made = download::transfer::make(impl_->engine, ctx, std::move(what));
-  if (!made) {
-    complete(std::unexpected(std::move(made.error())));
-    return;
-  }
-  (*made)->on_response = std::move(complete);
-  (*made)->launch();
+void client::start_send(context ctx, request what,
+                        std::shared_ptr<detail::local_completion<result<response>>> complete) {
+  if (auto in = loop_of(*complete, name_of(what)))
+    client_call::start(impl_->state, std::move(in), std::move(ctx), std::move(what),
+                       response_completion(std::move(complete)));
 }
 
-void client::start_open(context ctx, request what, extend::handler<result<download>> complete) {
-  auto made = download::transfer::make(impl_->engine, ctx, std::move(what));
-  if (!made) {
-    complete(std::unexpected(std::move(made.error())));
-    return;
-  }
-  (*made)->streaming = true;
-  (*made)->on_download = std::move(complete);
-  (*made)->launch();
+void client::start_open(context ctx, request what,
+                        std::shared_ptr<detail::local_completion<result<download>>> complete) {
+  if (auto in = loop_of(*complete, name_of(what)))
+    client_call::start(impl_->state, std::move(in), std::move(ctx), std::move(what),
+                       download_completion(std::move(complete)));
 }
 
 client& client::shared() {
-  // Never destroyed, since threads and static objects may outlive main; at exit its thread goes, and calls
-  // are answered with errc::canceled from then on.
+  // Never destroyed, since threads and static objects may outlive main; at exit its calls end, and later ones are
+  // answered with errc::canceled.
   static client* const made = new client;
   struct closer {
     closer() = default;
     closer(const closer&) = delete;
     closer& operator=(const closer&) = delete;
-    ~closer() { made->impl_->engine->close(); }
+    ~closer() { made->impl_->state->close(); }
   };
   static const closer at_exit;
   return *made;
@@ -93,15 +143,17 @@ download::~download() {
   if (transfer_) transfer_->drop();
 }
 
-const response& download::head() const noexcept { return transfer_->head; }
+const response& download::head() const noexcept { return transfer_->head(); }
 
 result<std::optional<std::string>> download::read(const context& ctx) {
-  return wait_for<result<std::optional<std::string>>>(
-      [&](auto complete) { start_read(ctx, std::move(complete)); });
+  return wait_for<piece>(*transfer_->client, "reading the body", [&](auto in, auto complete) {
+    transfer_->start_read(ctx, std::move(in), std::move(complete));
+  });
 }
 
-void download::start_read(context ctx, extend::handler<result<std::optional<std::string>>> complete) {
-  transfer_->start_read(std::move(ctx), std::move(complete));
+void download::start_read(context ctx, read_completion complete) {
+  if (auto in = loop_of(*complete, "reading the body"))
+    transfer_->start_read(std::move(ctx), std::move(in), std::move(complete));
 }
 
 }  // namespace curfew::http

@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 
+#include <charconv>
 #include <memory>
 
 namespace curfew::http {
@@ -51,6 +52,18 @@ bool is_loopback(std::string_view host) {
          (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos);
 }
 
+/// What follows from the text, the host and the port.
+void set_parts(client_url& of, std::string host, std::string_view port) {
+  std::from_chars(port.data(), port.data() + port.size(), of.port);
+  const bool is_default = of.port == (of.tls ? 443 : 80);
+  of.authority = is_default ? host : host + ':' + std::string(port);
+  const std::size_t path = of.text.find_first_of("/?", of.text.find("://") + 3);
+  of.target = path == std::string::npos ? "/" : of.text.substr(path);
+  if (of.target.front() == '?') of.target.insert(0, 1, '/');
+  if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
+  of.host = host.ends_with(".localhost") ? "localhost" : std::move(host);  // RFC 6761: all of them are this machine
+}
+
 std::optional<client_url> take_apart(CURLU* url, std::string& why) {
   client_url out;
   const std::string scheme = part(url, CURLUPART_SCHEME).value_or("");
@@ -83,6 +96,7 @@ std::optional<client_url> take_apart(CURLU* url, std::string& why) {
   out.loopback = is_loopback(*host);
   out.origin = scheme + "://" + *host + ':' + *port;
   out.text = *std::move(text);
+  set_parts(out, *std::move(host), *port);
   return out;
 }
 

@@ -38,13 +38,13 @@ worker::worker(server_state& server)
 worker::~worker() = default;
 
 void worker::start() {
-  loop_.start();
+  loop_.hold();
   thread_ = std::thread([this] { io_.run(); });
 }
 
 void worker::stop() {
   asio::post(io_, [this] {
-    loop_.pause();
+    loop_.release();
     guard_.reset();
   });
 }

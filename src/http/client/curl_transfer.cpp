@@ -1,4 +1,4 @@
-#include "http/client/client_transfer.hpp"
+#include "http/client/curl_transfer.hpp"
 
 #include <sys/socket.h>
 
@@ -20,40 +20,6 @@ namespace {
 
 constexpr std::size_t buffer_limit = 256 * 1024;        // of a download without a reader
 constexpr std::size_t redirect_body_limit = 64 * 1024;  // more of it is not worth the connection
-
-constexpr const char* control = "it has a control character";
-
-/// Foreign text for an error's line: without control characters.
-std::string printable(std::string_view text) {
-  std::string out(text.substr(0, 200));
-  std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, '?');
-  return out;
-}
-
-/// Fields that are meant for the first server alone.
-bool stays_with_origin(std::string_view name) {
-  static constexpr std::array names = {"Authorization",       "Cookie",           "Cookie2",
-                                       "Proxy-Authorization", "WWW-Authenticate", "Host"};
-  return std::ranges::any_of(names, [&](std::string_view n) { return same_name(n, name); });
-}
-
-/// What is wrong with the request besides its URL; empty if nothing is.
-std::string problem(const request& what) {
-  if (!is_token(what.method())) return "the method is not a token";
-  if (what.method() == "CONNECT") return "CONNECT is not for requests";
-  if (what.method() == "HEAD" && !what.body().empty()) return "a HEAD request has no body";
-  for (const auto& [name, value] : what.fields()) {
-    if (!is_token(name)) return "the field name \"" + printable(name) + "\" is not a token";
-    if (!is_field_value(value)) return "the value of the field " + name + " cannot be sent: " + control;
-    if (same_name(name, "Transfer-Encoding") || same_name(name, "Upgrade")) {
-      return "the field " + name + " is not for the caller to set";
-    }
-    if (same_name(name, "Content-Length") && value != std::to_string(what.body().size())) {
-      return "Content-Length is not the size of the body";
-    }
-  }
-  return {};
-}
 
 template <class Value>
 bool set(CURL* easy, CURLoption option, Value value) {
@@ -101,49 +67,31 @@ std::error_code code_of(CURLcode code, bool has_head, std::string_view detail) {
 
 }  // namespace
 
-download::transfer::~transfer() = default;
-
-result<std::shared_ptr<download::transfer>> download::transfer::make(std::shared_ptr<client_engine> engine,
-                                                                     const context& ctx, request what) {
-  const std::string method = printable(what.method());
-  std::string why;
-  std::optional<client_url> url = client_url::parse(what.target(), why);
-  if (!url)
-    return std::unexpected(error(errc::bad_url, method + ' ' + shown_url(what.target()) + " : " + why));
-  if (why = problem(what); !why.empty()) {
-    return std::unexpected(
-        error(std::make_error_code(std::errc::invalid_argument), method + ' ' + url->text + " : " + why));
-  }
-  if (ctx.err())
-    return std::unexpected(error::ended(ctx, method + ' ' + url->text + " : before it was sent"));
-  return std::make_shared<transfer>(std::move(engine), ctx, std::move(what), *std::move(url));
-}
-
-void download::transfer::launch() {
+void curl_transfer::launch() {
   watch.emplace(ctx, on_end{this});
-  if (!engine->post(shared_from_this(), client_engine::starts)) {
+  if (!engine->post(shared_from_this(), curl_engine::starts)) {
     watch.reset();
     complete(failed(curfew::errc::canceled, "the client was destroyed"));
   }
 }
 
-void download::transfer::on_end::operator()() const noexcept {
-  if (std::shared_ptr<transfer> t = self->weak_from_this().lock()) {
-    client_engine& to = *t->engine;
-    to.post(std::move(t), client_engine::ends);
+void curl_transfer::on_end::operator()() const noexcept {
+  if (std::shared_ptr<curl_transfer> t = self->weak_from_this().lock()) {
+    curl_engine& to = *t->engine;
+    to.post(std::move(t), curl_engine::ends);
   }
 }
 
 // Preparing curl.
 
-void download::transfer::make_lines() {
+void curl_transfer::make_lines() {
   lines.clear();
   deadline_line = 0;
   bool has_expect = false;
   bool has_type = false;
-  for (const auto& [name, value] : what.fields()) {
+  for (const auto& [name, value] : target.what.fields()) {
     if (same_name(name, "Content-Length")) continue;  // curl's
-    if (cross_origin && stays_with_origin(name)) continue;
+    if (target.cross_origin && stays_with_origin(name)) continue;
     has_expect = has_expect || same_name(name, "Expect");
     has_type = has_type || same_name(name, "Content-Type");
     // curl takes "name:" for "do not send your own field", and "name;" for an empty value.
@@ -154,12 +102,12 @@ void download::transfer::make_lines() {
       line.append(": ").append(value);
     }
   }
-  if (streaming && what.fields().find("Accept-Encoding") == nullptr) {
+  if (streaming && target.what.fields().find("Accept-Encoding") == nullptr) {
     lines.emplace_back("Accept-Encoding: identity");
   }
   if (!has_expect) lines.emplace_back("Expect:");
   if (!has_type) lines.emplace_back("Content-Type:");
-  if (engine->options().send_deadline() && what.fields().find(timeout_field) == nullptr &&
+  if (engine->options().send_deadline() && target.what.fields().find(timeout_field) == nullptr &&
       timeout_to_send(ctx)) {
     lines.emplace_back();
     deadline_line = lines.size();  // filled in when it is sent
@@ -172,22 +120,22 @@ void download::transfer::make_lines() {
   }
 }
 
-bool download::transfer::configure() {
+bool curl_transfer::configure() {
   phase = phase_kind::queued;
   sends = 0;
   no_socket = 0;
   in_header = head_complete = following = false;
   location.clear();
   ignored_bytes = 0;
-  head = response();
+  answer = response();
   make_lines();
   easy = curl_easy_init();
   return easy != nullptr && add_options();
 }
 
-bool download::transfer::add_options() {
+bool curl_transfer::add_options() {
   const client_options& options = engine->options();
-  bool ok = set(easy, CURLOPT_PRIVATE, this) && set(easy, CURLOPT_URL, url.text.c_str()) &&
+  bool ok = set(easy, CURLOPT_PRIVATE, this) && set(easy, CURLOPT_URL, target.url.text.c_str()) &&
             set(easy, CURLOPT_PROTOCOLS_STR, "http,https") &&
             set(easy, CURLOPT_REDIR_PROTOCOLS_STR, "http,https") && set(easy, CURLOPT_FOLLOWLOCATION, 0L) &&
             set(easy, CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_1_1}) &&
@@ -195,15 +143,16 @@ bool download::transfer::add_options() {
             set(easy, CURLOPT_ERRORBUFFER, curl_error) && set(easy, CURLOPT_SUPPRESS_CONNECT_HEADERS, 1L) &&
             // A stuck lookup is left alone, and no signal is used.
             set(easy, CURLOPT_QUICK_EXIT, 1L) && set(easy, CURLOPT_NOSIGNAL, 1L) &&
-            set(easy, CURLOPT_HEADERFUNCTION, &transfer::on_header) && set(easy, CURLOPT_HEADERDATA, this) &&
-            set(easy, CURLOPT_WRITEFUNCTION, &transfer::on_body) && set(easy, CURLOPT_WRITEDATA, this) &&
-            set(easy, CURLOPT_RESOLVER_START_FUNCTION, &transfer::on_resolve) &&
+            set(easy, CURLOPT_HEADERFUNCTION, &curl_transfer::on_header) &&
+            set(easy, CURLOPT_HEADERDATA, this) &&
+            set(easy, CURLOPT_WRITEFUNCTION, &curl_transfer::on_body) && set(easy, CURLOPT_WRITEDATA, this) &&
+            set(easy, CURLOPT_RESOLVER_START_FUNCTION, &curl_transfer::on_resolve) &&
             set(easy, CURLOPT_RESOLVER_START_DATA, this) &&
-            set(easy, CURLOPT_OPENSOCKETFUNCTION, &transfer::on_open_socket) &&
+            set(easy, CURLOPT_OPENSOCKETFUNCTION, &curl_transfer::on_open_socket) &&
             set(easy, CURLOPT_OPENSOCKETDATA, this) &&
-            set(easy, CURLOPT_CLOSESOCKETFUNCTION, &client_engine::on_close_socket) &&
+            set(easy, CURLOPT_CLOSESOCKETFUNCTION, &curl_engine::on_close_socket) &&
             set(easy, CURLOPT_CLOSESOCKETDATA, engine.get()) &&
-            set(easy, CURLOPT_PREREQFUNCTION, &transfer::on_send) && set(easy, CURLOPT_PREREQDATA, this);
+            set(easy, CURLOPT_PREREQFUNCTION, &curl_transfer::on_send) && set(easy, CURLOPT_PREREQDATA, this);
 
   // The context is the only limit of time. Its deadline tells curl how to share the time among several
   // addresses.
@@ -216,14 +165,14 @@ bool download::transfer::add_options() {
 
   if (decodes()) ok = ok && set(easy, CURLOPT_ACCEPT_ENCODING, "");
   if (options.max_idle_connections() == 0) ok = ok && set(easy, CURLOPT_FORBID_REUSE, 1L);
-  if (url.loopback) ok = ok && set(easy, CURLOPT_PROXY, "");
-  if (url.has_user && !cross_origin) {
-    ok = ok && set(easy, CURLOPT_USERNAME, url.user.c_str()) &&
-         set(easy, CURLOPT_PASSWORD, url.password.c_str());
+  if (target.url.loopback) ok = ok && set(easy, CURLOPT_PROXY, "");
+  if (target.url.has_user && !target.cross_origin) {
+    ok = ok && set(easy, CURLOPT_USERNAME, target.url.user.c_str()) &&
+         set(easy, CURLOPT_PASSWORD, target.url.password.c_str());
   }
-  if (url.tls) {
+  if (target.url.tls) {
     ok = ok && set(easy, CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2}) &&
-         set(easy, CURLOPT_SSL_CTX_FUNCTION, &transfer::on_handshake) &&
+         set(easy, CURLOPT_SSL_CTX_FUNCTION, &curl_transfer::on_handshake) &&
          set(easy, CURLOPT_SSL_CTX_DATA, this);
     if (const std::string& file = options.ca_file(); !file.empty()) {
       // The file alone: not the system's certificates beside it.
@@ -232,39 +181,32 @@ bool download::transfer::add_options() {
     }
   }
 
-  const std::string& method = what.method();
+  const std::string& method = target.what.method();
   if (method == "HEAD") return ok && set(easy, CURLOPT_NOBODY, 1L);
-  if (!what.body().empty() || method == "POST" || method == "PUT" || method == "PATCH") {
-    ok = ok && set(easy, CURLOPT_POST, 1L) && set(easy, CURLOPT_POSTFIELDS, what.body().data()) &&
-         set(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(what.body().size()));
+  if (!target.what.body().empty() || method == "POST" || method == "PUT" || method == "PATCH") {
+    ok = ok && set(easy, CURLOPT_POST, 1L) && set(easy, CURLOPT_POSTFIELDS, target.what.body().data()) &&
+         set(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(target.what.body().size()));
     return ok && (method == "POST" || set(easy, CURLOPT_CUSTOMREQUEST, method.c_str()));
   }
   ok = ok && set(easy, CURLOPT_HTTPGET, 1L);
   return ok && (method == "GET" || set(easy, CURLOPT_CUSTOMREQUEST, method.c_str()));
 }
 
-void download::transfer::release_easy() noexcept { curl_easy_cleanup(std::exchange(easy, nullptr)); }
+void curl_transfer::release_easy() noexcept { curl_easy_cleanup(std::exchange(easy, nullptr)); }
 
 /// Once libcurl decodes, it decodes every coding that the server chooses, and whole network reads at a time,
 /// paused or not: 16 KiB of zstd become 500 MiB. So a download, which may have no reader, is not decoded.
-bool download::transfer::decodes() const {
-  return !streaming && what.fields().find("Accept-Encoding") == nullptr;
-}
-
-bool download::transfer::idempotent() const {
-  static constexpr std::array names = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"};
-  return std::ranges::find(names, what.method()) != names.end();
-}
+bool curl_transfer::decodes() const { return !streaming && !target.sets_accept_encoding(); }
 
 // What curl tells while it works.
 
-int download::transfer::on_resolve(void*, void*, void* self) noexcept {
-  static_cast<transfer*>(self)->phase = phase_kind::resolving;
+int curl_transfer::on_resolve(void*, void*, void* self) noexcept {
+  static_cast<curl_transfer*>(self)->phase = phase_kind::resolving;
   return 0;
 }
 
-curl_socket_t download::transfer::on_open_socket(void* self, curlsocktype, curl_sockaddr* address) noexcept {
-  auto& t = *static_cast<transfer*>(self);
+curl_socket_t curl_transfer::on_open_socket(void* self, curlsocktype, curl_sockaddr* address) noexcept {
+  auto& t = *static_cast<curl_transfer*>(self);
   t.phase = phase_kind::connecting;
   // Not for child processes: the other side would not see the end of a connection that they hold.
   const int fd = socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
@@ -276,17 +218,17 @@ curl_socket_t download::transfer::on_open_socket(void* self, curlsocktype, curl_
   return fd;
 }
 
-CURLcode download::transfer::on_handshake(CURL*, void*, void* self) noexcept {
-  static_cast<transfer*>(self)->phase = phase_kind::handshake;
+CURLcode curl_transfer::on_handshake(CURL*, void*, void* self) noexcept {
+  static_cast<curl_transfer*>(self)->phase = phase_kind::handshake;
   return CURLE_OK;
 }
 
-int download::transfer::on_send(void* self, char*, char*, int, int) noexcept {
-  auto& t = *static_cast<transfer*>(self);
+int curl_transfer::on_send(void* self, char*, char*, int, int) noexcept {
+  auto& t = *static_cast<curl_transfer*>(self);
   try {
     // curl sends a request once more where a kept connection turns out to be dead: not for one that may have
     // been carried out already.
-    if (++t.sends > 1 && t.header_bytes == 0 && !t.idempotent()) {
+    if (++t.sends > 1 && t.header_bytes == 0 && !t.target.is_idempotent()) {
       t.failure = t.failed(errc::connection_lost);
       return CURL_PREREQFUNC_ABORT;
     }
@@ -302,8 +244,8 @@ int download::transfer::on_send(void* self, char*, char*, int, int) noexcept {
   }
 }
 
-std::size_t download::transfer::on_header(char* bytes, std::size_t, std::size_t size, void* self) noexcept {
-  auto& t = *static_cast<transfer*>(self);
+std::size_t curl_transfer::on_header(char* bytes, std::size_t, std::size_t size, void* self) noexcept {
+  auto& t = *static_cast<curl_transfer*>(self);
   try {
     return t.header_line(std::string_view(bytes, size)) ? size : CURL_WRITEFUNC_ERROR;
   } catch (...) {
@@ -311,7 +253,7 @@ std::size_t download::transfer::on_header(char* bytes, std::size_t, std::size_t 
   }
 }
 
-bool download::transfer::header_line(std::string_view line) {
+bool curl_transfer::header_line(std::string_view line) {
   if (!head_complete) phase = phase_kind::header;
   header_bytes += line.size();  // of all responses and trailers: libcurl keeps each line until the call ends
   if (header_bytes > engine->options().max_header_size()) {
@@ -325,7 +267,7 @@ bool download::transfer::header_line(std::string_view line) {
       const std::string_view digits = line.substr(space + 1, 3);
       std::from_chars(digits.data(), digits.data() + digits.size(), number);
     }
-    head = response(static_cast<http::status>(number));
+    answer = response(static_cast<http::status>(number));
     location.clear();
     in_header = true;
     return true;
@@ -339,7 +281,7 @@ bool download::transfer::header_line(std::string_view line) {
   if (const std::size_t colon = line.find(':'); colon != std::string_view::npos) {
     const std::string_view name = trimmed(line.substr(0, colon));
     const std::string_view value = trimmed(line.substr(colon + 1));
-    head.fields().add(name, value);
+    answer.fields().add(name, value);
     if (same_name(name, "Location") && location.empty()) location = value;
     // libcurl would decode any other coding, which no request of ours allows, without a bound of ours.
     if (same_name(name, "Transfer-Encoding") && !same_name(value, "chunked") &&
@@ -351,8 +293,8 @@ bool download::transfer::header_line(std::string_view line) {
   return true;
 }
 
-void download::transfer::header_done() {
-  const unsigned number = to_number(head.status());
+void curl_transfer::header_done() {
+  const unsigned number = to_number(answer.status());
   if (number < 200) {
     // 101 is the answer to a request for an upgrade: there was none.
     if (number < 100 || number == 101)
@@ -361,29 +303,23 @@ void download::transfer::header_done() {
   }
   head_complete = true;
   phase = phase_kind::body;
-  const bool redirect = number == 301 || number == 302 || number == 303 || number == 307 || number == 308;
-  const unsigned limit = engine->options().max_redirects();
-  if (redirect && !location.empty() && limit != 0 && (what.method() == "GET" || what.method() == "HEAD")) {
-    if (redirects == limit) {
-      failure = failed(errc::too_many_redirects, std::to_string(limit) + " allowed");
-    } else {
-      following = true;
-    }
+  if (!location.empty() && engine->options().max_redirects() != 0 && target.is_redirect(number)) {
+    following = true;
     return;
   }
-  if (decodes() && what.method() != "HEAD" && head.fields().find("Content-Encoding") != nullptr) {
-    head.fields().erase("Content-Encoding");  // the body is decoded: these would be wrong about it
-    head.fields().erase("Content-Length");
+  if (decodes() && target.what.method() != "HEAD" && answer.fields().find("Content-Encoding") != nullptr) {
+    answer.fields().erase("Content-Encoding");  // the body is decoded: these would be wrong about it
+    answer.fields().erase("Content-Length");
   }
   if (streaming) {
     head_ready = true;
-    reading = what.method() + ' ' + url.text + " : reading the body";
+    reading = target.doing("reading the body");
     engine->touch(*this);
   }
 }
 
-std::size_t download::transfer::on_body(char* bytes, std::size_t, std::size_t size, void* self) noexcept {
-  auto& t = *static_cast<transfer*>(self);
+std::size_t curl_transfer::on_body(char* bytes, std::size_t, std::size_t size, void* self) noexcept {
+  auto& t = *static_cast<curl_transfer*>(self);
   try {
     return t.body_bytes(bytes, size);
   } catch (...) {
@@ -391,18 +327,18 @@ std::size_t download::transfer::on_body(char* bytes, std::size_t, std::size_t si
   }
 }
 
-std::size_t download::transfer::body_bytes(const char* bytes, std::size_t size) {
+std::size_t curl_transfer::body_bytes(const char* bytes, std::size_t size) {
   if (following) {
     ignored_bytes += size;
     return ignored_bytes <= redirect_body_limit ? size : CURL_WRITEFUNC_ERROR;
   }
   if (!streaming) {
-    if (size > engine->options().max_body_size() - head.body().size()) {
+    if (size > engine->options().max_body_size() - answer.body().size()) {
       failure = failed(errc::too_large,
                        "more than " + std::to_string(engine->options().max_body_size()) + " bytes");
       return CURL_WRITEFUNC_ERROR;
     }
-    head.body().append(bytes, size);
+    answer.body().append(bytes, size);
     return size;
   }
   {
@@ -419,7 +355,7 @@ std::size_t download::transfer::body_bytes(const char* bytes, std::size_t size) 
 
 // What became of it.
 
-const char* download::transfer::phase_name() const {
+const char* curl_transfer::phase_name() const {
   switch (phase) {
     case phase_kind::queued:
       return "waiting for a connection";
@@ -432,7 +368,8 @@ const char* download::transfer::phase_name() const {
     case phase_kind::sent: {
       curl_off_t sent = 0;
       if (easy != nullptr) curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &sent);
-      return sent < static_cast<curl_off_t>(what.body().size()) ? "sending" : "waiting for the response";
+      return sent < static_cast<curl_off_t>(target.what.body().size()) ? "sending"
+                                                                       : "waiting for the response";
     }
     case phase_kind::header:
       return "reading the header";
@@ -442,35 +379,19 @@ const char* download::transfer::phase_name() const {
   return "";
 }
 
-error download::transfer::failed(std::error_code code, std::string_view detail) const {
-  std::string doing = what.method() + ' ' + url.text + " : " + phase_name();
-  if (!detail.empty()) doing += " (" + printable(detail) + ')';
-  return error(code, std::move(doing));
+error curl_transfer::failed(std::error_code code, std::string_view detail) const {
+  return target.failed(code, phase_name(), detail);
 }
 
-error download::transfer::ended() const {
-  return error::ended(ctx, what.method() + ' ' + url.text + " : " + phase_name());
-}
+error curl_transfer::ended() const { return error::ended(ctx, target.doing(phase_name())); }
 
-bool download::transfer::redirected() {
+bool curl_transfer::redirected() {
   if (!following || failure) return false;
-  std::string why;
-  std::optional<client_url> next = url.resolve(location, why);
-  if (!next) {
-    failure = failed(errc::bad_response, "a redirect to " + shown_url(location) + ": " + why);
-    return false;
-  }
-  ++redirects;
-  // Once away from the first server, credentials do not come back: the way led through others.
-  if (next->origin != url.origin) cross_origin = true;
-  next->has_user = url.has_user;
-  next->user = std::move(url.user);
-  next->password = std::move(url.password);
-  url = *std::move(next);
-  return true;
+  failure = target.follow(location, engine->options().max_redirects());
+  return !failure;
 }
 
-std::optional<error> download::transfer::outcome(CURLcode code) {
+std::optional<error> curl_transfer::outcome(CURLcode code) {
   if (failure) return std::exchange(failure, std::nullopt);
   if (code == CURLE_OK) {
     if (head_complete) return std::nullopt;
@@ -500,7 +421,7 @@ std::optional<error> download::transfer::outcome(CURLcode code) {
   return failed(what_failed, detail);
 }
 
-void download::transfer::end_body(const std::optional<error>& why) {
+void curl_transfer::end_body(const std::optional<error>& why) {
   if (!streaming) return;
   const std::lock_guard guard(mutex);
   body_over = true;
@@ -509,13 +430,13 @@ void download::transfer::end_body(const std::optional<error>& why) {
   if (why && why->code().category() == curfew_category()) buffer.clear();
 }
 
-void download::transfer::complete(std::optional<error> why) {
+void curl_transfer::complete(std::optional<error> why) {
   if (on_response) {
     send_handler h = std::exchange(on_response, nullptr);
     if (why) {
       h(std::unexpected(*std::move(why)));
     } else {
-      h(std::move(head));
+      h(std::move(answer));
     }
     return;
   }
@@ -527,13 +448,13 @@ void download::transfer::complete(std::optional<error> why) {
   deliver();
 }
 
-void download::transfer::socket_removed() {
+void curl_transfer::socket_removed() {
   if (state != state_kind::running || phase != phase_kind::connecting) return;
   stalled = true;
   engine->touch(*this);
 }
 
-void download::transfer::deliver() {
+void curl_transfer::deliver() {
   if (std::exchange(stalled, false) && state == state_kind::running && phase == phase_kind::connecting) {
     // libcurl 7.88 goes on to the next address of a name when it is called the next time, and asks for
     // nothing that would make it be called. Leaving a pause is what makes it run at once.
@@ -554,14 +475,14 @@ void download::transfer::deliver() {
     if (!value) return;
     done = std::move(reader);
   }
-  if (resume) engine->post(shared_from_this(), client_engine::resumes);
+  if (resume) engine->post(shared_from_this(), curl_engine::resumes);
   done->watch.reset();
   done->complete(*std::move(value));
 }
 
 // The reader's side.
 
-std::optional<download::transfer::piece> download::transfer::take(bool& resume) {
+std::optional<piece> curl_transfer::take(bool& resume) {
   if (!buffer.empty()) {
     resume = std::exchange(paused, false);
     return std::exchange(buffer, {});
@@ -571,7 +492,9 @@ std::optional<download::transfer::piece> download::transfer::take(bool& resume) 
   return piece(std::nullopt);
 }
 
-void download::transfer::start_read(context reader_ctx, read_handler h) {
+void curl_transfer::start_read(context reader_ctx, std::shared_ptr<loop> /*in*/, piece_completion complete) {
+  read_handler h(
+      [complete = std::move(complete)](piece value) { complete->complete(std::move(value), false); });
   if (reader_ctx.err()) {
     h(std::unexpected(error::ended(reader_ctx, reading)));
     return;
@@ -601,12 +524,12 @@ void download::transfer::start_read(context reader_ctx, read_handler h) {
     h = std::move(waiting->complete);
     if (gone) value.emplace(std::unexpected(error::ended(waiting->ctx, reading)));
   }
-  if (resume) engine->post(shared_from_this(), client_engine::resumes);
+  if (resume) engine->post(shared_from_this(), curl_engine::resumes);
   h(*std::move(value));
 }
 
-void download::transfer::waiting_read::on_end::operator()() const noexcept {
-  const std::shared_ptr<transfer> t = self->of;
+void curl_transfer::waiting_read::on_end::operator()() const noexcept {
+  const std::shared_ptr<curl_transfer> t = self->of;
   std::unique_ptr<waiting_read> mine;
   {
     const std::lock_guard guard(t->mutex);
@@ -620,12 +543,12 @@ void download::transfer::waiting_read::on_end::operator()() const noexcept {
   h(std::unexpected(std::move(e)));
 }
 
-void download::transfer::drop() noexcept {
+void curl_transfer::drop() noexcept {
   {
     const std::lock_guard guard(mutex);
     if (body_over && !reader) return;
   }
-  engine->post(shared_from_this(), client_engine::drops);
+  engine->post(shared_from_this(), curl_engine::drops);
 }
 
 }  // namespace curfew::http

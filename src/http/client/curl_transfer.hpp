@@ -6,6 +6,7 @@
 #include <curfew/core/on_done.hpp>
 #include <curfew/http/client.hpp>
 #include <curfew/http/errc.hpp>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -13,22 +14,21 @@
 #include <string_view>
 #include <vector>
 
-#include "http/client/client_engine.hpp"
-#include "http/client/client_url.hpp"
+#include "http/client/curl_engine.hpp"
+#include "http/client/transfer.hpp"
 
 namespace curfew::http {
 
-/// One call of a client, from its start to the end of its body.
+/// One call that libcurl carries, over TLS or through a proxy, from its start to the end of its body.
 ///
 ///   made ──begin──► running ──finish──► over
 ///
 /// Its context's end, wherever it is, posts a wish to the engine; the engine decides, in the order in which
 /// things reach its thread, whether the end or the response came first.
-struct download::transfer : std::enable_shared_from_this<download::transfer> {
-  using send_handler = extend::handler<result<response>>;
-  using open_handler = extend::handler<result<download>>;
-  using piece = result<std::optional<std::string>>;
-  using read_handler = extend::handler<piece>;
+struct curl_transfer final : download::transfer, std::enable_shared_from_this<curl_transfer> {
+  using send_handler = std::move_only_function<void(result<response>)>;
+  using open_handler = std::move_only_function<void(result<download>)>;
+  using read_handler = std::move_only_function<void(piece)>;
 
   enum class state_kind : unsigned char { made, running, over };
   enum class phase_kind : unsigned char { queued, resolving, connecting, handshake, sent, header, body };
@@ -40,12 +40,12 @@ struct download::transfer : std::enable_shared_from_this<download::transfer> {
       void operator()() const noexcept;
     };
 
-    waiting_read(std::shared_ptr<transfer> t, context c, read_handler h)
+    waiting_read(std::shared_ptr<curl_transfer> t, context c, read_handler h)
         : of(std::move(t)),
           ctx(std::move(c)),
           complete(std::move(h)) {}
 
-    const std::shared_ptr<transfer> of;
+    const std::shared_ptr<curl_transfer> of;
     const context ctx;
     read_handler complete;
     bool ended = false;  // guarded by of->mutex
@@ -53,22 +53,17 @@ struct download::transfer : std::enable_shared_from_this<download::transfer> {
   };
 
   struct on_end {
-    transfer* self;
+    curl_transfer* self;
     void operator()() const noexcept;
   };
 
-  /// Checks the request; nothing has been sent when this fails.
-  static result<std::shared_ptr<transfer>> make(std::shared_ptr<client_engine> engine, const context& ctx,
-                                                request what);
-
-  transfer(std::shared_ptr<client_engine> e, context c, request w, client_url u)
-      : engine(std::move(e)),
+  curl_transfer(std::shared_ptr<client_state> of, std::shared_ptr<curl_engine> e, context c, call_target t)
+      : transfer(std::move(of)),
+        engine(std::move(e)),
         ctx(std::move(c)),
-        what(std::move(w)),
-        url(std::move(u)) {}
-  transfer(const transfer&) = delete;
-  transfer& operator=(const transfer&) = delete;
-  ~transfer();
+        target(std::move(t)) {}
+  curl_transfer(const curl_transfer&) = delete;
+  curl_transfer& operator=(const curl_transfer&) = delete;
 
   /// Hands it to the engine; one of the handlers has been set.
   void launch();
@@ -99,21 +94,21 @@ struct download::transfer : std::enable_shared_from_this<download::transfer> {
   /// \param resume  Set if the sender, held back until now, has to be let go on: by post(resumes), after
   ///                unlocking.
   std::optional<piece> take(bool& resume);
-  void start_read(context reader_ctx, read_handler h);
-  void drop() noexcept;
+  void start_read(context reader_ctx, std::shared_ptr<loop> in, piece_completion complete) override;
+  void drop() noexcept override;
+  [[nodiscard]] const response& head() const noexcept override { return answer; }
 
-  const std::shared_ptr<client_engine> engine;
+  const std::shared_ptr<curl_engine> engine;
   const context ctx;
-  const request what;
 
   // Guarded by the engine's inbox_mutex_.
-  std::shared_ptr<transfer> inbox_next;
+  std::shared_ptr<curl_transfer> inbox_next;
   unsigned wishes = 0;
 
   // Set before launch; then the engine's thread alone.
   send_handler on_response;
   open_handler on_download;
-  client_url url;
+  call_target target;
   bool streaming = false;
   std::optional<on_done<on_end>> watch;
 
@@ -123,8 +118,6 @@ struct download::transfer : std::enable_shared_from_this<download::transfer> {
   phase_kind phase = phase_kind::queued;
   bool end_wanted = false;
   bool drop_wanted = false;
-  bool cross_origin = false;  // redirected away: credentials stay behind
-  unsigned redirects = 0;
   unsigned sends = 0;    // how often curl has sent it to this URL
   int no_socket = 0;     // errno, where the system gave none
   bool touched = false;  // in the engine's list
@@ -136,7 +129,7 @@ struct download::transfer : std::enable_shared_from_this<download::transfer> {
   std::string location;
   std::size_t header_bytes = 0;
   std::size_t ignored_bytes = 0;
-  response head;                 // constant once on_download has been called
+  response answer;               // constant once on_download has been called
   std::optional<error> failure;  // found in a callback of curl
   std::vector<std::string> lines;
   std::vector<curl_slist> list;
@@ -158,7 +151,6 @@ struct download::transfer : std::enable_shared_from_this<download::transfer> {
   bool add_options();
   [[nodiscard]] const char* phase_name() const;
   [[nodiscard]] bool decodes() const;
-  [[nodiscard]] bool idempotent() const;
   void header_done();
   bool header_line(std::string_view line);
   std::size_t body_bytes(const char* bytes, std::size_t size);

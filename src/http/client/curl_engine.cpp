@@ -1,4 +1,4 @@
-#include "http/client/client_engine.hpp"
+#include "http/client/curl_engine.hpp"
 
 #include <fcntl.h>
 #include <openssl/crypto.h>
@@ -12,7 +12,7 @@
 #include <system_error>
 #include <utility>
 
-#include "http/client/client_transfer.hpp"
+#include "http/client/curl_transfer.hpp"
 
 namespace curfew::http {
 
@@ -63,24 +63,24 @@ long as_long(std::size_t n) { return static_cast<long>(std::min<std::size_t>(n, 
 
 }  // namespace
 
-client_engine::client_engine(client_options options)
+curl_engine::curl_engine(client_options options)
     : options_(std::move(options)),
       wake_(io_, make_eventfd()),
       wake_fd_(wake_.native_handle()),
       multi_(make_multi()) {
-  curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &client_engine::on_socket);
+  curl_multi_setopt(multi_, CURLMOPT_SOCKETFUNCTION, &curl_engine::on_socket);
   curl_multi_setopt(multi_, CURLMOPT_SOCKETDATA, this);
-  curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &client_engine::on_timer);
+  curl_multi_setopt(multi_, CURLMOPT_TIMERFUNCTION, &curl_engine::on_timer);
   curl_multi_setopt(multi_, CURLMOPT_TIMERDATA, this);
   curl_multi_setopt(multi_, CURLMOPT_MAXCONNECTS, as_long(options_.max_idle_connections()));
   curl_multi_setopt(multi_, CURLMOPT_MAX_HOST_CONNECTIONS, as_long(options_.max_connections_per_host()));
 }
 
-client_engine::~client_engine() {
+curl_engine::~curl_engine() {
   if (multi_ != nullptr) curl_multi_cleanup(multi_);  // only where the thread could not be started
 }
 
-void client_engine::start(const std::shared_ptr<client_engine>& self) {
+void curl_engine::start(const std::shared_ptr<curl_engine>& self) {
   const signals_blocked while_starting;
   const std::lock_guard guard(self->thread_mutex_);
   self->thread_ = std::thread([self] {
@@ -90,7 +90,7 @@ void client_engine::start(const std::shared_ptr<client_engine>& self) {
   });
 }
 
-bool client_engine::post(std::shared_ptr<transfer> t, wish what) noexcept {
+bool curl_engine::post(std::shared_ptr<transfer> t, wish what) noexcept {
   bool wake = false;
   {
     const std::lock_guard guard(inbox_mutex_);
@@ -106,7 +106,7 @@ bool client_engine::post(std::shared_ptr<transfer> t, wish what) noexcept {
   return true;
 }
 
-void client_engine::close() noexcept {
+void curl_engine::close() noexcept {
   {
     const std::lock_guard guard(inbox_mutex_);
     if (!std::exchange(closed_, true)) eventfd_write(wake_fd_, 1);
@@ -120,24 +120,24 @@ void client_engine::close() noexcept {
   }
 }
 
-void client_engine::touch(transfer& t) {
+void curl_engine::touch(transfer& t) {
   if (std::exchange(t.touched, true)) return;
   touched_.push_back(t.shared_from_this());
 }
 
 // What curl wants to know about its sockets and the time.
 
-client_engine::watched_socket::watched_socket(asio::io_context& io, curl_socket_t curls)
+curl_engine::watched_socket::watched_socket(asio::io_context& io, curl_socket_t curls)
     : number(curls),
       duplicate(fcntl(curls, F_DUPFD_CLOEXEC, 0)),
       descriptor(io, duplicate >= 0 ? duplicate : curls) {}
 
-client_engine::watched_socket::~watched_socket() {
+curl_engine::watched_socket::~watched_socket() {
   if (duplicate < 0 && descriptor.is_open()) descriptor.release();
 }
 
-int client_engine::on_socket(CURL* easy, curl_socket_t fd, int what, void* self, void*) noexcept {
-  auto& engine = *static_cast<client_engine*>(self);
+int curl_engine::on_socket(CURL* easy, curl_socket_t fd, int what, void* self, void*) noexcept {
+  auto& engine = *static_cast<curl_engine*>(self);
   if (what != CURL_POLL_REMOVE) {
     engine.watch(fd, what);
     return 0;
@@ -148,17 +148,17 @@ int client_engine::on_socket(CURL* easy, curl_socket_t fd, int what, void* self,
   return 0;
 }
 
-int client_engine::on_timer(CURLM*, long timeout_ms, void* self) noexcept {
-  static_cast<client_engine*>(self)->set_timer(timeout_ms);
+int curl_engine::on_timer(CURLM*, long timeout_ms, void* self) noexcept {
+  static_cast<curl_engine*>(self)->set_timer(timeout_ms);
   return 0;
 }
 
-int client_engine::on_close_socket(void* self, curl_socket_t fd) noexcept {
-  static_cast<client_engine*>(self)->forget(fd);
+int curl_engine::on_close_socket(void* self, curl_socket_t fd) noexcept {
+  static_cast<curl_engine*>(self)->forget(fd);
   return ::close(fd);
 }
 
-void client_engine::forget(curl_socket_t fd) {
+void curl_engine::forget(curl_socket_t fd) {
   const auto known = sockets_.find(fd);
   if (known == sockets_.end()) return;
   const socket_ptr socket = std::move(known->second);
@@ -172,7 +172,7 @@ void client_engine::forget(curl_socket_t fd) {
   }
 }
 
-void client_engine::opened(curl_socket_t fd) {
+void curl_engine::opened(curl_socket_t fd) {
   const auto known = sockets_.find(fd);
   if (known == sockets_.end()) return;
   // curl may take the two for the same socket, and not ask for the new one.
@@ -181,7 +181,7 @@ void client_engine::opened(curl_socket_t fd) {
   watch(fd, wanted);
 }
 
-void client_engine::watch(curl_socket_t fd, int what) {
+void curl_engine::watch(curl_socket_t fd, int what) {
   const auto known = sockets_.find(fd);
   const socket_ptr socket =
       known != sockets_.end() ? known->second
@@ -190,30 +190,31 @@ void client_engine::watch(curl_socket_t fd, int what) {
   arm(socket);
 }
 
-void client_engine::arm(const socket_ptr& socket) {
-  using descriptor = asio::posix::descriptor_base;
+void curl_engine::arm(const socket_ptr& socket) {
   if ((socket->wanted & CURL_POLL_IN) != 0 && !std::exchange(socket->reading, true)) {
-    socket->descriptor.async_wait(descriptor::wait_read, [this, socket](const boost::system::error_code&) {
-      socket->reading = false;
-      ready(socket, CURL_CSELECT_IN);
-    });
+    socket->descriptor.async_wait(asio::posix::descriptor_base::wait_read,
+                                  [this, socket](const boost::system::error_code&) {
+                                    socket->reading = false;
+                                    ready(socket, CURL_CSELECT_IN);
+                                  });
   }
   if ((socket->wanted & CURL_POLL_OUT) != 0 && !std::exchange(socket->writing, true)) {
-    socket->descriptor.async_wait(descriptor::wait_write, [this, socket](const boost::system::error_code&) {
-      socket->writing = false;
-      ready(socket, CURL_CSELECT_OUT);
-    });
+    socket->descriptor.async_wait(asio::posix::descriptor_base::wait_write,
+                                  [this, socket](const boost::system::error_code&) {
+                                    socket->writing = false;
+                                    ready(socket, CURL_CSELECT_OUT);
+                                  });
   }
 }
 
-void client_engine::ready(const socket_ptr& socket, int events) {
+void curl_engine::ready(const socket_ptr& socket, int events) {
   static_assert(CURL_CSELECT_IN == CURL_POLL_IN && CURL_CSELECT_OUT == CURL_POLL_OUT);
   if (socket->gone || (socket->wanted & events) == 0) return;
   drive(socket->number, events);
   if (!socket->gone) arm(socket);
 }
 
-void client_engine::set_timer(long timeout_ms) {
+void curl_engine::set_timer(long timeout_ms) {
   if (timeout_ms < 0) {
     timer_.cancel();
     return;
@@ -231,7 +232,7 @@ void client_engine::set_timer(long timeout_ms) {
   });
 }
 
-void client_engine::drive(curl_socket_t fd, int events) {
+void curl_engine::drive(curl_socket_t fd, int events) {
   int running = 0;
   curl_multi_socket_action(multi_, fd, events, &running);
   take_finished();
@@ -240,12 +241,12 @@ void client_engine::drive(curl_socket_t fd, int events) {
 
 // What others ask for.
 
-void client_engine::wait_for_inbox() {
+void curl_engine::wait_for_inbox() {
   wake_.async_wait(asio::posix::descriptor_base::wait_read,
                    [this](const boost::system::error_code&) { empty_inbox(); });
 }
 
-void client_engine::empty_inbox() {
+void curl_engine::empty_inbox() {
   eventfd_t count = 0;
   eventfd_read(wake_fd_, &count);
 
@@ -275,7 +276,7 @@ void client_engine::empty_inbox() {
   }
 }
 
-void client_engine::handle(const std::shared_ptr<transfer>& t, unsigned wishes) {
+void curl_engine::handle(const std::shared_ptr<transfer>& t, unsigned wishes) {
   using state_kind = transfer::state_kind;
   if ((wishes & ends) != 0) t->end_wanted = true;
   if ((wishes & drops) != 0) t->drop_wanted = true;
@@ -292,7 +293,7 @@ void client_engine::handle(const std::shared_ptr<transfer>& t, unsigned wishes) 
   }
 }
 
-void client_engine::begin(const std::shared_ptr<transfer>& t) {
+void curl_engine::begin(const std::shared_ptr<transfer>& t) {
   t->state = transfer::state_kind::running;
   active_.insert(t);
   if (t->end_wanted) {
@@ -302,7 +303,7 @@ void client_engine::begin(const std::shared_ptr<transfer>& t) {
   }
 }
 
-void client_engine::finish(const std::shared_ptr<transfer>& t, std::optional<error> failure) {
+void curl_engine::finish(const std::shared_ptr<transfer>& t, std::optional<error> failure) {
   t->state = transfer::state_kind::over;
   t->end_body(failure);  // before the other side can see anything of it
   if (t->easy != nullptr) {
@@ -314,7 +315,7 @@ void client_engine::finish(const std::shared_ptr<transfer>& t, std::optional<err
   t->complete(std::move(failure));
 }
 
-void client_engine::take_finished() {
+void curl_engine::take_finished() {
   int left = 0;
   while (const CURLMsg* message = curl_multi_info_read(multi_, &left)) {
     if (message->msg != CURLMSG_DONE) continue;
@@ -334,7 +335,7 @@ void client_engine::take_finished() {
   }
 }
 
-void client_engine::deliver_touched() {
+void curl_engine::deliver_touched() {
   while (!touched_.empty()) {
     const std::vector<std::shared_ptr<transfer>> now = std::exchange(touched_, {});
     for (const std::shared_ptr<transfer>& t : now) {
@@ -344,7 +345,7 @@ void client_engine::deliver_touched() {
   }
 }
 
-void client_engine::shut_down() {
+void curl_engine::shut_down() {
   while (!active_.empty()) {
     const std::shared_ptr<transfer> t = *active_.begin();
     finish(t, t->failed(curfew::errc::canceled, "the client was destroyed"));

@@ -17,6 +17,8 @@
 
 namespace curfew::http {
 
+struct curl_transfer;
+
 /// The thread that owns a client's curl multi handle, and the inbox through which other threads reach it.
 ///
 /// Invariants:
@@ -27,18 +29,18 @@ namespace curfew::http {
 ///    one finish(): when curl is done with it, when its context ends, when its download is dropped, or at
 ///    close.
 /// 3. Lock order: `inbox_mutex_` and a transfer's `mutex` are leaves; nothing is locked or called under them.
-class client_engine {
+class curl_engine {
  public:
-  using transfer = download::transfer;
+  using transfer = curl_transfer;
 
   /// What a transfer is put into the inbox for; several may come together.
   enum wish : unsigned { starts = 1, ends = 2, resumes = 4, drops = 8 };
 
   /// Throws: std::system_error, std::bad_alloc.
-  explicit client_engine(client_options options);
-  client_engine(const client_engine&) = delete;
-  client_engine& operator=(const client_engine&) = delete;
-  ~client_engine();
+  explicit curl_engine(client_options options);
+  curl_engine(const curl_engine&) = delete;
+  curl_engine& operator=(const curl_engine&) = delete;
+  ~curl_engine();
 
   /// Asks the engine's thread to do `what` for `t`; from any thread.
   /// \return false once the engine is closed: nothing will be done.
@@ -55,7 +57,7 @@ class client_engine {
   /// A callback of curl has changed `t`: deliver what there is, once curl has returned.
   void touch(transfer& t);
 
-  static void start(const std::shared_ptr<client_engine>& self);
+  static void start(const std::shared_ptr<curl_engine>& self);
 
   /// curl has opened a socket of this number, and so closed the one that had it before.
   void opened(curl_socket_t fd);

@@ -1,0 +1,572 @@
+#include "http/client/client_call.hpp"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <chrono>
+#include <curfew/http/deadline.hpp>
+#include <curfew/http/errc.hpp>
+#include <utility>
+
+#include "http/client/body_stream.hpp"
+#include "http/client/curl_transfer.hpp"
+#include "http/client/proxies.hpp"
+#include "http/client/request_head.hpp"
+
+namespace curfew::http {
+
+namespace {
+
+constexpr std::size_t copied_body = 16 * 1024;  // a smaller body is sent from the same buffer as the head
+constexpr std::size_t redirect_body_limit = 64 * 1024;  // more of it is not worth the connection
+constexpr std::size_t decoded_at_once = 64 * 1024;
+constexpr std::chrono::seconds longest_wait_for_continue{1};
+
+void complete(const client_call::completion& done, error why, bool here) {
+  if (const auto* whole = std::get_if<response_completion>(&done)) {
+    (*whole)->complete(std::move(why), here);
+  } else {
+    std::get<download_completion>(done)->complete(std::move(why), here);
+  }
+}
+
+/// Tells a handler of a failure before there was a call.
+class refusal final : public job {
+ public:
+  refusal(std::shared_ptr<loop> in, client_call::completion done, error why)
+      : in_(std::move(in)),
+        done_(std::move(done)),
+        why_(std::move(why)) {}
+  void run() override {
+    in_->release();
+    complete(done_, std::move(why_), !in_->is_shared());
+  }
+
+ private:
+  std::shared_ptr<loop> in_;
+  client_call::completion done_;
+  error why_;
+};
+
+void refuse(const std::shared_ptr<loop>& in, client_call::completion done, error why) {
+  in->hold();
+  in->later(std::make_shared<refusal>(in, std::move(done), std::move(why)));
+}
+
+/// Has libcurl go on with the call.
+void hand_to_curl(const std::shared_ptr<client_state>& client, const context& ctx, call_target target,
+                  const client_call::completion& done) {
+  const auto engine = client->engine();
+  if (!engine) {
+    complete(done, target.failed(curfew::errc::canceled, "before it was sent", "the client was destroyed"),
+             false);
+    return;
+  }
+  const auto made = std::make_shared<curl_transfer>(client, engine, ctx, std::move(target));
+  if (const auto* whole = std::get_if<response_completion>(&done)) {
+    made->on_response = [whole = *whole](result<response> got) { whole->complete(std::move(got), false); };
+  } else {
+    made->streaming = true;
+    made->on_download = [open = std::get<download_completion>(done)](result<download> got) {
+      open->complete(std::move(got), false);
+    };
+  }
+  made->launch();
+}
+
+}  // namespace
+
+class client_call::attempt final : public watched {
+ public:
+  explicit attempt(std::weak_ptr<client_call> of) : of_(std::move(of)) {}
+  void on_event(std::uint32_t /*events*/) override {
+    const auto call = of_.lock();
+    if (!call) return;
+    const std::lock_guard guard(call->mutex_);
+    if (call->phase_ == phase::connecting) call->advance_connector();
+  }
+
+ private:
+  std::weak_ptr<client_call> of_;
+};
+
+// The life of a call.
+
+void client_call::start(std::shared_ptr<client_state> client, std::shared_ptr<loop> in, context ctx,
+                        request what, completion done) {
+  auto target = call_target::make(ctx, std::move(what));
+  if (!target) return refuse(in, std::move(done), std::move(target.error()));
+  if (target->url.tls || goes_through_proxy(target->url)) {
+    return hand_to_curl(client, ctx, *std::move(target), done);
+  }
+  const auto made = std::make_shared<client_call>(std::move(client), std::move(in), std::move(ctx),
+                                                  *std::move(target), std::move(done));
+  std::visit([&](const auto& each) { each->keep(made); }, made->done_);
+  made->loop_->hold();
+  made->watch_.emplace(made->ctx_, on_end{made});  // may run at once
+  const std::lock_guard guard(made->mutex_);
+  if (made->phase_ != phase::over) made->begin();
+}
+
+client_call::client_call(std::shared_ptr<client_state> client, std::shared_ptr<loop> in, context ctx,
+                         call_target target, completion done)
+    : client_(std::move(client)),
+      loop_(std::move(in)),
+      ctx_(std::move(ctx)),
+      done_(std::move(done)),
+      target_(std::move(target)) {}
+
+client_call::~client_call() {
+  watch_.reset();
+  lookup_.drop();
+  alarm_.reset();
+  let_go(false);
+  client_->delist(*this);
+  if (!delivered_) loop_->release();
+}
+
+void client_call::begin() {
+  if (client_->enlist(*this)) {
+    hop();
+  } else {
+    fail(curfew::errc::canceled, "the client was destroyed");
+  }
+}
+
+void client_call::on_end::operator()() const noexcept {
+  const auto call = of.lock();
+  if (!call) return;
+  const std::lock_guard guard(call->mutex_);
+  if (call->phase_ != phase::over)
+    call->finish(error::ended(call->ctx_, call->target_.doing(call->phase_name())));
+}
+
+void client_call::client_gone() noexcept {
+  const std::lock_guard guard(mutex_);
+  if (phase_ != phase::over) fail(curfew::errc::canceled, "the client was destroyed");
+}
+
+/// In the loop's thread: there is a grant, an alarm to set, or an outcome.
+void client_call::run() {
+  outcome what;
+  std::shared_ptr<alarm> clock_set;
+  {
+    std::unique_lock lock(mutex_);
+    if (phase_ == phase::queued && waiter_.granted) return with_place();
+    if (const auto at = std::exchange(alarm_at_, std::nullopt); at && phase_ != phase::over) {
+      lock.unlock();
+      clock_set = std::make_shared<alarm>(*at, weak_from_this());  // may ring at once
+      lock.lock();
+      alarm_.swap(clock_set);
+    }
+    if (phase_ != phase::over || std::exchange(delivered_, true)) return;
+    what = std::move(outcome_);
+  }
+  watch_.reset();
+  lookup_.drop();
+  alarm_.reset();
+  loop_->release();
+  const bool here = !loop_->is_shared();
+  const completion done = std::move(done_);
+  if (auto* why = std::get_if<error>(&what)) return complete(done, std::move(*why), here);
+  if (std::holds_alternative<handed_over>(what)) return hand_to_curl(client_, ctx_, std::move(target_), done);
+  auto& exchange = std::get<std::unique_ptr<client_exchange>>(what);
+  if (const auto* whole = std::get_if<response_completion>(&done)) {
+    (*whole)->complete(std::move(exchange->head), here);
+  } else {
+    std::get<download_completion>(done)->complete(
+        download(body_stream::make(client_, ctx_, std::move(exchange), target_.doing("reading the body"))),
+        here);
+  }
+}
+
+// To a connection.
+
+void client_call::hop() {
+  phase_ = phase::queued;
+  exchange_.reset();
+  origin_ = client_->pool->find(target_.url.origin);
+  waiter_.woken = weak_from_this();
+  waiter_.in = loop_;
+  if (client_->pool->enter(*origin_, waiter_, loop_.get())) with_place();
+}
+
+void client_call::with_place() {
+  exchange_ = std::make_unique<client_exchange>(client_->options.max_header_size());
+  exchange_->lease = client_lease(client_->pool, origin_);
+  waiter_.granted = false;
+  auto kept = std::move(waiter_.connection);
+  kept_ = kept != nullptr;
+  if (!kept) return resolve();
+  if (kept->in() == loop_) {
+    kept->belongs_to(weak_from_this());
+  } else {
+    kept = kept->move_to(loop_, weak_from_this());
+    if (!kept) return fail(std::error_code(errno, std::generic_category()));
+  }
+  transmit(std::move(kept));
+}
+
+void client_call::resolve() {
+  phase_ = phase::resolving;
+  auto known =
+      resolver::shared().find(target_.url.host, lookup_, [of = weak_from_this()](const resolver::answer& to) {
+        const auto call = of.lock();
+        if (!call) return;
+        const std::lock_guard guard(call->mutex_);
+        if (call->phase_ == phase::resolving) call->connect(to);
+      });
+  if (known) connect(*known);
+}
+
+void client_call::connect(const resolver::answer& to) {
+  if (!to) return fail(to.error().code(), to.error().doing());
+  phase_ = phase::connecting;
+  connector_ = std::make_shared<connector>(*to, target_.url.port);
+  advance_connector();
+}
+
+void client_call::advance_connector() {
+  switch (connector_->advance(clock::now())) {
+    case connector::state::pending:
+      watch_attempts();
+      return;
+    case connector::state::failed:
+      return fail(connector_->failure(), connector_->detail());
+    case connector::state::connected:
+      break;
+  }
+  descriptor socket(connector_->release());
+  for (auto& each : std::exchange(attempts_, {})) loop_->retire(std::move(each));
+  loop_->unwatch(socket.get());
+  auto made = client_connection::make(loop_, std::move(socket), weak_from_this());
+  if (!made) return fail(std::error_code(errno, std::generic_category()));
+  transmit(std::move(made));
+}
+
+void client_call::watch_attempts() {
+  for (const int socket : connector_->fresh()) {
+    attempts_.push_back(std::make_shared<attempt>(weak_from_this()));
+    if (!loop_->watch(socket, EPOLLOUT | EPOLLET, *attempts_.back()))
+      return fail(std::error_code(errno, std::generic_category()));
+  }
+  if (const auto at = connector_->next_at()) set_alarm(*at);
+}
+
+/// Has ring() called at that time.
+void client_call::set_alarm(clock::time_point at) {
+  alarm_at_ = at;
+  loop_->later(shared_from_this());
+}
+
+void client_call::on_alarm::operator()() const noexcept {
+  const auto call = of.lock();
+  if (!call) return;
+  const std::lock_guard guard(call->mutex_);
+  call->ring();
+}
+
+void client_call::ring() {
+  if (phase_ == phase::connecting) return advance_connector();
+  if (phase_ != phase::over && holds_body_back_) {
+    holds_body_back_ = false;
+    pump_out();
+  }
+}
+
+// Sending.
+
+void client_call::transmit(std::shared_ptr<client_connection> over) {
+  exchange_->lease.enter(std::move(over));
+  exchange_->session.expect(target_.what.method() == "HEAD", exchange_->head);
+  phase_ = phase::sending;
+  sent_some_ = false;
+  following_ = false;
+  location_.clear();
+  ignored_ = 0;
+  decoder_.reset();
+  decoding_ = decoding::none;
+  write_head();
+  pump_out();
+}
+
+void client_call::write_head() {
+  out_.clear();
+  append_request_head(out_, target_,
+                      {.decodes = !streams(),
+                       .timeout = client_->options.send_deadline() ? timeout_to_send(ctx_) : std::nullopt});
+  const std::string& body = target_.what.body();
+  const std::string* expect = target_.what.fields().find("Expect");
+  holds_body_back_ = expect != nullptr && same_name(*expect, "100-continue") && !body.empty();
+  unsent_ = {};
+  if (body.size() <= copied_body && !holds_body_back_) {
+    out_ += body;
+  } else {
+    unsent_[1] = body;
+  }
+  unsent_[0] = out_;
+}
+
+void client_call::pump_out() {
+  for (;;) {
+    std::array<iovec, 2> parts;
+    std::size_t count = 0;
+    for (std::size_t i = 0; i < unsent_.size(); ++i) {
+      if (unsent_[i].empty() || (i == 1 && holds_body_back_)) continue;
+      // sendmsg does not write to what it sends
+      parts[count++] = {const_cast<char*>(unsent_[i].data()), unsent_[i].size()};
+    }
+    if (count == 0) {
+      if (phase_ == phase::sending && !holds_body_back_) phase_ = phase::waiting;
+      if (phase_ == phase::sending) set_alarm(clock::now() + longest_wait_for_continue);
+      return;
+    }
+    msghdr message{};
+    message.msg_iov = parts.data();
+    message.msg_iovlen = count;
+    const ssize_t taken =
+        count == 1 ? ::send(exchange_->lease.connection->fd(), parts[0].iov_base, parts[0].iov_len,
+                            MSG_NOSIGNAL | MSG_DONTWAIT)
+                   : ::sendmsg(exchange_->lease.connection->fd(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    if (taken < 0) {
+      if (errno == EINTR) continue;
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+      unsent_ = {};
+      const client_exchange* const failed = exchange_.get();
+      pump_in(true);  // the server may have answered before it closed
+      if (phase_ != phase::over && exchange_.get() == failed)
+        lost(failed->session.head_done() ? errc::truncated_body : errc::connection_lost);
+      return;
+    }
+    sent_some_ = true;
+    auto left = static_cast<std::size_t>(taken);
+    for (auto& part : unsent_) {
+      const auto now = std::min(left, part.size());
+      part.remove_prefix(now);
+      left -= now;
+    }
+  }
+}
+
+// Receiving.
+
+void client_call::on_socket(client_connection& c, std::uint32_t events) {
+  const auto is_ours = [&] {
+    return phase_ != phase::over && exchange_ && exchange_->lease.connection.get() == &c;
+  };
+  const std::lock_guard guard(mutex_);
+  if (!is_ours()) return;
+  const bool at_end = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+  if (at_end || (events & EPOLLIN) != 0) pump_in(at_end);
+  if (!is_ours()) return;
+  const bool told_to = std::exchange(may_send_, false);
+  if (told_to || ((events & EPOLLOUT) != 0 && has_unsent())) pump_out();
+}
+
+/// \param to_the_end  An end has been told: reads until it has it. Else a read that takes less than there is room for
+///                    has taken all, and what comes after that makes another event.
+void client_call::pump_in(bool to_the_end) {
+  std::array<char, 4096> small;  // where this is not the loop's thread, to which the scratch buffer belongs
+  const auto into = loop_->is_here() ? loop_->scratch() : std::span<char>(small);
+  const client_connection* const from = exchange_->lease.connection.get();
+  for (;;) {
+    const ssize_t count = ::recv(from->fd(), into.data(), into.size(), MSG_DONTWAIT);
+    if (count > 0) {
+      const auto size = static_cast<std::size_t>(count);
+      if (take({into.data(), size}) == progress::over) return;
+      if (size < into.size() && !to_the_end) return;
+    } else if (count == 0) {
+      return on_close();
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      return;
+    } else if (errno != EINTR) {
+      return lost(exchange_->session.head_done() ? errc::truncated_body : errc::connection_lost);
+    }
+  }
+}
+
+client_call::progress client_call::take(std::string_view bytes) {
+  using event = client_session::event;
+  client_session& session = exchange_->session;
+  bytes = exchange_->with_rest(bytes);
+  if (phase_ == phase::sending || phase_ == phase::waiting) phase_ = phase::header;
+  for (;;) {
+    switch (session.receive(bytes)) {
+      case event::need_more:
+        exchange_->keep(bytes);
+        return progress::needs_input;
+      case event::interim:
+        if (session.status_of_interim() == 100 && holds_body_back_) {
+          holds_body_back_ = false;
+          may_send_ = true;
+          phase_ = phase::sending;
+        }
+        break;
+      case event::head:
+        if (on_head() == progress::over) return progress::over;
+        if (streams() && !following_) {
+          exchange_->keep(bytes);
+          auto opened = std::move(exchange_);
+          finish(std::move(opened));
+          return progress::over;
+        }
+        break;
+      case event::body:
+        if (on_piece(session.piece()) == progress::over) return progress::over;
+        break;
+      case event::done:
+        return on_answer(bytes.empty());
+      case event::failed:
+        lost(session.failure(), session.detail());
+        return progress::over;
+    }
+  }
+}
+
+client_call::progress client_call::on_head() {
+  response& head = exchange_->head;
+  phase_ = phase::body;
+  holds_body_back_ = false;  // and it is not sent any more, unless it is on its way
+  const std::string* location = head.fields().find("Location");
+  if (location != nullptr && !location->empty() && client_->options.max_redirects() != 0 &&
+      target_.is_redirect(to_number(head.status()))) {
+    following_ = true;
+    location_ = *location;
+    return progress::needs_input;
+  }
+  const std::string* coding = head.fields().find("Content-Encoding");
+  if (streams() || coding == nullptr || target_.sets_accept_encoding()) return progress::needs_input;
+  if (target_.what.method() != "HEAD") {
+    decoder_ = decoder::make(*coding);
+    if (!decoder_) {
+      fail(errc::bad_response, "the content coding " + *coding);
+      return progress::over;
+    }
+    head.fields().erase("Content-Encoding");  // the body is decoded: these would be wrong about it
+    head.fields().erase("Content-Length");
+  }
+  return progress::needs_input;
+}
+
+client_call::progress client_call::on_piece(std::string_view bytes) {
+  if (following_) {
+    ignored_ += bytes.size();
+    if (ignored_ <= redirect_body_limit) return progress::needs_input;
+    redirect(false);
+    return progress::over;
+  }
+  std::string& body = exchange_->head.body();
+  const std::size_t most = client_->options.max_body_size();
+  const auto too_large = [&] {
+    fail(errc::too_large, "more than " + std::to_string(most) + " bytes");
+    return progress::over;
+  };
+  if (!decoder_) {
+    if (bytes.size() > most - body.size()) return too_large();
+    body += bytes;
+    return progress::needs_input;
+  }
+  for (;;) {
+    const auto state = decoder_->decode(bytes, body, std::min(decoded_at_once, most - body.size() + 1));
+    if (body.size() > most) return too_large();
+    if (state == decoder::state::failed) {
+      fail(errc::bad_response, "the body cannot be decoded");
+      return progress::over;
+    }
+    decoding_ = state == decoder::state::done ? decoding::done : decoding::begun;
+    if (state != decoder::state::has_more) return progress::needs_input;
+  }
+}
+
+client_call::progress client_call::on_answer(bool nothing_left) {
+  const bool keeps = nothing_left && !has_unsent() && exchange_->session.keeps_alive();
+  if (following_) {
+    redirect(keeps);
+  } else if (decoding_ == decoding::begun) {
+    lost(errc::truncated_body);
+  } else {
+    auto answered = std::move(exchange_);
+    if (keeps) answered->lease.give_back();
+    finish(std::move(answered));
+  }
+  return progress::over;
+}
+
+/// The server has closed its side.
+void client_call::on_close() {
+  using event = client_session::event;
+  if (!exchange_->session.started()) return lost(errc::connection_lost);
+  if (exchange_->session.receive_end() == event::done) {
+    on_answer(false);
+  } else {
+    lost(exchange_->session.failure(), exchange_->session.detail());
+  }
+}
+
+void client_call::redirect(bool keeps_connection) {
+  if (auto why = target_.follow(location_, client_->options.max_redirects())) return finish(*std::move(why));
+  let_go(keeps_connection);
+  if (target_.url.tls || goes_through_proxy(target_.url)) return finish(handed_over());
+  hop();
+}
+
+/// The connection is of no use. A kept one that the server has closed meanwhile is replaced.
+void client_call::lost(std::error_code code, std::string_view detail) {
+  const bool unanswered = !exchange_->session.started() && code == errc::connection_lost;
+  if (!kept_ || !unanswered || (sent_some_ && !target_.is_idempotent())) return fail(code, detail);
+  let_go(false);
+  hop();
+}
+
+// Its end.
+
+void client_call::fail(std::error_code code, std::string_view detail) {
+  finish(target_.failed(code, phase_name(), detail));
+}
+
+void client_call::finish(outcome what) {
+  outcome_ = std::move(what);
+  let_go(false);
+  phase_ = phase::over;
+  client_->delist(*this);
+  loop_->later(shared_from_this());
+}
+
+/// Gives the connection and its place away, or the place in the queue, if it has them.
+void client_call::let_go(bool keep) noexcept {
+  for (auto& each : std::exchange(attempts_, {})) loop_->retire(std::move(each));
+  connector_.reset();  // closes its sockets
+  if (phase_ == phase::queued && origin_ && !client_->pool->withdraw(*origin_, waiter_) && waiter_.granted) {
+    client_lease granted(client_->pool, origin_);
+    granted.connection = std::move(waiter_.connection);
+    if (granted.connection) granted.give_back();
+  }
+  if (exchange_ && keep) exchange_->lease.give_back();
+  exchange_.reset();
+}
+
+std::string_view client_call::phase_name() const noexcept {
+  switch (phase_) {
+    case phase::queued:
+      return "waiting for a connection";
+    case phase::resolving:
+      return "resolving";
+    case phase::connecting:
+      return "connecting";
+    case phase::sending:
+      return "sending";
+    case phase::waiting:
+      return "waiting for the response";
+    case phase::header:
+      return exchange_ && exchange_->session.started() ? "reading the header" : "waiting for the response";
+    case phase::body:
+    case phase::over:
+      return "reading the body";
+  }
+  return "";
+}
+
+}  // namespace curfew::http

@@ -1,0 +1,156 @@
+#pragma once
+
+#include <array>
+#include <curfew/core/cancel_scope.hpp>
+#include <curfew/core/on_done.hpp>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <variant>
+#include <vector>
+
+#include "http/client/client_connection.hpp"
+#include "http/client/client_exchange.hpp"
+#include "http/client/client_pool.hpp"
+#include "http/client/client_state.hpp"
+#include "http/client/connector.hpp"
+#include "http/client/resolver.hpp"
+#include "http/client/transfer.hpp"
+#include "http/wire/decoder.hpp"
+#include "http/wire/loop.hpp"
+
+namespace curfew::http {
+
+/// One call over http://, from its start until its response is complete or its download opens.
+///
+///     queued ─► resolving ─► connecting ─► sending ─► waiting ─► header ─► body ─► over
+///        │                                   ▲                                │
+///        └───── an idle connection ──────────┘      queued ◄── a redirect ────┘
+///
+/// What moves it: begin(), in the thread that makes the call; a grant of the pool, and events of its sockets, in its
+/// loop's thread; the resolver's answer, an alarm, the end of its context, and that of its client, in theirs. Each takes
+/// `mutex_`, and finds it over or moves it on. So there is one outcome, and whatever comes second changes nothing.
+/// The loop's thread then tells the handler, without the lock.
+///
+/// Races: the end of the context against a complete response: the first under the lock. A grant of the pool against that
+/// end: withdraw() hands it on. An event of a socket that has been given back: on_socket() compares the connection. A
+/// kept connection that the server has closed: the request is sent again on another if nothing of an answer came
+/// and it is idempotent, or nothing of it was sent.
+///
+/// Lifetime: the handler owns it, so that it goes with the handler's io_context; its destructor closes the connection.
+class client_call final : public job,
+                          public connection_user,
+                          public client_activity,
+                          public std::enable_shared_from_this<client_call> {
+ public:
+  using completion = std::variant<response_completion, download_completion>;
+
+  /// Starts a call whose handler runs on `in`.
+  static void start(std::shared_ptr<client_state> client, std::shared_ptr<loop> in, context ctx, request what,
+                    completion done);
+
+  /// For start.
+  client_call(std::shared_ptr<client_state> client, std::shared_ptr<loop> in, context ctx, call_target target,
+              completion done);
+  client_call(const client_call&) = delete;
+  client_call& operator=(const client_call&) = delete;
+  ~client_call() override;
+
+  void run() override;
+  void on_socket(client_connection& c, std::uint32_t events) override;
+  void client_gone() noexcept override;
+  std::shared_ptr<client_activity> owned() noexcept override { return weak_from_this().lock(); }
+
+ private:
+  enum class phase : unsigned char { queued, resolving, connecting, sending, waiting, header, body, over };
+  enum class progress { needs_input, over };
+
+  struct on_end {
+    std::weak_ptr<client_call> of;
+    void operator()() const noexcept;
+  };
+  struct on_alarm {
+    std::weak_ptr<client_call> of;
+    void operator()() const noexcept;
+  };
+  struct alarm {
+    cancel_scope scope;
+    on_done<on_alarm> rings;
+    alarm(clock::time_point at, std::weak_ptr<client_call> of)
+        : scope(with_deadline(background(), at)),
+          rings(scope.ctx(), on_alarm{std::move(of)}) {}
+  };
+  /// A socket that is being connected, in the loop's set.
+  class attempt;
+  /// It goes to libcurl from here on.
+  struct handed_over {};
+  using outcome = std::variant<std::monostate, error, std::unique_ptr<client_exchange>, handed_over>;
+
+  // Under mutex_.
+  void begin();
+  void hop();
+  void with_place();
+  void resolve();
+  void connect(const resolver::answer& to);
+  void advance_connector();
+  void watch_attempts();
+  void transmit(std::shared_ptr<client_connection> over);
+  void write_head();
+  void pump_out();
+  void pump_in(bool to_the_end);
+  progress take(std::string_view bytes);
+  progress on_head();
+  progress on_piece(std::string_view bytes);
+  progress on_answer(bool nothing_left);
+  void on_close();
+  void redirect(bool keeps_connection);
+  void lost(std::error_code code, std::string_view detail = {});
+  void fail(std::error_code code, std::string_view detail = {});
+  void finish(outcome what);
+  void let_go(bool keep) noexcept;
+  void set_alarm(clock::time_point at);
+  void ring();
+  [[nodiscard]] bool has_unsent() const noexcept { return !unsent_[0].empty() || !unsent_[1].empty(); }
+  [[nodiscard]] std::string_view phase_name() const noexcept;
+  [[nodiscard]] bool streams() const noexcept { return std::holds_alternative<download_completion>(done_); }
+
+  const std::shared_ptr<client_state> client_;
+  const std::shared_ptr<loop> loop_;
+  const context ctx_;
+
+  // The loop's thread, and start().
+  std::optional<on_done<on_end>> watch_;
+  completion done_;
+  bool delivered_ = false;
+
+  std::mutex mutex_;
+  // Guarded by mutex_.
+  phase phase_ = phase::queued;
+  outcome outcome_;
+  call_target target_;
+  std::shared_ptr<pool_origin> origin_;
+  bool kept_ = false;  // the connection had been used before
+  pool_waiter waiter_;
+  resolver::ticket lookup_;
+  std::shared_ptr<connector> connector_;
+  std::vector<std::shared_ptr<attempt>> attempts_;
+  std::optional<clock::time_point>
+      alarm_at_;  // to be set by the loop's thread: one that is due rings at once
+  std::shared_ptr<alarm> alarm_;
+
+  std::unique_ptr<client_exchange> exchange_;
+  std::string out_;
+  std::array<std::string_view, 2> unsent_{};
+  bool sent_some_ = false;
+  bool holds_body_back_ = false;  // until the server says that it wants it
+  bool may_send_ = false;         // the server has just said so
+  bool following_ = false;
+  std::string location_;
+  std::size_t ignored_ = 0;
+  std::unique_ptr<decoder> decoder_;
+  enum class decoding : unsigned char { none, begun, done } decoding_ = decoding::none;
+};
+
+}  // namespace curfew::http

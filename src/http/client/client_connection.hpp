@@ -1,0 +1,72 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <mutex>
+
+#include "http/wire/descriptor.hpp"
+#include "http/wire/loop.hpp"
+
+namespace curfew::http {
+
+class client_pool;
+class pool_origin;
+
+/// What a connection belongs to: hears its events.
+class connection_user {
+ public:
+  virtual ~connection_user() = default;
+  /// In the thread of the connection's loop. `c` may have been given away meanwhile: the user's lock tells.
+  virtual void on_socket(class client_connection& c, std::uint32_t events) = 0;
+};
+
+/// A client's connection, while it is in a loop's epoll set. A loop that takes it over makes another of these.
+///
+///     used ──give back──► idle ──take──► used          any ──close() or move()──► gone
+///
+/// An event that is under way may find any of the three: `mutex_` decides. A used one tells its user; an idle one that
+/// gets bytes, or an end, which nobody has asked for, is closed; one that is gone ignores it.
+/// Thread safety: any thread.
+class client_connection final : public watched, public std::enable_shared_from_this<client_connection> {
+ public:
+  /// For make.
+  client_connection(std::shared_ptr<loop> in, descriptor socket) noexcept
+      : loop_(std::move(in)),
+        socket_(std::move(socket)) {}
+
+  /// Enters the socket into the loop's set. Null, with errno, where the system refuses: the socket is closed.
+  static std::shared_ptr<client_connection> make(std::shared_ptr<loop> in, descriptor socket,
+                                                 std::weak_ptr<connection_user> user);
+
+  void on_event(std::uint32_t events) override;
+
+  /// From now on `user` hears of it; none: it is idle, and the pool hears when it is spoilt.
+  void belongs_to(std::weak_ptr<connection_user> user) noexcept;
+  /// Is there nothing to read, and has the server not closed it? For one that was idle.
+  [[nodiscard]] bool is_quiet() const noexcept;
+
+  void close() noexcept;
+  /// The same connection in another loop; null, with errno, where the system refuses.
+  std::shared_ptr<client_connection> move_to(std::shared_ptr<loop> other,
+                                             std::weak_ptr<connection_user> user);
+
+  /// Valid until close() or move_to().
+  [[nodiscard]] int fd() const noexcept { return socket_.get(); }
+  [[nodiscard]] const std::shared_ptr<loop>& in() const noexcept { return loop_; }
+
+  /// Whom a spoilt idle one is told to, and where it counts there. Set before it is idle for the first time.
+  std::weak_ptr<client_pool> pool;
+  std::shared_ptr<pool_origin> origin;
+
+ private:
+  descriptor leave() noexcept;
+
+  const std::shared_ptr<loop> loop_;
+  std::mutex mutex_;
+  descriptor socket_;                    // changed under mutex_
+  std::weak_ptr<connection_user> user_;  // guarded by mutex_
+  bool used_ = true;                     // guarded by mutex_
+  bool gone_ = false;                    // guarded by mutex_
+};
+
+}  // namespace curfew::http

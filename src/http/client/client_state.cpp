@@ -1,0 +1,68 @@
+#include "http/client/client_state.hpp"
+
+#include <utility>
+
+namespace curfew::http {
+
+client_state::client_state(client_options o)
+    : options(std::move(o)),
+      pool(std::make_shared<client_pool>(client_pool::limits{
+          options.max_idle_connections(), options.max_connections_per_host(), options.idle_timeout()})) {}
+
+bool client_state::enlist(client_activity& one) noexcept {
+  const std::lock_guard guard(mutex_);
+  if (closed_) return false;
+  activities_.push_back(one);
+  return true;
+}
+
+void client_state::delist(client_activity& one) noexcept {
+  const std::lock_guard guard(mutex_);
+  activities_.remove(one);
+}
+
+std::shared_ptr<curl_engine> client_state::engine() {
+  const std::lock_guard guard(mutex_);
+  if (!engine_ && !closed_) {
+    engine_ = std::make_shared<curl_engine>(options);
+    curl_engine::start(engine_);
+  }
+  return engine_;
+}
+
+std::shared_ptr<loop> client_state::borrow_loop() {
+  {
+    const std::lock_guard guard(mutex_);
+    if (!loops_.empty()) {
+      auto one = std::move(loops_.back());
+      loops_.pop_back();
+      return one;
+    }
+  }
+  return std::make_shared<loop>();
+}
+
+void client_state::give_back(std::shared_ptr<loop> one) {
+  const std::lock_guard guard(mutex_);
+  if (!closed_) loops_.push_back(std::move(one));
+}
+
+void client_state::close() noexcept {
+  std::vector<std::shared_ptr<client_activity>> left;
+  std::shared_ptr<curl_engine> engine;
+  std::vector<std::shared_ptr<loop>> loops;
+  {
+    const std::lock_guard guard(mutex_);
+    closed_ = true;
+    activities_.for_each([&](client_activity& each) {
+      if (auto owned = each.owned()) left.push_back(std::move(owned));
+    });
+    engine = engine_;
+    loops.swap(loops_);
+  }
+  for (const auto& each : left) each->client_gone();
+  pool->close();
+  if (engine) engine->close();
+}
+
+}  // namespace curfew::http

@@ -1,0 +1,70 @@
+#include "http/client/request_head.hpp"
+
+#include <openssl/evp.h>
+
+#include <curfew/http/deadline.hpp>
+#include <string_view>
+
+#include "http/message/syntax.hpp"
+
+namespace curfew::http {
+
+namespace {
+
+constexpr std::string_view known_codings = "gzip, deflate, br, zstd";
+
+std::string base64(std::string_view text) {
+  std::string out(4 * ((text.size() + 2) / 3) + 1, '\0');
+  const int size =
+      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(out.data()),
+                      reinterpret_cast<const unsigned char*>(text.data()), static_cast<int>(text.size()));
+  out.resize(static_cast<std::size_t>(size));
+  return out;
+}
+
+void append_field(std::string& out, std::string_view name, std::string_view value) {
+  out += name;
+  out += ": ";
+  out += value;
+  out += "\r\n";
+}
+
+bool has_body(const request& what) {
+  return !what.body().empty() || what.method() == "POST" || what.method() == "PUT" ||
+         what.method() == "PATCH";
+}
+
+}  // namespace
+
+void append_request_head(std::string& out, const call_target& target, const request_head_options& options) {
+  const request& what = target.what;
+  const auto sets = [&](std::string_view name) {
+    return what.fields().find(name) != nullptr && !(target.cross_origin && stays_with_origin(name));
+  };
+  out.reserve(out.size() + 256 + target.url.target.size() + what.body().size());
+  out += what.method();
+  out += ' ';
+  out += target.url.target;
+  out += " HTTP/1.1\r\n";
+  if (!sets("Host")) append_field(out, "Host", target.url.authority);
+  if (target.url.has_user && !target.cross_origin && !sets("Authorization"))
+    append_field(out, "Authorization", "Basic " + base64(target.url.user + ':' + target.url.password));
+  if (!sets("User-Agent")) out += "User-Agent: curfew\r\n";
+  if (!sets("Accept")) out += "Accept: */*\r\n";
+  if (!sets("Accept-Encoding"))
+    append_field(out, "Accept-Encoding", options.decodes ? known_codings : "identity");
+  if (options.timeout && !sets(timeout_field)) append_field(out, timeout_field, *options.timeout);
+  for (const auto& [name, value] : what.fields()) {
+    if (same_name(name, "Content-Length")) continue;
+    if (target.cross_origin && stays_with_origin(name)) continue;
+    const std::string_view shown = trimmed(value);
+    out += name;
+    out += shown.empty() ? ":" : ": ";
+    out += shown;
+    out += "\r\n";
+  }
+  if (has_body(what)) append_field(out, "Content-Length", std::to_string(what.body().size()));
+  out += "\r\n";
+}
+
+}  // namespace curfew::http

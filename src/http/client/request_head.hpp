@@ -1,0 +1,19 @@
+#pragma once
+
+#include <optional>
+#include <string>
+
+#include "http/client/transfer.hpp"
+
+namespace curfew::http {
+
+struct request_head_options {
+  bool decodes;                        ///< Content codings are welcome; else identity is.
+  std::optional<std::string> timeout;  ///< What remains of the deadline, unless the caller has set it.
+};
+
+/// Appends the header of the request, with its empty line: Host, User-Agent, Accept and Accept-Encoding where the
+/// request does not set them, its fields, Content-Length.
+void append_request_head(std::string& out, const call_target& target, const request_head_options& options);
+
+}  // namespace curfew::http

@@ -1,0 +1,102 @@
+#include "http/client/transfer.hpp"
+
+#include <algorithm>
+#include <array>
+#include <curfew/http/errc.hpp>
+#include <utility>
+
+#include "http/message/syntax.hpp"
+
+namespace curfew::http {
+
+namespace {
+
+constexpr const char* control = "it has a control character";
+
+/// Foreign text for an error's line: without control characters.
+std::string printable(std::string_view text) {
+  std::string out(text.substr(0, 200));
+  std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, '?');
+  return out;
+}
+
+/// What is wrong with the request besides its URL; empty if nothing is.
+std::string problem(const request& what) {
+  if (!is_token(what.method())) return "the method is not a token";
+  if (what.method() == "CONNECT") return "CONNECT is not for requests";
+  if (what.method() == "HEAD" && !what.body().empty()) return "a HEAD request has no body";
+  for (const auto& [name, value] : what.fields()) {
+    if (!is_token(name)) return "the field name \"" + printable(name) + "\" is not a token";
+    if (!is_field_value(value)) return "the value of the field " + name + " cannot be sent: " + control;
+    if (same_name(name, "Transfer-Encoding") || same_name(name, "Upgrade")) {
+      return "the field " + name + " is not for the caller to set";
+    }
+    if (same_name(name, "Content-Length") && value != std::to_string(what.body().size())) {
+      return "Content-Length is not the size of the body";
+    }
+  }
+  return {};
+}
+
+}  // namespace
+
+bool stays_with_origin(std::string_view name) noexcept {
+  static constexpr std::array names = {"Authorization",       "Cookie",           "Cookie2",
+                                       "Proxy-Authorization", "WWW-Authenticate", "Host"};
+  return std::ranges::any_of(names, [&](std::string_view n) { return same_name(n, name); });
+}
+
+result<call_target> call_target::make(const context& ctx, request what) {
+  const std::string method = printable(what.method());
+  std::string why;
+  std::optional<client_url> url = client_url::parse(what.target(), why);
+  if (!url) return error(errc::bad_url, method + ' ' + shown_url(what.target()) + " : " + why);
+  if (why = problem(what); !why.empty())
+    return error(std::make_error_code(std::errc::invalid_argument), method + ' ' + url->text + " : " + why);
+  if (ctx.err()) return error::ended(ctx, method + ' ' + url->text + " : before it was sent");
+  return call_target{std::move(what), *std::move(url)};
+}
+
+bool call_target::is_redirect(unsigned status) const noexcept {
+  const bool leads_on = status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
+  return leads_on && (what.method() == "GET" || what.method() == "HEAD");
+}
+
+std::optional<error> call_target::follow(std::string_view location, unsigned limit) {
+  constexpr auto phase = "reading the body";
+  if (redirects == limit) return failed(errc::too_many_redirects, phase, std::to_string(limit) + " allowed");
+  std::string why;
+  std::optional<client_url> next = url.resolve(location, why);
+  if (!next) return failed(errc::bad_response, phase, "a redirect to " + shown_url(location) + ": " + why);
+  ++redirects;
+  // Once away from the first server, credentials do not come back: the way led through others.
+  if (next->origin != url.origin) cross_origin = true;
+  next->has_user = url.has_user;
+  next->user = std::move(url.user);
+  next->password = std::move(url.password);
+  url = *std::move(next);
+  return std::nullopt;
+}
+
+bool call_target::is_idempotent() const noexcept {
+  static constexpr std::array names = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"};
+  return std::ranges::find(names, what.method()) != names.end();
+}
+
+bool call_target::sets_accept_encoding() const noexcept {
+  return what.fields().find("Accept-Encoding") != nullptr;
+}
+
+std::string call_target::doing(std::string_view phase) const {
+  std::string line;
+  line.reserve(what.method().size() + url.text.size() + phase.size() + 4);
+  return line.append(what.method()).append(1, ' ').append(url.text).append(" : ").append(phase);
+}
+
+error call_target::failed(std::error_code code, std::string_view phase, std::string_view detail) const {
+  std::string line = doing(phase);
+  if (!detail.empty()) line += " (" + printable(detail) + ')';
+  return error(code, std::move(line));
+}
+
+}  // namespace curfew::http

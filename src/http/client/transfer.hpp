@@ -1,0 +1,69 @@
+#pragma once
+
+#include <curfew/http/client.hpp>
+#include <curfew/io/detail/local_handler.hpp>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "http/client/client_url.hpp"
+#include "http/wire/loop.hpp"
+
+namespace curfew::http {
+
+class client_state;
+
+using response_completion = std::shared_ptr<detail::completion<result<response>>>;
+using download_completion = std::shared_ptr<detail::completion<result<download>>>;
+using piece = result<std::optional<std::string>>;
+using piece_completion = std::shared_ptr<detail::completion<piece>>;
+
+/// The body behind a download.
+struct download::transfer {
+  explicit transfer(std::shared_ptr<client_state> of) noexcept : client(std::move(of)) {}
+  transfer(const transfer&) = delete;
+  transfer& operator=(const transfer&) = delete;
+  virtual ~transfer() = default;
+
+  [[nodiscard]] virtual const response& head() const noexcept = 0;
+  /// \param in  The loop of what waits.
+  virtual void start_read(context reader_ctx, std::shared_ptr<loop> in, piece_completion complete) = 0;
+  /// The download is gone.
+  virtual void drop() noexcept = 0;
+
+  const std::shared_ptr<client_state> client;
+};
+
+/// What a call asks for, and where its redirects have led.
+struct call_target {
+  request what;
+  client_url url;
+  unsigned redirects = 0;
+  bool cross_origin = false;  ///< Redirected away: credentials stay behind.
+
+  /// Checks the request; nothing has been sent when this fails.
+  static result<call_target> make(const context& ctx, request what);
+
+  /// Is a response with that status one to follow?
+  [[nodiscard]] bool is_redirect(unsigned status) const noexcept;
+  /// Goes on to `location`.
+  /// \return why it cannot be followed.
+  std::optional<error> follow(std::string_view location, unsigned limit);
+
+  /// May it be sent again although the server may have carried it out?
+  [[nodiscard]] bool is_idempotent() const noexcept;
+  /// Does its response get decoded? Not if the caller says what it takes.
+  [[nodiscard]] bool sets_accept_encoding() const noexcept;
+  /// "GET http://host/ : connecting"
+  [[nodiscard]] std::string doing(std::string_view phase) const;
+  [[nodiscard]] error failed(std::error_code code, std::string_view phase,
+                             std::string_view detail = {}) const;
+};
+
+/// Fields that are meant for the first server alone.
+[[nodiscard]] bool stays_with_origin(std::string_view name) noexcept;
+
+}  // namespace curfew::http
