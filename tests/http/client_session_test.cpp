@@ -356,7 +356,8 @@ TEST(ClientSession, TheNumberOfFieldsIsBounded) {
     return from.told();
   };
   EXPECT_EQ(read_fields(client_session::max_fields), "103 head done");
-  EXPECT_EQ(read_fields(client_session::max_fields + 1), "103 " + large + "the number of fields in the header");
+  EXPECT_EQ(read_fields(client_session::max_fields + 1),
+            "103 " + large + "the number of fields in the header");
 }
 
 TEST(ClientSession, ALongBodyMayHaveAsManyChunksAsItLikes) {

@@ -61,7 +61,8 @@ void set_parts(client_url& of, std::string host, std::string_view port) {
   of.target = path == std::string::npos ? "/" : of.text.substr(path);
   if (of.target.front() == '?') of.target.insert(0, 1, '/');
   if (host.starts_with('[')) host = host.substr(1, host.size() - 2);
-  of.host = host.ends_with(".localhost") ? "localhost" : std::move(host);  // RFC 6761: all of them are this machine
+  of.host =
+      host.ends_with(".localhost") ? "localhost" : std::move(host);  // RFC 6761: all of them are this machine
 }
 
 std::optional<client_url> take_apart(CURLU* url, std::string& why) {

@@ -125,7 +125,8 @@ void loop::unwatch(int descriptor) noexcept {
 
 void loop::retire(std::shared_ptr<watched> one) noexcept {
   const std::lock_guard guard(mutex_);  // released before `one` is, if that stays
-  if (state_ != at::work && state_ != at::sleep) return;  // no event has been fetched that is still to be handled
+  if (state_ != at::work && state_ != at::sleep)
+    return;  // no event has been fetched that is still to be handled
   one->next_retired_ = std::move(retired_);
   retired_ = std::move(one);
 }

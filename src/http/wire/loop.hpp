@@ -173,7 +173,12 @@ class loop {
 
   std::mutex mutex_;  // for what is below
   std::size_t holds_ = 0;
-  enum class at { rest, waiting, sleep, work } state_ = at::rest;  // sleep: in run_once(), events may have been fetched
+  enum class at {
+    rest,
+    waiting,
+    sleep,
+    work
+  } state_ = at::rest;  // sleep: in run_once(), events may have been fetched
   bool closed_ = false;
   std::shared_ptr<watched> retired_;
   std::shared_ptr<job> first_job_;
