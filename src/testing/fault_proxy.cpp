@@ -443,7 +443,8 @@ class fault_proxy::impl {
 
   static void read(connection& c, side& from, direction& d, const faults& f, time_point now) {
     std::size_t want = wanted(c, from, d, f);
-    if (f.split() > 0) want = std::min(want, f.split() * 64);  // each piece moves what is left to the front
+    if (f.split() > 0)
+      want = std::min(want, std::max(f.split(), read_size / 16));  // each piece moves what is left
     d.held.resize(want);
     const ssize_t n = ::recv(from.socket.get(), d.held.data(), want, 0);
     const int code = errno;

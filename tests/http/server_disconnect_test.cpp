@@ -1,7 +1,6 @@
-// The context of a request ends when its client goes, however it goes and whatever it left behind.
+// The context of a request ends when its client goes: what disconnect_table_test.cpp does not hold.
 #include <curfew/http/server.hpp>
 
-#include <dirent.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
@@ -35,6 +34,7 @@ using curfew::testing::http_server;
 using tests::ends;
 using tests::event;
 using tests::eventually;
+using tests::open_descriptors;
 using tests::raw_client;
 
 /// A route that waits for the end of its context, tells it, and answers.
@@ -63,66 +63,6 @@ void expect_served(const http_server& s) {
   raw_client other(s.port());
   EXPECT_EQ(other.get("/none").status, 404);
 }
-
-/// What a client has sent when it goes.
-struct left_behind {
-  const char* name;
-  std::string after_request;  // behind the request
-};
-
-class ClientGone : public ::testing::TestWithParam<left_behind> {
- protected:
-  ClientGone() {
-    router routes;
-    routes.get("/wait", route.make()).post("/wait", route.make());
-    server.emplace(routes);
-    client.emplace(server->port());
-    client->send(std::string(get_wait) + GetParam().after_request);
-    EXPECT_TRUE(route.started.wait());
-  }
-
-  void expect_client_gone() {
-    const auto all = route.ended.wait();
-    EXPECT_EQ(all[0].first, curfew::errc::canceled);
-    EXPECT_EQ(all[0].second, errc::client_gone);
-  }
-
-  waiting_route route;
-  std::optional<http_server> server;
-  std::optional<raw_client> client;
-};
-
-TEST_P(ClientGone, EndsTheContextAtClose) {
-  client->close();
-  expect_client_gone();
-}
-
-TEST_P(ClientGone, EndsTheContextAtReset) {
-  client->reset();
-  expect_client_gone();
-}
-
-TEST_P(ClientGone, EndsTheContextAtHalfClose) {
-  client->half_close();
-  expect_client_gone();
-  EXPECT_EQ(client->read_response().body, "late") << "the response is sent all the same";
-}
-
-// TCP delivers the end behind the bytes before it. So it is seen as long as what the server reads ahead and
-// what the kernel buffers is not full: the next test has the case beyond.
-std::string many_requests() {
-  std::string all;
-  while (all.size() < 100'000) all += get_wait;
-  return all;
-}
-
-INSTANTIATE_TEST_SUITE_P(
-    , ClientGone,
-    ::testing::Values(left_behind{"NothingElse", ""},
-                      left_behind{"APipelinedRequest", "GET /wait HTTP/1.1\r\nHost: t\r\n\r\n"},
-                      left_behind{"HalfARequest", "GET /wa"}, left_behind{"Garbage", "\x01\x02\x03"},
-                      left_behind{"ThousandsOfRequests", many_requests()}),
-    [](const auto& of) { return of.param.name; });
 
 TEST(ServerDisconnect, AResetIsNoticedBehindMoreThanAllBuffersHold) {
   waiting_route route;
@@ -339,14 +279,6 @@ TEST(ServerDeadline, TheTimeThatABodyTakesCounts) {
   clock.advance(6s);
   client.send("b");
   EXPECT_EQ(client.read_response().status, 504);
-}
-
-std::size_t open_descriptors() {
-  std::size_t count = 0;
-  DIR* dir = ::opendir("/proc/self/fd");
-  while (::readdir(dir) != nullptr) ++count;
-  ::closedir(dir);
-  return count;
 }
 
 TEST(ServerDisconnect, AThousandClientsThatVanishLeaveNothing) {

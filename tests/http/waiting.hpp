@@ -1,7 +1,10 @@
 #pragma once
 
+#include <dirent.h>
+
 #include <chrono>
 #include <condition_variable>
+#include <cstddef>
 #include <curfew/core/cause.hpp>
 #include <curfew/core/context.hpp>
 #include <mutex>
@@ -22,6 +25,15 @@ bool eventually(F f) {
     std::this_thread::sleep_for(std::chrono::milliseconds(1));
   }
   return true;
+}
+
+/// Descriptors that this process has open.
+inline std::size_t open_descriptors() {
+  std::size_t count = 0;
+  DIR* dir = ::opendir("/proc/self/fd");
+  while (::readdir(dir) != nullptr) ++count;
+  ::closedir(dir);
+  return count;
 }
 
 /// Set by one thread, waited for by others.
