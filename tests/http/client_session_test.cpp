@@ -270,6 +270,7 @@ std::vector<exchange> exchanges() {
        "head done" + in_chunks + " | " + std::string(2000, 'y') + " | kept"},
       // The server closes too early.
       {"", lost},
+      {"HTTP/1.1 200 OK\r", lost},
       {"HTTP/1.1 2", lost},
       {ok + "Content-Le", lost},
       {ok + "Content-Length: 0\r\n", lost},
@@ -323,6 +324,22 @@ TEST(ClientSession, OneAnswerAfterAnother) {
     EXPECT_EQ(to_number(r.status()), 200 + i);
     EXPECT_EQ(r.fields().size(), 1U);
     EXPECT_TRUE(session.keeps_alive());
+  }
+}
+
+TEST(ClientSession, AnEndRightBehindAWholeAnswerIsNoLoss) {
+  for (const char* length : {"0", "2"}) {
+    client_session session(header_limit);
+    response r;
+    session.expect(false, r);
+    const std::string bytes = "HTTP/1.1 200 OK\r\nContent-Length: " + std::string(length) + "\r\n\r\nab";
+    std::string_view rest = std::string_view(bytes).substr(0, bytes.size() - (*length == '0' ? 2 : 0));
+    ASSERT_EQ(session.receive(rest), event::head);
+    if (*length != '0') {
+      ASSERT_EQ(session.receive(rest), event::body);
+    }
+    EXPECT_EQ(session.receive_end(), event::done) << "although `done` was not asked for yet";
+    EXPECT_EQ(session.receive_end(), event::done);
   }
 }
 

@@ -126,6 +126,9 @@ client_session::event client_session::receive_end() noexcept {
     case stage::status_line:
     case stage::fields:
       return fail(errc::connection_lost, {});
+    case stage::length:
+      if (left_ == 0) return finish({});
+      [[fallthrough]];
     default:
       return fail(errc::truncated_body, {});
   }
