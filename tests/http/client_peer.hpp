@@ -3,7 +3,9 @@
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -15,6 +17,7 @@
 #include <cstdlib>
 #include <curfew/core/error.hpp>
 #include <curfew/http/client.hpp>
+#include <filesystem>
 #include <functional>
 #include <future>
 #include <list>
@@ -215,6 +218,39 @@ class unanswering {
   std::uint16_t number = 0;  // of the port
   std::string url;
 };
+
+/// Calls `look` with the descriptors of this process until it returns true; false after the test's patience.
+template <class Look>
+bool wait_for_descriptor(Look look) {
+  const auto until = std::chrono::steady_clock::now() + patience;
+  while (std::chrono::steady_clock::now() < until) {
+    for (const auto& entry : std::filesystem::directory_iterator("/proc/self/fd")) {
+      if (look(std::stoi(entry.path().filename()))) return true;
+    }
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+  return false;
+}
+
+/// Waits until a call has read all that was sent to it from `port`.
+inline bool wait_until_read(std::uint16_t port) {
+  return wait_for_descriptor([&](int fd) {
+    sockaddr_in other{};
+    socklen_t size = sizeof other;
+    int unread = 0;
+    return getpeername(fd, reinterpret_cast<sockaddr*>(&other), &size) == 0 && other.sin_family == AF_INET &&
+           ntohs(other.sin_port) == port && ioctl(fd, FIONREAD, &unread) == 0 && unread == 0;
+  });
+}
+
+/// Waits until a socket of this process is connecting.
+inline bool wait_until_connecting() {
+  return wait_for_descriptor([](int fd) {
+    tcp_info info{};
+    socklen_t size = sizeof info;
+    return getsockopt(fd, IPPROTO_TCP, TCP_INFO, &info, &size) == 0 && info.tcpi_state == TCP_SYN_SENT;
+  });
+}
 
 /// Something that happens once and that others wait for.
 class moment {
