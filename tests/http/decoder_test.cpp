@@ -135,8 +135,8 @@ TEST(Decoder, PiecesDoNotMatter) {
   const std::string text = sample(40'000);
   for (const auto& [name, encode] : codings) {
     const std::string bytes = encode(text);
-    for (const std::size_t piece : {1, 2, 3, 7, 100, 1000}) {
-      for (const std::size_t most : {1, 13, 1000, 100'000}) {
+    for (const std::size_t piece : std::initializer_list<std::size_t>{1, 2, 3, 7, 100, 1000}) {
+      for (const std::size_t most : std::initializer_list<std::size_t>{1, 13, 1000, 100'000}) {
         ASSERT_TRUE(decoded(name, bytes, piece, most) == text) << name << ' ' << piece << ' ' << most;
       }
     }

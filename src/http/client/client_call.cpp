@@ -225,7 +225,8 @@ void client_call::resolve() {
 void client_call::connect(const resolver::answer& to) {
   if (!to) return fail(to.error().code(), to.error().doing());
   phase_ = phase::connecting;
-  connector_ = std::make_shared<connector>(*to, target_.url.port);
+  connector_ =
+      std::make_shared<connector>(*to, target_.url.port, [in = loop_](int socket) { in->unwatch(socket); });
   advance_connector();
 }
 
@@ -240,8 +241,8 @@ void client_call::advance_connector() {
       break;
   }
   descriptor socket(connector_->release());
-  for (auto& each : std::exchange(attempts_, {})) loop_->retire(std::move(each));
   loop_->unwatch(socket.get());
+  for (auto& each : std::exchange(attempts_, {})) loop_->retire(std::move(each));
   auto made = client_connection::make(loop_, std::move(socket), weak_from_this());
   if (!made) return fail(std::error_code(errno, std::generic_category()));
   transmit(std::move(made));
@@ -537,8 +538,8 @@ void client_call::finish(outcome what) {
 
 /// Gives the connection and its place away, or the place in the queue, if it has them.
 void client_call::let_go(bool keep) noexcept {
-  for (auto& each : std::exchange(attempts_, {})) loop_->retire(std::move(each));
   connector_.reset();  // closes its sockets
+  for (auto& each : std::exchange(attempts_, {})) loop_->retire(std::move(each));
   if (phase_ == phase::queued && origin_ && !client_->pool->withdraw(*origin_, waiter_) && waiter_.granted) {
     client_lease granted(client_->pool, origin_);
     granted.connection = std::move(waiter_.connection);
