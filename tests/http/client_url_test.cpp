@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <clocale>
 #include <string>
 
 namespace curfew::http {
@@ -50,6 +51,17 @@ TEST(ClientUrl, KnowsTheOwnMachine) {
 
 TEST(ClientUrl, EncodesBytesBeyondAsciiInThePath) {
   EXPECT_EQ(parsed("http://h/\xc3\xa4?\xc3\xb6").text, "http://h/%C3%A4?%C3%B6");
+}
+
+TEST(ClientUrl, NamesAHostBeyondAsciiAsDnsDoes) {
+  const std::string usual = std::setlocale(LC_CTYPE, nullptr);
+  ASSERT_NE(std::setlocale(LC_CTYPE, "C.UTF-8"), nullptr);
+  const auto url = parsed("http://b\u00fccher.example:81/x");
+  EXPECT_EQ(url.host, "xn--bcher-kva.example");
+  EXPECT_EQ(url.authority, "xn--bcher-kva.example:81");
+  EXPECT_EQ(url.origin, "http://xn--bcher-kva.example:81");
+  std::setlocale(LC_CTYPE, usual.c_str());
+  EXPECT_EQ(refused("http://b\xff.example/"), "its host cannot be written as a name of DNS");
 }
 
 TEST(ClientUrl, SaysWhatIsWrong) {

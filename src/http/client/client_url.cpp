@@ -2,6 +2,7 @@
 
 #include <curl/curl.h>
 
+#include <algorithm>
 #include <charconv>
 #include <memory>
 
@@ -85,6 +86,13 @@ std::optional<client_url> take_apart(CURLU* url, std::string& why) {
     curl_url_set(url, unsent, nullptr, 0);
   }
   auto host = part(url, CURLUPART_HOST);
+  if (host && std::ranges::any_of(*host, [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) {
+    host = part(url, CURLUPART_HOST, CURLU_PUNYCODE);  // the locale says how it is written
+    if (!host) {
+      why = "its host cannot be written as a name of DNS";
+      return std::nullopt;
+    }
+  }
   auto port = part(url, CURLUPART_PORT, CURLU_DEFAULT_PORT);
   auto text = part(url, CURLUPART_URL);
   if (!host || host->empty() || !port || !text) {

@@ -65,8 +65,8 @@ class connector {
   /// When connected: the socket, which is now the caller's. Nonblocking, close-on-exec, TCP_NODELAY.
   [[nodiscard]] int release() noexcept;
 
-  /// When failed: errc::connection_refused if the last attempt was answered by the network. The system's code if there
-  /// was no socket for it.
+  /// When failed: errc::connection_refused, whatever kept the last attempt from its connection. The system's code if
+  /// there was no socket for it.
   [[nodiscard]] std::error_code failure() const noexcept { return failure_; }
   /// What the system says of the last attempt, where failure() does not; else empty.
   [[nodiscard]] std::string detail() const;
