@@ -3,11 +3,13 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstddef>
 #include <curfew/core.hpp>
 #include <curfew/http/client.hpp>
 #include <curfew/http/errc.hpp>
+#include <curfew/http/testing.hpp>
 #include <curfew/testing/fault_proxy.hpp>
 #include <curfew/testing/manual_clock.hpp>
 #include <future>
@@ -254,6 +256,48 @@ TEST_P(ClientTable, Holds) {
 
 INSTANTIATE_TEST_SUITE_P(, ClientTable, ::testing::ValuesIn(table),
                          [](const auto& of) { return name_of(of.param); });
+
+// The server is there, so this is no refusal. The call may have come as far as waiting by then.
+TEST(ClientTableAccept, AResetRightAfterItIsALostConnection) {
+  for (int i = 0; i < 50; ++i) {
+    client sender;
+    const fault_proxy proxy(unused_port(), fault_options().to_server(faults().reset_after(0)));
+    const error e = error_of(sender.send(background(), get_of("http://" + proxy.address() + "/")));
+    EXPECT_EQ(e, errc::connection_lost) << e;
+    EXPECT_TRUE(e.transient());
+  }
+}
+
+// The bounds of every piece are met: of the request by the server, of the response by the client.
+TEST(ClientInPieces, OfOneByteGetsTheSameAnswers) {
+  router routes;
+  routes.post("/echo", [](context, const request& r) -> boost::asio::awaitable<response> {
+    co_return text(status::ok, r.body());
+  });
+  routes.get("/stream", [](context, const request&) -> boost::asio::awaitable<response> {
+    co_return stream("text/plain", [](context ctx, body_writer out) -> boost::asio::awaitable<void> {
+      for (const char* piece : {"one ", "two ", "three"}) {
+        if (!co_await out.async_write(ctx, piece)) co_return;
+      }
+    });
+  });
+  curfew::testing::http_server server(routes);
+  fault_proxy proxy(server.port(), fault_options().to_server(faults().split(1)).to_client(faults().split(1)));
+  const std::string url = "http://" + proxy.address();
+  client sender;
+  for (int i = 0; i < 3; ++i) {
+    const auto echo = sender.send(background(), request("POST", url + "/echo").body(std::string(100, 'b')));
+    ASSERT_TRUE(echo) << echo.error();
+    EXPECT_EQ(echo->body(), std::string(100, 'b'));
+    const auto stream = sender.send(background(), get_of(url + "/stream"));
+    ASSERT_TRUE(stream) << stream.error();
+    EXPECT_EQ(stream->body(), "one two three");
+    const auto none = sender.send(background(), get_of(url + "/none"));
+    ASSERT_TRUE(none) << none.error();
+    EXPECT_EQ(none->status(), status::not_found);
+  }
+  EXPECT_EQ(proxy.accepted(), 1u) << "one connection was enough";
+}
 
 }  // namespace
 }  // namespace curfew::http
