@@ -133,7 +133,7 @@ outcome read_by_beast(std::string_view bytes, bool is_head) {
   for (;;) {
     beast::response_parser<beast::string_body> p;
     p.skip(is_head);
-    p.body_limit(boost::none);
+    p.body_limit(bytes.size());  // it would reserve any length that it is told
     p.header_limit(64 * 1024);
     boost::beast::error_code ec;
     field_list header;
