@@ -127,12 +127,14 @@ void client_pool::leave(pool_origin& from) {
 }
 
 void client_pool::spoilt(client_connection& one) {
+  std::shared_ptr<client_connection> last;  // the pool's may be the only one
   {
     const std::lock_guard guard(mutex_);
     auto& idle = one.origin->idle;
     const auto it =
         std::ranges::find_if(idle, [&](const auto& each) { return each.connection.get() == &one; });
     if (it == idle.end()) return;  // taken just now: whoever did sees the bytes
+    last = std::move(it->connection);
     idle.erase(it);
     --idle_;
     --one.origin->places;
