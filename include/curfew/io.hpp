@@ -10,6 +10,7 @@
 #include <curfew/io/hedge.hpp>
 #include <curfew/io/offload.hpp>
 #include <curfew/io/once.hpp>
+#include <curfew/io/pool.hpp>
 #include <curfew/io/race.hpp>
 #include <curfew/io/rate_limit.hpp>
 #include <curfew/io/retry.hpp>

@@ -22,6 +22,9 @@ struct page {};
 struct entry {};
 struct user {};
 struct order {};
+struct session {
+  bool ping();
+};
 
 struct database {
   void start_find(curfew::context ctx, int id, curfew::extend::handler<curfew::result<entry>> complete);
@@ -40,6 +43,7 @@ extern bool stop;
 
 extern const asio::any_io_executor executor;
 
+curfew::result<session> connect(const curfew::context& ctx);
 curfew::result<> answer(const curfew::context& ctx, int connection);
 awaitable<int> serve(curfew::context ctx);
 awaitable<page> fetch();
