@@ -198,8 +198,11 @@ void loop::run_once() {
   const working here(*this);
   poll(state_ == at::sleep ? -1 : 0);
   run_jobs();
-  const std::lock_guard guard(mutex_);
-  state_ = at::rest;
+  {
+    const std::lock_guard guard(mutex_);
+    state_ = at::rest;
+  }
+  bury();  // what a job has retired may hold the loop
 }
 
 void loop::poll(int wait_ms) {
