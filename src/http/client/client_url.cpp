@@ -18,8 +18,9 @@ using curl_url_ptr = std::unique_ptr<CURLU, free_curl>;
 
 std::optional<std::string> part(CURLU* url, CURLUPart what, unsigned flags = 0) {
   char* text = nullptr;
-  if (curl_url_get(url, what, &text, flags) != CURLUE_OK) return std::nullopt;
-  const std::unique_ptr<char, free_curl> owned(text);
+  const CURLUcode code = curl_url_get(url, what, &text, flags);
+  const std::unique_ptr<char, free_curl> owned(text);  // libcurl 7.88 gives one with CURLUE_BAD_HOSTNAME, too
+  if (code != CURLUE_OK) return std::nullopt;
   return std::string(text);
 }
 
