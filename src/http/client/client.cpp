@@ -20,6 +20,11 @@ struct client::impl {
 
 namespace {
 
+/// For an error before there is a call. \param what  Null: a download.
+std::string name_of(const request* what) {
+  return what != nullptr ? what->method() + ' ' + shown_url(what->target()) : "reading the body";
+}
+
 /// A thread that runs a loop until its call is over.
 template <class T>
 class waiting_thread final : public detail::completion<T> {
@@ -51,12 +56,12 @@ class waiting_thread final : public detail::completion<T> {
 
 /// Runs `start(loop, completion)` and waits for its end.
 template <class T, class Start>
-T wait_for(client_state& state, const std::string& doing, Start start) {
+T wait_for(client_state& state, const request* what, Start start) {
   std::shared_ptr<loop> in;
   try {
     in = state.borrow_loop();
   } catch (const std::system_error& e) {
-    return error(e.code(), doing);
+    return error(e.code(), name_of(what));
   }
   const auto waits = std::make_shared<waiting_thread<T>>(in);
   start(in, waits);
@@ -67,16 +72,14 @@ T wait_for(client_state& state, const std::string& doing, Start start) {
 
 /// The loop of the one that waits; null, if the system has no descriptors for it: then it has been told.
 template <class T>
-std::shared_ptr<loop> loop_of(detail::local_completion<T>& complete, const std::string& doing) {
+std::shared_ptr<loop> loop_of(detail::local_completion<T>& complete, const request* what) {
   try {
     return loop::of(complete.where());
   } catch (const std::system_error& e) {
-    complete.complete(error(e.code(), doing), false);
+    complete.complete(error(e.code(), name_of(what)), false);
     return nullptr;
   }
 }
-
-std::string name_of(const request& what) { return what.method() + ' ' + shown_url(what.target()); }
 
 }  // namespace
 
@@ -86,28 +89,28 @@ client::~client() { impl_->state->close(); }
 
 result<response> client::send(const context& ctx, const request& what) {
   const auto state = impl_->state;
-  return wait_for<result<response>>(*state, name_of(what), [&](auto in, auto complete) {
+  return wait_for<result<response>>(*state, &what, [&](auto in, auto complete) {
     client_call::start(state, std::move(in), ctx, what, response_completion(std::move(complete)));
   });
 }
 
 result<download> client::open(const context& ctx, const request& what) {
   const auto state = impl_->state;
-  return wait_for<result<download>>(*state, name_of(what), [&](auto in, auto complete) {
+  return wait_for<result<download>>(*state, &what, [&](auto in, auto complete) {
     client_call::start(state, std::move(in), ctx, what, download_completion(std::move(complete)));
   });
 }
 
 void client::start_send(context ctx, request what,
                         std::shared_ptr<detail::local_completion<result<response>>> complete) {
-  if (auto in = loop_of(*complete, name_of(what)))
+  if (auto in = loop_of(*complete, &what))
     client_call::start(impl_->state, std::move(in), std::move(ctx), std::move(what),
                        response_completion(std::move(complete)));
 }
 
 void client::start_open(context ctx, request what,
                         std::shared_ptr<detail::local_completion<result<download>>> complete) {
-  if (auto in = loop_of(*complete, name_of(what)))
+  if (auto in = loop_of(*complete, &what))
     client_call::start(impl_->state, std::move(in), std::move(ctx), std::move(what),
                        download_completion(std::move(complete)));
 }
@@ -146,13 +149,13 @@ download::~download() {
 const response& download::head() const noexcept { return transfer_->head(); }
 
 result<std::optional<std::string>> download::read(const context& ctx) {
-  return wait_for<piece>(*transfer_->client, "reading the body", [&](auto in, auto complete) {
+  return wait_for<piece>(*transfer_->client, nullptr, [&](auto in, auto complete) {
     transfer_->start_read(ctx, std::move(in), std::move(complete));
   });
 }
 
 void download::start_read(context ctx, read_completion complete) {
-  if (auto in = loop_of(*complete, "reading the body"))
+  if (auto in = loop_of(*complete, nullptr))
     transfer_->start_read(std::move(ctx), std::move(in), std::move(complete));
 }
 

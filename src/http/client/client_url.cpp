@@ -127,9 +127,63 @@ bool set(CURLU* url, std::string_view text, std::string& why) {
   return false;
 }
 
+bool is_digits(std::string_view text) noexcept {
+  return !text.empty() && text.find_first_not_of("0123456789") == std::string_view::npos;
+}
+
+/// A name that is not a number in disguise, or an address of four plain numbers.
+bool is_plain_host(std::string_view host) noexcept {
+  if (host.find_first_not_of("abcdefghijklmnopqrstuvwxyz0123456789-.") != std::string_view::npos)
+    return false;
+  if (host.empty() || host.front() == '.' || host.front() == '-' || host.back() == '.') return false;
+  const std::size_t last = host.rfind('.') + 1;  // 0 without a point
+  if (host[last] < '0' || host[last] > '9') return true;
+  int numbers = 0;
+  for (;; ++numbers) {
+    const std::string_view number = host.substr(0, host.find('.'));
+    if (!is_digits(number) || number.size() > 3 || (number.size() > 1 && number.front() == '0')) return false;
+    if (number.size() == 3 && number > "255") return false;
+    if (number.size() == host.size()) return numbers == 3;
+    host.remove_prefix(number.size() + 1);
+  }
+}
+
+/// A URL that is in its normal form already, as nearly all are: what curl would make of it, at a tenth of the cost.
+std::optional<client_url> take_plain(std::string_view text) {
+  constexpr std::string_view scheme = "http://";
+  if (!text.starts_with(scheme)) return std::nullopt;
+  const std::size_t path = text.find('/', scheme.size());
+  if (path == std::string_view::npos) return std::nullopt;
+  const std::string_view target = text.substr(path);
+  for (std::size_t i = 0; i < target.size(); ++i) {
+    const char c = target[i];
+    const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');
+    if (!letter && std::string_view("-._~!$&'()*+,;=:@/?").find(c) == std::string_view::npos)
+      return std::nullopt;
+    if (c == '.' && i > 0 && target[i - 1] == '/') return std::nullopt;
+  }
+  std::string_view host = text.substr(scheme.size(), path - scheme.size());
+  std::string_view port = "80";
+  if (const std::size_t colon = host.find(':'); colon != std::string_view::npos) {
+    port = host.substr(colon + 1);
+    host = host.substr(0, colon);
+    if (!is_digits(port) || port.front() == '0' || port.size() > 5 || (port.size() == 5 && port > "65535"))
+      return std::nullopt;
+  }
+  if (!is_plain_host(host)) return std::nullopt;
+  client_url out;
+  out.loopback = is_loopback(host);
+  out.origin.reserve(scheme.size() + host.size() + port.size() + 1);
+  out.origin.append(scheme).append(host).append(1, ':').append(port);
+  out.text = text;
+  set_parts(out, std::string(host), port);
+  return out;
+}
+
 }  // namespace
 
 std::optional<client_url> client_url::parse(std::string_view text, std::string& why) {
+  if (auto plain = take_plain(text)) return plain;
   if (text.find("://") == std::string_view::npos) {
     why = "it does not start with http:// or https://";
     return std::nullopt;

@@ -47,13 +47,15 @@ bool stays_with_origin(std::string_view name) noexcept {
 }
 
 result<call_target> call_target::make(const context& ctx, request what) {
-  const std::string method = printable(what.method());
   std::string why;
   std::optional<client_url> url = client_url::parse(what.target(), why);
-  if (!url) return error(errc::bad_url, method + ' ' + shown_url(what.target()) + " : " + why);
-  if (why = problem(what); !why.empty())
-    return error(std::make_error_code(std::errc::invalid_argument), method + ' ' + url->text + " : " + why);
-  if (ctx.err()) return error::ended(ctx, method + ' ' + url->text + " : before it was sent");
+  if (!url)
+    return error(errc::bad_url, printable(what.method()) + ' ' + shown_url(what.target()) + " : " + why);
+  if (why = problem(what); !why.empty()) {
+    return error(std::make_error_code(std::errc::invalid_argument),
+                 printable(what.method()) + ' ' + url->text + " : " + why);
+  }
+  if (ctx.err()) return error::ended(ctx, what.method() + ' ' + url->text + " : before it was sent");
   return call_target{std::move(what), *std::move(url)};
 }
 
