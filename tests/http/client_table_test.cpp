@@ -217,6 +217,9 @@ TEST_P(ClientTable, Holds) {
     }
     ASSERT_EQ(call.wait_for(0s), std::future_status::timeout);
 
+    // A large body goes on being held back.
+    fault_options over;
+    if (r.when == sending) over.to_server(faults().stop_after(100'000));
     const auto ended = curfew::clock::now();
     switch (r.how) {
       case cancel:
@@ -227,10 +230,10 @@ TEST_P(ClientTable, Holds) {
         clock.advance(1min);
         break;
       case reset:
-        proxy->set(fault_options().to_client(faults().reset_after(0)));
+        proxy->set(over.to_client(faults().reset_after(0)));
         break;
       case fin:
-        proxy->set(fault_options().to_client(faults().close_after(0)));
+        proxy->set(over.to_client(faults().close_after(0)));
         break;
     }
     ASSERT_EQ(call.wait_for(patience), std::future_status::ready);
