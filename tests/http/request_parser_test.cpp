@@ -178,7 +178,7 @@ TEST(RequestParser, ClearsTheRequestBeforeTheNext) {
   std::string_view bytes = messages[5];
   ASSERT_EQ(parser.feed(bytes), request_parser::progress::done);
   EXPECT_EQ(r.body(), "0123456789");
-  parser.reset();
+  parser.reset(r);
   EXPECT_TRUE(r.body().empty() && r.fields().empty() && r.target().empty() && r.method().empty());
   EXPECT_FALSE(parser.started());
 }

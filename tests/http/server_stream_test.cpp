@@ -4,6 +4,11 @@
 #include <gtest/gtest.h>
 
 #include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
 #include <chrono>
 #include <curfew/core.hpp>
 #include <curfew/http/errc.hpp>
@@ -88,6 +93,54 @@ TEST(ServerStream, AnswersHeadWithoutRunningTheSource) {
   client.send(get_root);
   EXPECT_EQ(client.read_response().body, "");
   EXPECT_TRUE(ran);
+}
+
+TEST(ServerStream, AWriterThatIsKeptWritesIntoNoOtherResponse) {
+  std::optional<body_writer> kept;
+  router routes = streaming([&](context, body_writer out) -> asio::awaitable<void> {
+    kept.emplace(out);
+    co_return;
+  });
+  std::error_code written;
+  routes.get("/next", [&](context ctx, const request&) -> asio::awaitable<response> {
+    auto made = stream("text/plain", [&](context of, body_writer out) -> asio::awaitable<void> {
+      const auto poison = co_await kept->async_write(of, "poison");
+      if (!poison) written = poison.error().code();
+      const auto own = co_await out.async_write(of, "own");
+      EXPECT_TRUE(own);
+    });
+    std::ignore = ctx;
+    co_return made;
+  });
+  http_server s(std::move(routes));
+  raw_client client(s.port());
+  client.send(get_root);
+  EXPECT_EQ(client.read_response().body, "");
+  client.send("GET /next HTTP/1.1\r\nHost: t\r\n\r\n");
+  EXPECT_EQ(client.read_response().body, "own");
+  EXPECT_EQ(written, std::errc::operation_not_permitted);
+}
+
+// The source starts a write, leaves it to itself and returns: what the client gets must not look complete.
+TEST(ServerStream, AWriteThatOutlivesItsSourceCutsTheBodyOff) {
+  event over;
+  std::error_code written;
+  http_server s(streaming([&](context ctx, body_writer out) -> asio::awaitable<void> {
+    const auto executor = co_await asio::this_coro::executor;
+    auto write_much = [&over, &written](context of, body_writer to) -> asio::awaitable<void> {
+      const auto sent = co_await to.async_write(of, std::string(64'000'000, 'x'));
+      if (!sent) written = sent.error().code();
+      over.set();
+    };
+    asio::co_spawn(executor, write_much(ctx, out), asio::detached);
+    auto turn = asio::post(executor, asio::use_awaitable);
+    co_await std::move(turn);
+  }));
+  raw_client client(s.port());
+  client.send(get_root);
+  ASSERT_TRUE(over.wait());
+  EXPECT_TRUE(written);
+  EXPECT_THAT(s.complaints(), ::testing::Contains(::testing::HasSubstr("returned while a part of the body")));
 }
 
 TEST(ServerStream, EachPieceIsSentAtOnce) {

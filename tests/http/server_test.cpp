@@ -45,6 +45,34 @@ router basic_routes() {
   return routes;
 }
 
+TEST(Server, ARequestLivesAsLongAsACopyOfItsContext) {
+  std::optional<context> kept;
+  const request* first = nullptr;
+  router routes;
+  routes.post("/{name}", [&](context ctx, const request& r) -> asio::awaitable<response> {
+    if (!kept) {
+      kept = ctx;
+      first = &r;
+    }
+    co_return text(status::ok, r.body());
+  });
+  curfew::testing::http_server s(std::move(routes));
+  tests::raw_client client(s.port());
+  const auto ask = [&](const std::string& path, const std::string& body) {
+    client.send("POST " + path + " HTTP/1.1\r\nHost: t\r\nX-Path: " + path +
+                "\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n" + body);
+    return client.read_response().body;
+  };
+  EXPECT_EQ(ask("/first", "the first body"), "the first body");
+  EXPECT_EQ(ask("/second", "another"), "another");
+  ASSERT_NE(first, nullptr);
+  EXPECT_EQ(kept->cause(), errc::handler_done);
+  EXPECT_EQ(first->path(), "/first");
+  EXPECT_EQ(first->param("name"), "first");
+  EXPECT_EQ(first->body(), "the first body");
+  EXPECT_EQ(*first->fields().find("X-Path"), "/first");
+}
+
 TEST(Server, AnswersARequest) {
   http_server s(basic_routes());
   raw_client client(s.port());

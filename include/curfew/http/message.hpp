@@ -62,25 +62,27 @@ class request {
   std::vector<std::pair<std::string, std::string>> params_;
 };
 
-/// Takes the body of a streaming response. A cheap handle, valid until its `body_source` returns.
+/// Takes the body of a streaming response. A cheap handle; the body is over when its `body_source` has returned.
 class body_writer {
  public:
   /// Sends `bytes` as soon as the connection takes them; waits if the client reads slowly.
   ///
   /// Completes when:  the bytes are handed to the kernel, or the context ends, or the connection fails.
-  /// Errors:          the context's end; errc::connection_lost.
+  /// Errors:          the context's end; errc::connection_lost; std::errc::operation_not_permitted once the body is
+  ///                  over: nothing is sent then.
   /// Cancellation:    at any point; the connection is closed then, since a part may have been sent.
   /// Thread safety:   the connection's thread only; one write at a time.
   boost::asio::awaitable<result<>> async_write(context ctx, std::string bytes);
 
   struct sink;  // the connection's side
-  explicit body_writer(sink& to) noexcept : sink_(&to) {}
+  explicit body_writer(std::shared_ptr<sink> to) noexcept : sink_(std::move(to)) {}
 
  private:
-  sink* sink_;
+  std::shared_ptr<sink> sink_;
 };
 
-/// Writes the body of a streaming response; the body ends when it returns. Its context is the handler's,
+/// Writes the body of a streaming response; the body ends when it returns, and must not be written to by anything else
+/// then: a write that is still under way cuts it off. Its context is the handler's,
 /// which lives until then. If it throws, or its context has ended by then, the connection is closed: the
 /// client sees a truncated body.
 using body_source = std::function<boost::asio::awaitable<void>(context ctx, body_writer out)>;

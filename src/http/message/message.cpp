@@ -3,7 +3,6 @@
 #include <curfew/http/message.hpp>
 
 #include "http/message/target.hpp"
-#include "http/server/body_sink.hpp"
 
 namespace curfew::http {
 
@@ -51,10 +50,6 @@ std::string response::status_line() const {
     line += name;
   }
   return line;
-}
-
-boost::asio::awaitable<result<>> body_writer::async_write(context ctx, std::string bytes) {
-  return sink_->write(std::move(ctx), std::move(bytes));
 }
 
 response text(status code, std::string body) {

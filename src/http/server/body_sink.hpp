@@ -4,10 +4,13 @@
 
 namespace curfew::http {
 
-/// What a body_writer writes to.
+class connection;
+
+/// What the writers of one body write to; they share it, and it outlives the body where they do. The thread of the
+/// connection alone.
 struct body_writer::sink {
-  virtual ~sink() = default;
-  virtual boost::asio::awaitable<result<>> write(context ctx, std::string bytes) = 0;
+  connection* open = nullptr;  ///< Null: the body is over.
+  unsigned writing = 0;        ///< Writes under way.
 };
 
 }  // namespace curfew::http

@@ -16,6 +16,7 @@
 #include <utility>
 
 #include "http/message/message_access.hpp"
+#include "http/server/body_sink.hpp"
 #include "http/server/server_state.hpp"
 
 namespace curfew::http {
@@ -38,6 +39,12 @@ response plain(status code) {
   return text(code, std::move(body));
 }
 
+/// A request that its contexts keep.
+struct kept_request {
+  mutable request it{{}, {}};
+};
+constexpr key<kept_request> request_key{"http request"};
+
 std::string name_of(const request& r) {
   constexpr std::size_t most = 200;
   std::string name = r.method() + ' ' + r.target().substr(0, most);
@@ -52,9 +59,11 @@ std::string name_of(const request& r) {
 connection::connection(worker& on, int socket, std::string remote)
     : worker_(on),
       socket_(socket),
-      request_({}, {}),
-      parser_(request_, on.server().settings.max_header_size, on.server().settings.max_body_size) {
-  request_access::remote(request_) = std::move(remote);
+      remote_(std::move(remote)),
+      holder_(with_value(on.server().base, request_key, {})),
+      request_(&holder_.value(request_key)->it),
+      parser_(*request_, on.server().settings.max_header_size, on.server().settings.max_body_size) {
+  request_access::remote(*request_) = remote_;
 }
 
 connection::~connection() { close(); }
@@ -97,10 +106,10 @@ asio::awaitable<void> connection::serve() {
     }
     if (next == step::expect) {
       // If it is refused anyway, the client had better not send the body: that is what it asked for.
-      const auto where = router_access::find(worker_.server().routes, request_);
+      const auto where = router_access::find(worker_.server().routes, *request_);
       if (where.what == routing::kind::found && parser_.timeout() != clock::duration::zero()) {
         continued_ = true;
-        request_access::params(request_).clear();
+        request_access::params(*request_).clear();
         pending_ = {"HTTP/1.1 100 Continue\r\n\r\n"};
         sent now = try_send();
         if (now == sent::blocked) {
@@ -112,11 +121,11 @@ asio::awaitable<void> connection::serve() {
       }
       keep_alive_ = false;
       unread_ = true;
-      request_access::params(request_).clear();
+      request_access::params(*request_).clear();
     }
     const bool stays = co_await answer();
     if (!stays) break;
-    parser_.reset();
+    next_request();
     phase_ = phase::none;
     continued_ = false;
     first_request_ = false;
@@ -255,7 +264,7 @@ connection::step connection::advance() {
       keep(bytes);
       if (progress == request_parser::progress::done) return step::request;
       if (progress == request_parser::progress::failed) return step::refuse;
-      if (parser_.header_done() && parser_.expects_continue() && !continued_ && request_.body().empty()) {
+      if (parser_.header_done() && parser_.expects_continue() && !continued_ && request_->body().empty()) {
         return step::expect;
       }
     }
@@ -303,6 +312,14 @@ void connection::keep(std::string_view rest) {
 
 // The request at hand.
 
+/// Lets go of the request at hand, which whatever holds a context of it may still read.
+void connection::next_request() {
+  holder_ = with_value(worker_.server().base, request_key, {});
+  request_ = &holder_.value(request_key)->it;
+  request_access::remote(*request_) = remote_;
+  parser_.reset(*request_);
+}
+
 /// Makes the context of the request.
 /// \return the answer, if it is too late for any other.
 std::optional<response> connection::begin(const route& to) {
@@ -313,7 +330,7 @@ std::optional<response> connection::begin(const route& to) {
   if (!unlimited && header_at_) limit -= server.base.now() - *header_at_;
   if (limit <= clock::duration::zero()) return plain(status::gateway_timeout);
   {
-    cancel_scope made = unlimited ? with_cancel(server.base) : with_timeout(server.base, limit);
+    cancel_scope made = unlimited ? with_cancel(holder_) : with_timeout(holder_, limit);
     const std::lock_guard guard(worker_.mutex());
     scope_.emplace(std::move(made));
     route_ = &to;
@@ -340,7 +357,7 @@ void connection::end(const cause& why) noexcept {
 void connection::client_gone() noexcept { scope_->cancel(worker_.client_gone); }
 
 void connection::complain(std::string_view what) const {
-  worker_.server().settings.on_error(name_of(request_) + ": " + std::string(what));
+  worker_.server().settings.on_error(name_of(*request_) + ": " + std::string(what));
 }
 
 void connection::collect(std::vector<canceler>& all) const {
@@ -349,13 +366,13 @@ void connection::collect(std::vector<canceler>& all) const {
 
 std::string connection::route_name() const {
   if (!scope_) return {};
-  return route_->pattern.empty() ? name_of(request_) : request_.method() + ' ' + route_->pattern;
+  return route_->pattern.empty() ? name_of(*request_) : request_->method() + ' ' + route_->pattern;
 }
 
 void connection::describe(std::vector<std::string>& all, clock::time_point now) const {
   if (!scope_) return;
   const auto tenths = std::chrono::duration_cast<std::chrono::milliseconds>(now - began_).count() / 100;
-  all.push_back(name_of(request_) + ", " + std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) +
+  all.push_back(name_of(*request_) + ", " + std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) +
                 " s");
 }
 
@@ -363,7 +380,7 @@ void connection::describe(std::vector<std::string>& all, clock::time_point now) 
 /// \return whether the connection stays for another request.
 asio::awaitable<bool> connection::answer() {
   keep_alive_ = keep_alive_ && parser_.keep_alive();
-  auto where = router_access::find(worker_.server().routes, request_);
+  auto where = router_access::find(worker_.server().routes, *request_);
   std::optional<response> reply;
   switch (where.what) {
     case routing::kind::found:
@@ -393,7 +410,7 @@ asio::awaitable<bool> connection::answer() {
   std::string failure;
   worker_.runs(this);
   try {
-    auto running = where.to->call(ctx, request_);
+    auto running = where.to->call(ctx, *request_);
     reply = co_await std::move(running);
   } catch (const std::exception& e) {
     failure = std::string("the handler threw: ") + e.what();
@@ -426,7 +443,7 @@ asio::awaitable<bool> connection::send_response(response reply, const context* c
   if (gone_) co_return false;
   if (ctx != nullptr && ctx->err()) ctx = nullptr;  // what is sent is the answer to that end
   head_options options;
-  options.is_head = request_.method() == "HEAD";
+  options.is_head = request_->method() == "HEAD";
   options.http11 = !parser_.header_done() || parser_.http11();
   options.keep_alive = keep_alive_ && !worker_.server().stopping.load(std::memory_order_relaxed);
   output_.clear();
@@ -461,9 +478,11 @@ asio::awaitable<bool> connection::send_stream(body_source source, framing how) {
   chunked_ = how == framing::chunked;
   broken_ = false;
   std::string failure;
+  const auto sink = std::make_shared<body_writer::sink>();
+  sink->open = this;
   worker_.runs(this);
   try {
-    auto running = source(*scope_, body_writer(*this));
+    auto running = source(*scope_, body_writer(sink));
     co_await std::move(running);
   } catch (const std::exception& e) {
     failure = std::string("the body's source threw: ") + e.what();
@@ -471,10 +490,14 @@ asio::awaitable<bool> connection::send_stream(body_source source, framing how) {
     failure = "the body's source threw";
   }
   worker_.runs(nullptr);
+  sink->open = nullptr;
+  if (sink->writing != 0 && failure.empty())
+    failure = "the body's source returned while a part of the body was being written";
   if (!failure.empty()) {
     complain(failure);
     broken_ = true;
   }
+  if (sink->writing != 0) abort_write();
   if (broken_ || gone_ ||
       scope_->err()) {  // a source that stops because its context has ended may not be done
     // Without a last chunk the client sees that something is missing; where closing is the end, only a reset
@@ -489,6 +512,19 @@ asio::awaitable<bool> connection::send_stream(body_source source, framing how) {
   if (last == sent::failed) co_return false;
   const bool rest = co_await finish_send(nullptr, patience::response);
   co_return rest;
+}
+
+asio::awaitable<result<>> body_writer::async_write(context ctx, std::string bytes) {
+  const auto to = sink_;  // the writer may be gone before the write is over
+  if (to->open == nullptr) {
+    co_return error(std::make_error_code(std::errc::operation_not_permitted),
+                    "sending the body of the response (it is over)");
+  }
+  ++to->writing;
+  auto written = to->open->write(std::move(ctx), std::move(bytes));
+  auto outcome = co_await std::move(written);
+  --to->writing;
+  co_return outcome;
 }
 
 asio::awaitable<result<>> connection::write(context ctx, std::string bytes) {

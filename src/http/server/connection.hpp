@@ -12,7 +12,6 @@
 #include <string_view>
 #include <vector>
 
-#include "http/server/body_sink.hpp"
 #include "http/server/router_table.hpp"
 #include "http/server/worker.hpp"
 #include "http/wire/request_parser.hpp"
@@ -37,9 +36,7 @@ namespace curfew::http {
 /// Lifetime: the coroutine owns it; so a handler that outlives its client keeps it, without the socket if
 /// that was reset.
 /// Thread: the worker's, except for what the worker says.
-class connection final : public watched,
-                         public body_writer::sink,
-                         public std::enable_shared_from_this<connection> {
+class connection final : public watched, public std::enable_shared_from_this<connection> {
  public:
   connection(worker& on, int socket, std::string remote);
   ~connection() override;
@@ -52,7 +49,7 @@ class connection final : public watched,
   void close_if_idle();
   /// The end of a shutdown: what waits for the client fails.
   void give_up();
-  boost::asio::awaitable<result<>> write(context ctx, std::string bytes) override;
+  boost::asio::awaitable<result<>> write(context ctx, std::string bytes);
 
   // Under the worker's mutex, any thread.
 
@@ -97,6 +94,7 @@ class connection final : public watched,
   void arm_timeout();
 
   // The request at hand.
+  void next_request();
   std::optional<response> begin(const route& to);
   void end(const cause& why) noexcept;
   void client_gone() noexcept;
@@ -130,7 +128,9 @@ class connection final : public watched,
   bool aborted_ = false;  // the context of the write at hand has ended
   unsigned write_number_ = 0;
 
-  request request_;
+  const std::string remote_;
+  context holder_;    // a value in it is the request at hand: so that lives as long as a context of it
+  request* request_;  // in holder_
   request_parser parser_;
   phase phase_ = phase::none;
   bool first_request_ = true;

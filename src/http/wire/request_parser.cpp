@@ -184,15 +184,16 @@ struct request_parser::impl {
 
 request_parser::request_parser(request& into, std::size_t max_header, std::size_t max_body)
     : impl_(std::make_unique<impl>(into, max_header, max_body)) {
-  reset();
+  reset(into);
 }
 
 request_parser::~request_parser() = default;
 
-void request_parser::reset() {
-  request_access::clear(*impl_->into);
+void request_parser::reset(request& into) {
+  impl_->into = &into;
+  request_access::clear(into);
   impl_->header_taken = 0;
-  auto& p = impl_->current.emplace(*impl_->into);
+  auto& p = impl_->current.emplace(into);
   p.header_limit(static_cast<std::uint32_t>(std::min<std::size_t>(impl_->max_header, UINT32_MAX)));
   p.body_limit(impl_->max_body);
 }

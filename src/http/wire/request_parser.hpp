@@ -19,14 +19,14 @@ class request_parser {
     failed,  ///< `failure` says with what to answer; the connection is of no use after that.
   };
 
-  /// \param into  Is filled; must outlive the parser.
+  /// \param into  Is cleared and filled; has to live until the next reset() or the parser's end.
   request_parser(request& into, std::size_t max_header, std::size_t max_body);
   request_parser(const request_parser&) = delete;
   request_parser& operator=(const request_parser&) = delete;
   ~request_parser();
 
-  /// Begins the next request, and clears the one it fills.
-  void reset();
+  /// Begins the next request.
+  void reset(request& into);
 
   /// Takes what it understands off the front of `bytes`; the rest must be there again in the next call, with
   /// more behind.
