@@ -14,6 +14,7 @@
 #include <curfew/io/pool.hpp>
 #include <curfew/io/wait.hpp>
 #include <curfew/testing.hpp>
+#include <functional>
 #include <future>
 #include <memory>
 #include <optional>
@@ -345,6 +346,43 @@ TEST_F(Pool, AWaitThatGoesWithItsIoContextHoldsNothing) {
   EXPECT_THROW(static_cast<void>(waits.get()), std::future_error);
   EXPECT_EQ(pool->stats().waiting, 0U);
   EXPECT_EQ(take()->id, 1);
+}
+
+TEST_F(Pool, WhatExpiresWhileAllPlacesAreTakenIsLeftToTheCallThatHasOne) {
+  with(pool_options().capacity(1).idle_time(1s));
+  auto lent = std::optional(take());
+  auto waits = start(ctx);
+  lent.reset();  // its turn has come; it is not resumed yet
+  clock.advance(1s);
+  EXPECT_EQ(*alive, 1) << "destroyed beside the one that may be made";
+  ASSERT_TRUE(got(waits));
+  EXPECT_EQ((*waits.get())->id, 2);
+}
+
+TEST_F(Pool, HoldsThePlaceUntilTheThingIsDestroyed) {
+  struct witness {
+    std::function<void()> dies;
+    explicit witness(std::function<void()> f) : dies(std::move(f)) {}
+    witness(witness&& other) noexcept : dies(std::exchange(other.dies, nullptr)) {}
+    witness& operator=(witness&&) = delete;
+    ~witness() {
+      if (dies) dies();
+    }
+  };
+  curfew::pool<witness> witnesses(pool_options().capacity(1).max_idle(0), {}, ctx);
+  int seen = 0;
+  const auto maker = [&](const context&) -> result<witness> {
+    return witness([&] {
+      ++seen;
+      EXPECT_EQ(witnesses.stats().lent, 1U);
+    });
+  };
+  static_cast<void>(witnesses.acquire(ctx, maker));
+  EXPECT_EQ(seen, 1);
+  auto broken = witnesses.acquire(ctx, maker);
+  ASSERT_TRUE(broken);
+  broken->discard();
+  EXPECT_EQ(seen, 2);
 }
 
 TEST_F(Pool, ADestructorMayUseThePool) {

@@ -42,6 +42,7 @@ struct counted {
   counted& operator=(counted&&) = delete;
   ~counted() {
     if (!counts) return;
+    std::this_thread::yield();  // while it is destroyed it is alive
     --alive;
     ++destroyed;
   }
