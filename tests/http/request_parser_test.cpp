@@ -172,6 +172,74 @@ TEST(RequestParser, TheHeadersLimitIsTheSameInPieces) {
   }
 }
 
+TEST(RequestParser, RefusesAFoldedLine) {
+  for (const char* fold : {"A: b\r\n c\r\n", "A: b\r\n\tc\r\n", "A:\r\n b\r\n"}) {
+    const std::string message = "GET / HTTP/1.1\r\nHost: a\r\n" + std::string(fold) + "\r\n";
+    EXPECT_EQ(parse(message, nullptr), "failed 400");
+  }
+  // A blank behind the header is the body's.
+  EXPECT_EQ(parse("POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 2\r\n\r\n b", nullptr),
+            "POST / 1.1 keep\nHost=a\nContent-Length=2\n b\nrest ");
+}
+
+TEST(RequestParser, TheAuthorityOfAnAbsoluteTargetReplacesHost) {
+  EXPECT_EQ(parse("GET http://one:8080/p?q HTTP/1.1\r\nHost: other\r\n\r\n", nullptr),
+            "GET http://one:8080/p?q 1.1 keep\nHost=one:8080\n\nrest ");
+  for (const char* target : {"http://user@one/", "http://user:pass@one/p", "http:///p"}) {
+    EXPECT_EQ(parse("GET " + std::string(target) + " HTTP/1.1\r\nHost: one\r\n\r\n", nullptr), "failed 400");
+  }
+}
+
+TEST(RequestParser, ATrailerSaysNothingOfTheConnection) {
+  EXPECT_EQ(
+      parse("POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nConnection: close\r\n\r\n",
+            nullptr),
+      "POST / 1.1 keep\nHost=a\nTransfer-Encoding=chunked\n\nrest ");
+}
+
+TEST(RequestParser, ExpectWithoutAValueExpectsNothing) {
+  EXPECT_EQ(parse("POST / HTTP/1.1\r\nHost: a\r\nExpect:\r\nContent-Length: 1\r\n\r\nx", nullptr),
+            "POST / 1.1 keep\nHost=a\nExpect=\nContent-Length=1\nx\nrest ");
+}
+
+TEST(RequestParser, BoundsTheNumberOfFieldsTrailersIncluded) {
+  const auto with = [](unsigned fields, unsigned trailers) {
+    request r({}, {});
+    request_parser parser(r, 100'000, 1000);
+    std::string message = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n";
+    for (unsigned i = 2; i < fields; ++i) message += "X: y\r\n";
+    message += "\r\n0\r\n";
+    for (unsigned i = 0; i < trailers; ++i) message += "T: u\r\n";
+    message += "\r\n";
+    std::string_view rest = message;
+    return parser.feed(rest) == request_parser::progress::done ? 0U : to_number(parser.failure());
+  };
+  EXPECT_EQ(with(request_parser::max_fields, 0), 0U);
+  EXPECT_EQ(with(request_parser::max_fields + 1, 0), 431U);
+  EXPECT_EQ(with(request_parser::max_fields - 10, 10), 0U);
+  EXPECT_EQ(with(request_parser::max_fields - 10, 11), 431U);
+}
+
+// 400 KB of body in chunks of one byte, each with an extension of 14 KiB, were 5.7 GB.
+TEST(RequestParser, BoundsWhatChunkExtensionsCost) {
+  request r({}, {});
+  request_parser parser(r, 16 * 1024, 1024 * 1024);
+  std::string_view head = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n";
+  ASSERT_EQ(parser.feed(head), request_parser::progress::need_more);
+  const std::string chunk = "1;x=" + std::string(1000, 'x') + "\r\ny\r\n";
+  std::string buffer;
+  int taken = 0;
+  for (;; ++taken) {
+    buffer += chunk;
+    std::string_view rest = buffer;
+    if (parser.feed(rest) == request_parser::progress::failed) break;
+    buffer.erase(0, buffer.size() - rest.size());
+    ASSERT_LT(taken, 17);
+  }
+  EXPECT_EQ(taken, 16);
+  EXPECT_EQ(parser.failure(), status::bad_request);
+}
+
 TEST(RequestParser, ClearsTheRequestBeforeTheNext) {
   request r({}, {});
   request_parser parser(r, 1000, 1000);

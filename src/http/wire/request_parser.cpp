@@ -40,6 +40,27 @@ bool is_target(std::string_view method, std::string_view target) noexcept {
          (same_name(target.substr(0, scheme), "http") || same_name(target.substr(0, scheme), "https"));
 }
 
+/// Of a target in absolute-form: what stands between the slashes and the path.
+std::optional<std::string_view> authority_of(std::string_view target) noexcept {
+  if (target.starts_with('/')) return std::nullopt;
+  const auto scheme = target.find("://");
+  if (scheme == std::string_view::npos) return std::nullopt;
+  const auto authority = target.substr(scheme + 3);
+  return authority.substr(0, authority.find_first_of("/?"));
+}
+
+/// Is a line of a header's bytes folded? Beast takes the fold for a blank, silently. It leaves the end of a line where
+/// it is until it has seen what follows.
+bool has_fold(std::string_view bytes) noexcept {
+  for (auto at = bytes.find('\n'); at != std::string_view::npos && at + 1 < bytes.size();
+       at = bytes.find('\n', at + 1)) {
+    const char next = bytes[at + 1];
+    if (next == ' ' || next == '\t') return true;
+    if (next == '\r' || next == '\n') return false;  // the end of the header
+  }
+  return false;
+}
+
 /// Does a request line that Beast does not take end with a version of HTTP which is only not ours?
 bool has_other_version(std::string_view bytes) noexcept {
   const auto line = bytes.substr(0, bytes.find("\r\n"));
@@ -54,13 +75,17 @@ bool has_other_version(std::string_view bytes) noexcept {
 /// that an intermediary may read differently: such requests are refused.
 class parser final : public beast::basic_parser<true> {
  public:
-  explicit parser(request& into) noexcept : into_(&into) {}
+  parser(request& into, std::size_t most_extensions) noexcept
+      : into_(&into),
+        most_extensions_(most_extensions) {}
 
   [[nodiscard]] bool line_done() const noexcept { return line_done_; }
   [[nodiscard]] bool fields_done() const noexcept { return fields_done_; }
   [[nodiscard]] bool http11() const noexcept { return http11_; }
   [[nodiscard]] bool expects_continue() const noexcept { return http11_ && expects_continue_; }
   [[nodiscard]] std::optional<clock::duration> timeout() const noexcept { return timeout_; }
+  /// Does the connection stay? What a trailer says of it means nothing.
+  [[nodiscard]] bool stays() const noexcept { return stays_; }
   /// What this class found wrong; none if it was Beast.
   [[nodiscard]] std::optional<status> verdict() const noexcept { return verdict_; }
 
@@ -84,6 +109,7 @@ class parser final : public beast::basic_parser<true> {
                         beast_error& /*ec*/) override {}
 
   void on_field_impl(beast::field known, string_view name, string_view value, beast_error& ec) override {
+    if (++fields_ > request_parser::max_fields) return refuse(status::request_header_fields_too_large, ec);
     if (fields_done_) return;  // of a trailer: unread, and it must not pass for a header field
     switch (known) {
       case beast::field::host:
@@ -101,6 +127,7 @@ class parser final : public beast::basic_parser<true> {
         }
         break;
       case beast::field::expect:
+        if (value.empty()) break;
         if (!same_name(view(value), "100-continue")) return refuse(status::expectation_failed, ec);
         expects_continue_ = true;
         break;
@@ -119,7 +146,12 @@ class parser final : public beast::basic_parser<true> {
 
   void on_header_impl(beast_error& ec) override {
     fields_done_ = true;
-    if ((http11_ && hosts_ == 0) || (lengths_ > 0 && encodings_ > 0)) refuse(status::bad_request, ec);
+    stays_ = keep_alive();
+    if ((http11_ && hosts_ == 0) || (lengths_ > 0 && encodings_ > 0)) return refuse(status::bad_request, ec);
+    if (const auto authority = authority_of(into_->target())) {
+      if (authority->empty() || !is_host(*authority)) return refuse(status::bad_request, ec);
+      into_->fields().set("Host", *authority);  // RFC 9112, 3.2.2: what the field says is ignored
+    }
   }
 
   void on_body_init_impl(const boost::optional<std::uint64_t>& /*length*/, beast_error& /*ec*/) override {}
@@ -129,8 +161,10 @@ class parser final : public beast::basic_parser<true> {
     return body.size();
   }
 
-  void on_chunk_header_impl(std::uint64_t /*size*/, string_view /*extensions*/,
-                            beast_error& /*ec*/) override {}
+  void on_chunk_header_impl(std::uint64_t /*size*/, string_view extensions, beast_error& ec) override {
+    if (extensions.size() > most_extensions_) return refuse(status::bad_request, ec);
+    most_extensions_ -= extensions.size();
+  }
 
   std::size_t on_chunk_body_impl(std::uint64_t /*remain*/, string_view body, beast_error& ec) override {
     return on_body_impl(body, ec);
@@ -141,6 +175,8 @@ class parser final : public beast::basic_parser<true> {
   request* into_;
   std::optional<status> verdict_;
   std::optional<clock::duration> timeout_;
+  std::size_t most_extensions_;  // of chunks, in bytes, all together
+  unsigned fields_ = 0;
   unsigned hosts_ = 0;
   unsigned lengths_ = 0;
   unsigned encodings_ = 0;
@@ -148,6 +184,7 @@ class parser final : public beast::basic_parser<true> {
   bool fields_done_ = false;
   bool http11_ = false;
   bool expects_continue_ = false;
+  bool stays_ = false;
 };
 
 }  // namespace
@@ -193,7 +230,7 @@ void request_parser::reset(request& into) {
   impl_->into = &into;
   request_access::clear(into);
   impl_->header_taken = 0;
-  auto& p = impl_->current.emplace(into);
+  auto& p = impl_->current.emplace(into, impl_->max_header);
   p.header_limit(static_cast<std::uint32_t>(std::min<std::size_t>(impl_->max_header, UINT32_MAX)));
   p.body_limit(impl_->max_body);
 }
@@ -206,6 +243,7 @@ request_parser::progress request_parser::feed(std::string_view& bytes) {
   }
   beast_error ec;
   if (!p.fields_done()) {  // no further than the header, whose size is looked at before the rest
+    if (has_fold(bytes)) return impl_->fail(status::bad_request);
     const std::string_view given = bytes;
     const std::size_t taken = p.put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec);
     bytes.remove_prefix(taken);
@@ -237,7 +275,7 @@ bool request_parser::started() const noexcept { return impl_->current->got_some(
 bool request_parser::header_done() const noexcept { return impl_->current->fields_done(); }
 status request_parser::failure() const noexcept { return impl_->failure; }
 bool request_parser::http11() const noexcept { return impl_->current->http11(); }
-bool request_parser::keep_alive() const noexcept { return impl_->current->keep_alive(); }
+bool request_parser::keep_alive() const noexcept { return impl_->current->stays(); }
 bool request_parser::expects_continue() const noexcept { return impl_->current->expects_continue(); }
 std::optional<clock::duration> request_parser::timeout() const noexcept { return impl_->current->timeout(); }
 

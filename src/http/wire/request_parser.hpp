@@ -19,6 +19,10 @@ class request_parser {
     failed,  ///< `failure` says with what to answer; the connection is of no use after that.
   };
 
+  /// Fields of a header and its trailer; more gets 431.
+  static constexpr unsigned max_fields = 100;
+
+  /// \param max_header  Bytes of the header; as many may the extensions of all chunks have together.
   /// \param into  Is cleared and filled; has to live until the next reset() or the parser's end.
   request_parser(request& into, std::size_t max_header, std::size_t max_body);
   request_parser(const request_parser&) = delete;
