@@ -81,6 +81,51 @@ TEST(Client, SendsBodiesLargerThanAnyBuffer) {
   EXPECT_TRUE(seen.ends_with(large));
 }
 
+TEST(Client, SendsTheBodyWhenTheServerSaysThatItMayWhereThatIsAsked) {
+  const std::string body = "as it was asked for";
+  std::string early;
+  std::string seen;
+  peer server([&](conversation& c) {
+    seen = c.read_header();
+    char byte = 0;
+    if (recv(c.fd(), &byte, 1, MSG_PEEK | MSG_DONTWAIT) > 0) early = "the body came unasked";
+    c.write("HTTP/1.1 100 Continue\r\n\r\n");
+    std::string got;
+    while (got.size() < body.size()) {
+      const std::string more = c.read_some();
+      if (more.empty()) return;
+      got += more;
+    }
+    c.write(ok(got));
+  });
+  client sender;
+  const auto answer =
+      sender.send(background(), request("POST", server.url()).set("Expect", "100-continue").body(body));
+  ASSERT_TRUE(answer) << answer.error();
+  EXPECT_EQ(answer->body(), body);
+  EXPECT_EQ(early, "");
+  EXPECT_THAT(seen, HasSubstr("\r\nExpect: 100-continue\r\n"));
+}
+
+TEST(Client, SendsNoBodyThatTheServerHasRefused) {
+  moment answered;
+  std::string body;
+  peer server([&](conversation& c) {
+    if (c.read_header().empty()) return;
+    c.write("HTTP/1.1 413 Content Too Large\r\nContent-Length: 2\r\n\r\nno");
+    body = c.read_some();
+    answered.set();
+  });
+  client sender;
+  const auto answer =
+      sender.send(background(), request("POST", server.url()).set("Expect", "100-continue").body("a body"));
+  ASSERT_TRUE(answer) << answer.error();
+  EXPECT_EQ(answer->status(), status::content_too_large);
+  EXPECT_EQ(answer->body(), "no");
+  ASSERT_TRUE(answered.wait());
+  EXPECT_EQ(body, "") << "the connection is closed, since the server may still wait for it";
+}
+
 TEST(Client, HeadAndNoContentHaveNoBody) {
   peer server(answering([](const std::string& request) -> std::string {
     return request.starts_with("HEAD") ? "HTTP/1.1 200 OK\r\nContent-Length: 1000\r\n\r\n"

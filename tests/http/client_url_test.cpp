@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <clocale>
+#include <random>
 #include <string>
 
 namespace curfew::http {
@@ -92,6 +93,62 @@ TEST(ClientUrl, ShowsNoSecretsAndNoControlCharacters) {
   EXPECT_EQ(shown_url("http://user:secret@h/\n"), "http://...@h/%0A");
   EXPECT_EQ(shown_url("user:secret@h"), "...@h");
   EXPECT_EQ(shown_url(std::string(600, 'x')), std::string(500, 'x') + "...");
+}
+
+/// All that a URL was taken apart into.
+std::string parts_of(std::string_view text) {
+  std::string why;
+  const auto url = client_url::parse(text, why);
+  if (!url) return "none";
+  return url->text + ' ' + url->origin + ' ' + url->host + ' ' + std::to_string(url->port) + ' ' +
+         url->authority + ' ' + url->target + (url->loopback ? " loopback" : "") + (url->tls ? " tls" : "") +
+         (url->has_user ? " user" : "");
+}
+
+// One in its normal form is taken as it stands; with a fragment, which is dropped, libcurl takes the same one apart.
+TEST(ClientUrl, InItsNormalFormIsWhatLibcurlReadsInIt) {
+  for (const std::string url : {"http://a/",
+                                "http://example.org/a/b?c=d",
+                                "http://example.org:80/",
+                                "http://example.org:8080/x",
+                                "http://127.0.0.1:8080/a",
+                                "http://127.1/",
+                                "http://1.2.3.400/",
+                                "http://0x7f.1/",
+                                "http://1.2.3.04/",
+                                "http://localhost/",
+                                "http://a.localhost:81/",
+                                "http://a-b.c/~x!$&'()*+,;=:@",
+                                "http://a/b/../c",
+                                "http://a/./b",
+                                "http://a//b",
+                                "http://a/?",
+                                "http://a/b?c?d/../e",
+                                "http://a./",
+                                "http://a:0/",
+                                "http://a:65536/",
+                                "http://a:08/",
+                                "http://a:/",
+                                "http://A/",
+                                "http://a",
+                                "http://a?b",
+                                "http://1/",
+                                "http://a.1/",
+                                "http://-a/",
+                                "http://a..b/"}) {
+    EXPECT_EQ(parts_of(url), parts_of(url + '#')) << url;
+  }
+  constexpr std::string_view letters = "abz019-._~/?:@=&;.%!//..";
+  std::minstd_rand random(1);
+  int taken = 0;
+  for (int i = 0; i < 20'000; ++i) {
+    std::string url = "http://";
+    for (auto left = 1 + random() % 14; left != 0; --left) url += letters[random() % letters.size()];
+    const std::string parts = parts_of(url);
+    ASSERT_EQ(parts, parts_of(url + '#')) << url;
+    if (parts != "none") ++taken;
+  }
+  EXPECT_GT(taken, 1000);
 }
 
 }  // namespace

@@ -75,8 +75,8 @@ class download {
   /// Status and fields; the body is empty.
   [[nodiscard]] const response& head() const noexcept;
 
-  /// The next piece of the body, as it comes, of at most about 256 KiB; none at the end. Without a reader that
-  /// much is kept, and the sender is held back.
+  /// The next piece of the body, as it comes, of at most about 256 KiB; none at the end. Without a reader no more
+  /// than that is read, and the sender is held back.
   ///
   /// Completes when:  there are bytes, the body ends, or the context ends: `ctx`, or the one it was opened
   ///                  with.
@@ -104,8 +104,8 @@ class download {
   std::shared_ptr<transfer> transfer_;
 };
 
-/// Sends requests over HTTP/1.1 and keeps connections for the next one. The transfers run on a thread of the
-/// client's own; a slow lookup or handshake holds up no other transfer.
+/// Sends requests over HTTP/1.1 and keeps connections. A call over http:// runs on its handler's execution context, or in
+/// the thread that waits for it; one over https:// or through a proxy on a thread of the client's own.
 ///
 /// All calls, blocking or not:
 /// Completes when:  the response is complete (for open: its header), or fails, or `ctx` ends, in any phase:

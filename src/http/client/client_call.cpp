@@ -272,7 +272,7 @@ void client_call::on_alarm::operator()() const noexcept {
 
 void client_call::ring() {
   if (phase_ == phase::connecting) return advance_connector();
-  if (phase_ != phase::over && holds_body_back_) {
+  if (phase_ == phase::sending && holds_body_back_) {
     holds_body_back_ = false;
     pump_out();
   }
@@ -430,7 +430,6 @@ client_call::progress client_call::take(std::string_view bytes) {
 client_call::progress client_call::on_head() {
   response& head = exchange_->head;
   phase_ = phase::body;
-  holds_body_back_ = false;  // and it is not sent any more, unless it is on its way
   const std::string* location = head.fields().find("Location");
   if (location != nullptr && !location->empty() && client_->options.max_redirects() != 0 &&
       target_.is_redirect(to_number(head.status()))) {

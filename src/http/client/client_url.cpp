@@ -155,6 +155,7 @@ std::optional<client_url> take_plain(std::string_view text) {
   const std::size_t path = text.find('/', scheme.size());
   if (path == std::string_view::npos) return std::nullopt;
   const std::string_view target = text.substr(path);
+  if (target.ends_with('?')) return std::nullopt;  // curl leaves out a query that is empty
   for (std::size_t i = 0; i < target.size(); ++i) {
     const char c = target[i];
     const bool letter = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9');

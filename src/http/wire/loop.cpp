@@ -173,8 +173,7 @@ void loop::handle() {
     thread_ = me;
   }
   const working here(*this);
-  poll(0);
-  // Waits again, also where a job has thrown: then what is left is run in the next round.
+  // Waits again, also where something has thrown: then what is left is run in the next round.
   struct again {
     loop& of;
     explicit again(loop& l) : of(l) {}
@@ -187,6 +186,7 @@ void loop::handle() {
       if (of.holds_ != 0 && of.asio_) of.wait_for_events();
     }
   } const waits_again(*this);
+  poll(0);
   run_jobs();
 }
 
