@@ -234,6 +234,17 @@ describe("timeline_model", () => {
     assert.deepEqual(disk_of(model.view(4000, 2000)).bars.map((bar) => bar.row), [0, 1, 0]);
   });
 
+  test("at the right edge too, so that it does not lie upon the one before", () => {
+    const model = new timeline_model();
+    model.take(...event(2000, { recent: [over("a", 1000, 1500, 1500)] }));
+    for (const now of [19_000, 30_000, 90_000]) {
+      model.take(...event(now, { requests: [running("a", 1000), running(`b${now}`, now - 100)] }));
+      const { from, to } = model.view(now, 3000);
+      assert.ok(to >= now - 100 + 3000, `${from} to ${to} at ${now}`);
+      assert.ok(to - from <= 60_000);
+    }
+  });
+
   test("beyond the rows they are counted", () => {
     const model = new timeline_model();
     const requests = Array.from({ length: most_rows + 3 }, (_, i) => running(`disk-${i}`, 1000 + i));

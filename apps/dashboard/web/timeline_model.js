@@ -129,8 +129,11 @@ export class timeline_model {
   view(now, least_ms = 0) {
     const until = this.busy ? now : Math.min(now, this.last + lead_ms);
     const begun = (this.began ?? now) - lead_ms;
-    const span = Math.min(Math.max(until - begun, shortest_span_ms), longest_span_ms);
-    const from = Math.max(begun, until - span);
+    // The newest bar has room for its least: were it moved to the left for that, it would lie upon the one before.
+    const newest = [...this.bars.values()].reduce((latest, bar) => Math.max(latest, bar.start), -Infinity);
+    const last = Math.max(until, newest + least_ms);
+    const span = Math.min(Math.max(last - begun, shortest_span_ms), longest_span_ms);
+    const from = Math.max(begun, last - span);
     const to = from + span;
     const lanes = this.services.map((service) => this.#lane(service, from, to, now, least_ms));
     return {

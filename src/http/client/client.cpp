@@ -103,16 +103,18 @@ result<download> client::open(const context& ctx, const request& what) {
 
 void client::start_send(context ctx, request what,
                         std::shared_ptr<detail::local_completion<result<response>>> complete) {
-  if (auto in = loop_of(*complete, &what))
+  if (auto in = loop_of(*complete, &what)) {
     client_call::start(impl_->state, std::move(in), std::move(ctx), std::move(what),
                        response_completion(std::move(complete)));
+  }
 }
 
 void client::start_open(context ctx, request what,
                         std::shared_ptr<detail::local_completion<result<download>>> complete) {
-  if (auto in = loop_of(*complete, &what))
+  if (auto in = loop_of(*complete, &what)) {
     client_call::start(impl_->state, std::move(in), std::move(ctx), std::move(what),
                        download_completion(std::move(complete)));
+  }
 }
 
 client& client::shared() {

@@ -10,7 +10,7 @@
 namespace curfew::http {
 
 class client_pool;
-class pool_origin;
+struct pool_origin;
 
 /// What a connection belongs to: hears its events.
 class connection_user {

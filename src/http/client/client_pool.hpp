@@ -31,9 +31,7 @@ struct pool_waiter {
 };
 
 /// The connections to one server, kept and lent. All of it is the pool's, under its lock.
-class pool_origin {
-  friend class client_pool;
-
+struct pool_origin {
   struct kept {
     std::shared_ptr<client_connection> connection;
     clock::time_point since;

@@ -13,8 +13,10 @@
 
 namespace curfew::http {
 
+struct of_client;  // tells the list of a client's activities from others
+
 /// Something that a client's end ends.
-class client_activity : public detail::list_hook<client_activity> {
+class client_activity : public detail::list_hook<of_client> {
  public:
   virtual ~client_activity() = default;
   virtual void client_gone() noexcept = 0;
@@ -53,7 +55,7 @@ class client_state {
   std::mutex mutex_;
   // Guarded by mutex_.
   bool closed_ = false;
-  detail::intrusive_list<client_activity, client_activity> activities_;
+  detail::intrusive_list<client_activity, of_client> activities_;
   std::shared_ptr<curl_engine> engine_;
   std::vector<std::shared_ptr<loop>> loops_;
 };

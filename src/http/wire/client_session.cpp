@@ -225,9 +225,10 @@ client_session::event client_session::read_status_line(std::string_view line) {
 }
 
 client_session::event client_session::read_field(std::string_view line) {
-  if (++fields_ > max_fields)
+  if (++fields_ > max_fields) {
     return fail(errc::too_large,
                 head_done_ ? "the number of fields in the trailer" : "the number of fields in the header");
+  }
   if (line.starts_with(' ') || line.starts_with('\t')) return fail(errc::bad_response, "a folded line");
   const std::size_t colon = token_size(line);
   if (colon == 0 || colon == line.size() || line[colon] != ':') {
