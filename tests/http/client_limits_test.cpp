@@ -7,6 +7,7 @@
 
 #include <curfew/core.hpp>
 #include <curfew/http/errc.hpp>
+#include <limits>
 #include <string>
 #include <string_view>
 
@@ -119,6 +120,18 @@ TEST(ClientLimits, ABodyThatExpandsStaysWithinTheBodyLimit) {
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error(), errc::too_large);
   EXPECT_LT(peak_memory() - before, 64 * mib);
+}
+
+TEST(ClientLimits, ABodyWithoutALimitIsDecodedToo) {
+  const std::string zeros = zstd_bomb(mib);
+  peer server([&](conversation& c) {
+    c.read_request();
+    c.write(ok(zeros, "Content-Encoding: zstd\r\n"));
+  });
+  client sender(client_options().max_body_size(std::numeric_limits<std::size_t>::max()));
+  const auto answer = sender.send(background(), get_of(server.url()));
+  ASSERT_TRUE(answer) << answer.error();
+  EXPECT_EQ(answer->body(), std::string(mib, '\0'));
 }
 
 TEST(ClientLimits, ADownloadAsksForTheBodyAsItIsAndGetsItAsItCame) {

@@ -46,7 +46,7 @@ class server_options {
   /// How long a connection may be idle between two requests. Default: 1 minute.
   server_options& idle_timeout(clock::duration d) { return idle_timeout_ = d, *this; }
   [[nodiscard]] clock::duration idle_timeout() const noexcept { return idle_timeout_; }
-  /// Largest header and body, in bytes; more gets 431 and 413. Default: 16 KiB; 1 MiB.
+  /// Largest header, of 100 fields at most, and body, in bytes; more gets 431 and 413. Default: 16 KiB; 1 MiB.
   server_options& max_header_size(std::size_t bytes) { return max_header_size_ = bytes, *this; }
   [[nodiscard]] std::size_t max_header_size() const noexcept { return max_header_size_; }
   server_options& max_body_size(std::size_t bytes) { return max_body_size_ = bytes, *this; }

@@ -106,9 +106,9 @@ void client_call::start(std::shared_ptr<client_state> client, std::shared_ptr<lo
                                                   *std::move(target), std::move(done));
   std::visit([&](const auto& each) { each->keep(made); }, made->done_);
   made->loop_->hold();
-  made->watch_.emplace(made->ctx_, on_end{made});  // may run at once
+  made->watch_.emplace(made->ctx_, on_end{made});  // may run at once, here or in another thread
   const std::lock_guard guard(made->mutex_);
-  if (made->phase_ != phase::over) made->begin();
+  made->begin();
 }
 
 client_call::client_call(std::shared_ptr<client_state> client, std::shared_ptr<loop> in, context ctx,
@@ -129,7 +129,10 @@ client_call::~client_call() {
 }
 
 void client_call::begin() {
-  if (client_->enlist(*this)) {
+  begun_ = true;
+  if (phase_ == phase::over) {
+    loop_->later(shared_from_this());
+  } else if (client_->enlist(*this)) {
     hop();
   } else {
     fail(curfew::errc::canceled, "the client was destroyed");
@@ -470,7 +473,7 @@ client_call::progress client_call::on_piece(std::string_view bytes) {
     return progress::needs_input;
   }
   for (;;) {
-    const auto state = decoder_->decode(bytes, body, std::min(decoded_at_once, most - body.size() + 1));
+    const auto state = decoder_->decode(bytes, body, std::min(decoded_at_once, most - body.size()) + 1);
     if (body.size() > most) return too_large();
     if (state == decoder::state::failed) {
       fail(errc::bad_response, "the body cannot be decoded");
@@ -532,7 +535,7 @@ void client_call::finish(outcome what) {
   let_go(false);
   phase_ = phase::over;
   client_->delist(*this);
-  loop_->later(shared_from_this());
+  if (begun_) loop_->later(shared_from_this());  // else begin() does
 }
 
 /// Gives the connection and its place away, or the place in the queue, if it has them.

@@ -128,6 +128,7 @@ class client_call final : public job,
   std::mutex mutex_;
   // Guarded by mutex_.
   phase phase_ = phase::queued;
+  bool begun_ = false;  // start() is through: only then may run() touch watch_
   outcome outcome_;
   call_target target_;
   std::shared_ptr<pool_origin> origin_;
