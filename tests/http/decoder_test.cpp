@@ -16,6 +16,7 @@
 #include <random>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <vector>
 
 namespace curfew::http {
@@ -271,7 +272,11 @@ std::size_t blown_up(const char* name, std::string_view block, int times, std::s
 void expect_gibibyte(const char* name, std::string_view block, int times, std::string_view end) {
   const std::size_t before = peak_memory();
   EXPECT_EQ(blown_up(name, block, times, end), 1024 * mib);
+#ifdef __SANITIZE_ADDRESS__
+  std::ignore = before;  // what is freed stays in the sanitizer's quarantine, up to 256 MiB
+#else
   EXPECT_LT(peak_memory() - before, 64 * mib);
+#endif
 }
 
 TEST(Decoder, AGibibyteOfGzipIsDecodedInBoundedMemory) {
