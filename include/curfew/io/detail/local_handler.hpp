@@ -133,7 +133,8 @@ template <class T, class Token, class Start>
 auto initiate_locally(Token&& token, context ctx, Start start) {
   return boost::asio::async_initiate<Token, void(T)>(
       [](auto given, context of, Start begin) {
-        begin(std::move(of), local_handler<decltype(given), T>::make(std::move(given), of));
+        auto waiting = local_handler<decltype(given), T>::make(std::move(given), of);
+        begin(std::move(of), std::move(waiting));
       },
       token, std::move(ctx), std::move(start));
 }
