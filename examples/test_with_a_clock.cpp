@@ -10,6 +10,8 @@
 
 using namespace std::chrono_literals;
 
+namespace {
+
 // The code under test: workers that report an idle minute.
 curfew::result<> work_off(const curfew::context& ctx, curfew::channel<int>& jobs,
                           curfew::channel<int>& results) {
@@ -30,7 +32,7 @@ auto seconds(const curfew::testing::manual_clock& clock) {
   return std::chrono::duration_cast<std::chrono::seconds>(clock.now().time_since_epoch()).count();
 }
 
-// Threads: nobody counts them but the clock.
+// Threads: the clock alone counts them.
 void workers_square_what_they_get() {
   curfew::testing::manual_clock clock;
   clock.autojump();
@@ -61,6 +63,8 @@ void a_coroutine_takes_its_own_time() {
   const auto slept = curfew::testing::run(clock, std::move(sleeps));
   std::cout << (slept ? "slept" : "failed") << " until " << seconds(clock) << " s\n";
 }
+
+}  // namespace
 
 int main() {
   workers_square_what_they_get();
