@@ -18,6 +18,8 @@
 #include <utility>
 #include <vector>
 
+// Long, since it is one mechanism: decisions, fibers and memory change the same state, which nothing else may see.
+//
 // How an execution goes. A thread runs until it is about to do an atomic operation. There `schedule` decides which
 // thread does its next one, and changes the stack if it is another thread. What a thread does between two of its
 // operations touches nothing that others may look at, or is a data race, which the vector clocks find in any order.

@@ -1,6 +1,7 @@
 // The tree of src/core, compiled against the model checker: each case is a race of 2 or 3 threads through the
 // public interface, run in every schedule within its bounds.
 // Options: see tests/model/run_cases.hpp.
+// Long, since it is a list: each case stands for itself.
 
 #include <poll.h>
 

@@ -1,3 +1,4 @@
+// Every promise of the channel's header, one test each: long, since that is a long list.
 #include <curfew/sync/channel.hpp>
 
 #include "core/allocations.hpp"

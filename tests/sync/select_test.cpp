@@ -1,3 +1,4 @@
+// Every kind of case of select, alone and beside the others: long, since that is a long list.
 #include <curfew/sync/select.hpp>
 
 #include "core/allocations.hpp"

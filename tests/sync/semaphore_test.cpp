@@ -1,3 +1,4 @@
+// Every promise of the semaphore, its permits and its cases of select: long, since that is a long list.
 #include <curfew/sync/semaphore.hpp>
 
 #include "sync/waiting_at.hpp"

@@ -133,7 +133,7 @@ void client_pool::spoilt(client_connection& one) {
     auto& idle = one.origin->idle;
     const auto it =
         std::ranges::find_if(idle, [&](const auto& each) { return each.connection.get() == &one; });
-    if (it == idle.end()) return;  // taken just now: whoever did sees the bytes
+    if (it == idle.end()) return;  // taken just now: the call that did sees the bytes
     last = std::move(it->connection);
     idle.erase(it);
     --idle_;

@@ -121,13 +121,13 @@ class local_handler final : public local_completion<T>, private pending_op {
     mine.leave();
   }
 
-  std::optional<parts> parts_;  // of the one who has claimed it
+  std::optional<parts> parts_;  // of the thread that has claimed it
   boost::asio::execution_context* where_;
   std::atomic<bool> claimed_{false};
 };
 
-/// Starts an operation: calls `start(context, std::shared_ptr<local_completion<T>>)`, inside this call or, for use_awaitable, when it
-/// is awaited. `start` completes it later, never inside its own call.
+/// Starts an operation: calls `start(context, completion)`, with a std::shared_ptr<local_completion<T>>, inside this call
+/// or, for use_awaitable, when it is awaited. `start` completes it later, never inside its own call.
 /// Throws: std::bad_alloc, and what `start` throws.
 template <class T, class Token, class Start>
 auto initiate_locally(Token&& token, context ctx, Start start) {
