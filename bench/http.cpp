@@ -9,20 +9,16 @@
 //
 // A round's CPU time per request is that of the server's process, all its threads, user and system.
 #include <arpa/inet.h>
-#include <fcntl.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
-#include <sched.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <array>
 #include <boost/asio/awaitable.hpp>
 #include <chrono>
-#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -40,6 +36,8 @@
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "pinned_program.hpp"
 
 namespace http = curfew::http;
 namespace asio = boost::asio;
@@ -195,50 +193,6 @@ measured load(const std::string& url, std::size_t count, double seconds, int pid
 
 // The comparison.
 
-void pin_to(unsigned core) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(core % std::max(1U, std::thread::hardware_concurrency()), &set);
-  ::sched_setaffinity(0, sizeof set, &set);
-}
-
-/// A server as a process on the first core.
-class server_process {
- public:
-  explicit server_process(std::vector<std::string> command) {
-    std::array<int, 2> out{};
-    if (::pipe2(out.data(), O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
-    std::vector<char*> args;
-    for (auto& arg : command) args.push_back(arg.data());
-    args.push_back(nullptr);
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      ::dup2(out[1], STDOUT_FILENO);
-      pin_to(0);
-      ::setenv("GOMAXPROCS", "1", 1);
-      ::execv(args[0], args.data());
-      ::_exit(127);
-    }
-    ::close(out[1]);
-    for (char c = 0; ::read(out[0], &c, 1) == 1 && c != '\n';) url_ += c;
-    ::close(out[0]);
-    if (url_.empty()) throw std::runtime_error("cannot start " + command[0]);
-  }
-  server_process(const server_process&) = delete;
-  server_process& operator=(const server_process&) = delete;
-  ~server_process() {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
-
-  [[nodiscard]] const std::string& url() const noexcept { return url_; }
-  [[nodiscard]] int pid() const noexcept { return pid_; }
-
- private:
-  int pid_ = 0;
-  std::string url_;
-};
-
 struct side {
   std::string name;
   std::vector<std::string> command;
@@ -269,8 +223,8 @@ int compare(int rounds, double seconds, std::size_t connections) {
   pin_to(1);
   for (int round = 0; round < rounds; ++round) {
     for (auto& s : sides) {
-      const server_process process(s.command);
-      s.rounds.push_back(load(process.url() + "/hello", connections, seconds, process.pid()));
+      const pinned_program process(s.command, 0);
+      s.rounds.push_back(load(process.line() + "/hello", connections, seconds, process.pid()));
     }
   }
 

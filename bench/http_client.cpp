@@ -11,12 +11,7 @@
 //   fan      one coroutine that makes 10 calls at a time and joins them; a call counts each
 //
 // The CPU time is that of the client's process, all its threads, user and system.
-#include <fcntl.h>
-#include <sched.h>
-#include <sys/prctl.h>
 #include <sys/resource.h>
-#include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -24,7 +19,6 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
 #include <chrono>
-#include <csignal>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
@@ -40,6 +34,8 @@
 #include <system_error>
 #include <thread>
 #include <vector>
+
+#include "pinned_program.hpp"
 
 namespace http = curfew::http;
 namespace asio = boost::asio;
@@ -157,50 +153,6 @@ int run(const std::string& what, const std::string& url, double seconds) {
 
 // The comparison.
 
-void pin_to(unsigned core) {
-  cpu_set_t set;
-  CPU_ZERO(&set);
-  CPU_SET(core % std::max(1U, std::thread::hardware_concurrency()), &set);
-  ::sched_setaffinity(0, sizeof set, &set);
-}
-
-/// A program whose output is read line by line, pinned to one core.
-class program {
- public:
-  program(std::vector<std::string> command, unsigned core) {
-    std::array<int, 2> out{};
-    if (::pipe2(out.data(), O_CLOEXEC) != 0) throw std::system_error(errno, std::generic_category(), "pipe");
-    std::vector<char*> args;
-    for (auto& arg : command) args.push_back(arg.data());
-    args.push_back(nullptr);
-    pid_ = ::fork();
-    if (pid_ == 0) {
-      ::prctl(PR_SET_PDEATHSIG, SIGKILL);
-      ::dup2(out[1], STDOUT_FILENO);
-      pin_to(core);
-      ::setenv("GOMAXPROCS", "1", 1);
-      ::execv(args[0], args.data());
-      ::_exit(127);
-    }
-    ::close(out[1]);
-    for (char c = 0; ::read(out[0], &c, 1) == 1 && c != '\n';) line_ += c;
-    ::close(out[0]);
-    if (line_.empty()) throw std::runtime_error(command[0] + " has failed");
-  }
-  program(const program&) = delete;
-  program& operator=(const program&) = delete;
-  ~program() {
-    ::kill(pid_, SIGKILL);
-    ::waitpid(pid_, nullptr, 0);
-  }
-
-  [[nodiscard]] const std::string& line() const noexcept { return line_; }
-
- private:
-  int pid_ = 0;
-  std::string line_;
-};
-
 struct measured {
   double rate = 0;
   double cpu_us = 0;
@@ -230,7 +182,7 @@ int compare(int rounds, const std::string& seconds) {
   const char* peers = std::getenv("CURFEW_BENCH_PEERS");
   const auto go = std::filesystem::path(peers != nullptr ? peers : "") / "http_client";
   const auto beast = self.parent_path() / "peer_beast_client";
-  const program server({(self.parent_path() / "peer_epoll_hello").string(), "127.0.0.1:0"}, 0);
+  const pinned_program server({(self.parent_path() / "peer_epoll_hello").string(), "127.0.0.1:0"}, 0);
   const std::string url = server.line() + "/hello";
   std::printf("HTTP/1.1 client, hello, a deadline per call, one core; medians of %d rounds\n", rounds);
   for (const std::string what : {"many", "one", "threads", "fan"}) {
@@ -242,7 +194,7 @@ int compare(int rounds, const std::string& seconds) {
     std::vector<std::vector<measured>> all(sides.size());
     for (int round = 0; round < rounds; ++round) {
       for (std::size_t i = 0; i < sides.size(); ++i)
-        all[i].push_back(parse(program(sides[i].second, 1).line()));
+        all[i].push_back(parse(pinned_program(sides[i].second, 1).line()));
     }
     std::printf("\n%-12s %12s %12s %10s %10s   curfew's share of it: rate, CPU, p99\n", what.c_str(),
                 "calls/s", "CPU us each", "p50 us", "p99 us");
