@@ -226,6 +226,20 @@ TEST(Loop, LetsGoOfItsJobsWithItsContext) {
   EXPECT_EQ(left.use_count(), 1);
 }
 
+TEST(Loop, LetsGoOfJobsThatNothingHoldsItFor) {
+  const auto l = std::make_shared<loop>();
+  auto left = std::make_shared<task>([l] { ADD_FAILURE() << "it ran"; });
+  const std::weak_ptr<task> still_there = left;
+  l->hold();
+  l->later(std::move(left));
+  l->hold();
+  l->release();
+  EXPECT_FALSE(still_there.expired()) << "something holds the loop yet";
+  l->release();
+  EXPECT_TRUE(still_there.expired());
+  EXPECT_EQ(l.use_count(), 1) << "a job that is left keeps its loop for ever";
+}
+
 TEST(Loop, OfAContextThatIsDestroyedDoesNothing) {
   auto io = std::make_unique<boost::asio::io_context>();
   auto l = std::make_unique<loop>(*io, 10ms);

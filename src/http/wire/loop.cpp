@@ -88,8 +88,13 @@ void loop::close() noexcept {
     if (asio_) asio_->release();
     asio_.reset();
   }
-  while (let_go) let_go = std::move(let_go->next_job_);
+  let_go_of(std::move(let_go));
   bury();
+}
+
+/// Without recursion.
+void loop::let_go_of(std::shared_ptr<job> first) noexcept {
+  while (first) first = std::move(first->next_job_);
 }
 
 void loop::hold() {
@@ -99,9 +104,16 @@ void loop::hold() {
 }
 
 void loop::release() noexcept {
-  const std::lock_guard guard(mutex_);
-  boost::system::error_code unused;
-  if (--holds_ == 0 && state_ == at::waiting && asio_) asio_->cancel(unused);
+  std::shared_ptr<job> let_go;
+  {
+    const std::lock_guard guard(mutex_);
+    if (--holds_ != 0) return;
+    let_go.swap(first_job_);
+    last_job_ = nullptr;
+    boost::system::error_code unused;
+    if (state_ == at::waiting && asio_) asio_->cancel(unused);
+  }
+  let_go_of(std::move(let_go));
 }
 
 bool loop::watch(int descriptor, std::uint32_t events, watched& by) noexcept {

@@ -91,7 +91,8 @@ class loop {
 
   // Any thread.
 
-  /// As long as something holds it, it handles events, and its context has work.
+  /// As long as something holds it, it handles events, and its context has work. With the last hold go the jobs that
+  /// have not run: one may be asked for again while it runs, and be over then.
   void hold();
   void release() noexcept;
 
@@ -152,6 +153,7 @@ class loop {
   void handle();
   void poll(int wait_ms);
   void run_jobs();
+  static void let_go_of(std::shared_ptr<job> first) noexcept;
   void set_timer(clock::duration every) const noexcept;
   void tick();
   void bury() noexcept;
