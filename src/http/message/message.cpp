@@ -2,6 +2,7 @@
 #include <boost/url/pct_string_view.hpp>
 #include <curfew/http/message.hpp>
 
+#include "http/message/body_sink.hpp"
 #include "http/message/target.hpp"
 
 namespace curfew::http {
@@ -41,6 +42,10 @@ std::optional<std::string> request::query(std::string_view name) const {
     if (value) return value;
   }
   return std::nullopt;
+}
+
+boost::asio::awaitable<result<>> body_writer::async_write(context ctx, std::string bytes) {
+  return sink_->write(std::move(ctx), std::move(bytes));
 }
 
 std::string response::status_line() const {

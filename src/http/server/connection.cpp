@@ -16,7 +16,7 @@
 #include <utility>
 
 #include "http/message/message_access.hpp"
-#include "http/server/body_sink.hpp"
+#include "http/server/response_sink.hpp"
 #include "http/server/server_state.hpp"
 
 namespace curfew::http {
@@ -478,7 +478,7 @@ asio::awaitable<bool> connection::send_stream(body_source source, framing how) {
   chunked_ = how == framing::chunked;
   broken_ = false;
   std::string failure;
-  const auto sink = std::make_shared<body_writer::sink>();
+  const auto sink = std::make_shared<response_sink>();
   sink->open = this;
   worker_.runs(this);
   try {
@@ -514,16 +514,16 @@ asio::awaitable<bool> connection::send_stream(body_source source, framing how) {
   co_return rest;
 }
 
-asio::awaitable<result<>> body_writer::async_write(context ctx, std::string bytes) {
-  const auto to = sink_;  // the writer may be gone before the write is over
-  if (to->open == nullptr) {
+asio::awaitable<result<>> response_sink::write(context ctx, std::string bytes) {
+  const auto self = shared_from_this();  // the writer may be gone before the write is over
+  if (open == nullptr) {
     co_return error(std::make_error_code(std::errc::operation_not_permitted),
                     "sending the body of the response (it is over)");
   }
-  ++to->writing;
-  auto written = to->open->write(std::move(ctx), std::move(bytes));
+  ++writing;
+  auto written = open->write(std::move(ctx), std::move(bytes));
   auto outcome = co_await std::move(written);
-  --to->writing;
+  --writing;
   co_return outcome;
 }
 
