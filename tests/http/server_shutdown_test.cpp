@@ -109,6 +109,51 @@ TEST(ServerShutdown, ClosesIdleConnectionsAtOnce) {
   EXPECT_EQ(report.finished + report.ended + report.stuck.size(), 0U);
 }
 
+TEST(ServerShutdown, ClosesConnectionsWhoseHeaderHasNotComeAtOnce) {
+  http_server s(router(), server_options().grace(1h).header_timeout(1h));
+  raw_client half_a_header(s.port());
+  half_a_header.send("GET / HTTP/1.1\r\nHo");
+  raw_client other(s.port());
+  EXPECT_EQ(other.get("/").status, 404);
+  const auto report = s.stop();
+  EXPECT_TRUE(half_a_header.is_closed());
+  EXPECT_EQ(report.finished + report.ended + report.stuck.size(), 0U);
+}
+
+TEST(ServerShutdown, DoesNotWaitForClientsThatHaveTheirAnswer) {
+  // By time, since nothing else tells; the machine may be slow, but not each time.
+  auto fastest = std::chrono::steady_clock::duration::max();
+  for (int i = 0; i < 5 && fastest > 1s; ++i) {
+    http_server s(router(), server_options().grace(1h));
+    raw_client does_not_hang_up(s.port());
+    does_not_hang_up.send("nonsense\r\n\r\n");
+    EXPECT_EQ(does_not_hang_up.read_response().status, 400);
+    const auto begin = std::chrono::steady_clock::now();
+    s.stop();
+    fastest = std::min(fastest, std::chrono::steady_clock::now() - begin);
+    EXPECT_TRUE(does_not_hang_up.is_closed());
+  }
+  EXPECT_LT(fastest, 1s);
+}
+
+TEST(ServerShutdown, CompletesAResponseThatIsUnderWay) {
+  event asked;
+  router routes;
+  routes.get("/large", [&](context, const request&) -> asio::awaitable<response> {
+    asked.set();
+    co_return text(status::ok, std::string(20'000'000, 'x'));
+  });
+  http_server s(routes, server_options().grace(1h));
+  raw_client client(s.port(), 4096);
+  client.send("GET /large HTTP/1.1\r\nHost: t\r\n\r\n");
+  ASSERT_TRUE(asked.wait());
+  raw_client idle(s.port());
+  s.begin_stop();
+  EXPECT_TRUE(idle.is_closed()) << "the shutdown has begun";
+  EXPECT_EQ(client.read_response().body.size(), 20'000'000U);
+  EXPECT_EQ(s.stop().finished, 1U);
+}
+
 TEST(ServerShutdown, EndsContextsAfterTheGraceTime) {
   held_route held(true);
   http_server s(with_route(held), server_options().grace(30ms).threads(2));

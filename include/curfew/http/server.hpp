@@ -139,7 +139,7 @@ class server {
   [[nodiscard]] std::string url() const;
 
   /// Serves, once, until `ctx` ends (listens first, if that is still to be done), then shuts down: stops
-  /// accepting, closes idle connections, leaves running requests the grace time, ends their contexts with
+  /// accepting, closes connections without a request, leaves running requests the grace time, ends their contexts with
   /// cause `shutdown`, waits a second for them to come home, and reports. Every request's context is derived
   /// from `ctx`'s values. Requests run on the server's own threads, not on the caller's.
   ///

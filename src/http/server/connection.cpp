@@ -1,14 +1,8 @@
 #include "http/server/connection.hpp"
 
-#include <sys/epoll.h>
-#include <sys/socket.h>
-#include <sys/uio.h>
-#include <unistd.h>
-
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <cerrno>
 #include <charconv>
 #include <curfew/core/on_done.hpp>
 #include <curfew/http/errc.hpp>
@@ -39,42 +33,29 @@ response plain(status code) {
   return text(code, std::move(body));
 }
 
-/// A request that its contexts keep.
-struct kept_request {
-  mutable request it{{}, {}};
-};
-constexpr key<kept_request> request_key{"http request"};
-
-std::string name_of(const request& r) {
-  constexpr std::size_t most = 200;
-  std::string name = r.method() + ' ' + r.target().substr(0, most);
-  if (r.target().size() > most) name += "...";
-  return name;
-}
-
 }  // namespace
 
 // The life of a connection.
 
 connection::connection(worker& on, int socket, std::string remote)
     : worker_(on),
-      socket_(socket),
+      transport_(std::make_unique<plain_transport>(on.events(), socket)),
       remote_(std::move(remote)),
-      holder_(with_value(on.server().base, request_key, {})),
-      request_(&holder_.value(request_key)->it),
-      parser_(*request_, on.server().settings.max_header_size, on.server().settings.max_body_size) {
-  request_access::remote(*request_) = remote_;
-}
+      exchange_(std::in_place, on, remote_),
+      parser_(exchange_->request(), on.server().settings.max_header_size,
+              on.server().settings.max_body_size) {}
 
-connection::~connection() { close(); }
+connection::~connection() = default;
 
 void connection::start(std::shared_ptr<connection> self) {
   connection& c = *self;
-  if (!c.worker_.events().watch(c.socket_, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, c)) c.gone_ = true;
+  c.transport_->watch(c);
   auto over = [self = std::move(self)](std::exception_ptr thrown) mutable {
-    if (thrown) self->complain("connection closed: out of memory, or an error of the system");
+    if (thrown) self->exchange_->complain("connection closed: out of memory, or an error of the system");
+    if (self->exchange_->is_running()) self->exchange_->end(exchange::outcome::client_gone);
     worker& w = self->worker_;
-    self->close();
+    self->transport_->close();
+    if (self->lingering_) w.server().lingering.fetch_sub(1);
     w.remove(std::move(self));
   };
   asio::co_spawn(c.worker_.io(), c.serve(), std::move(over));
@@ -82,54 +63,40 @@ void connection::start(std::shared_ptr<connection> self) {
 
 asio::awaitable<void> connection::serve() {
   for (unsigned in_a_row = 0;;) {
-    const step next = advance();
-    if (next == step::close) break;
-    if (next == step::wait) {
-      if (given_up_ || (worker_.server().stopping.load(std::memory_order_relaxed) && !parser_.started()))
-        break;
+    const step then = advance();
+    if (then == step::close) break;
+    if (then == step::wait) {
+      if (given_up_ || (is_stopping() && !parser_.header_done())) break;
       in_a_row = 0;
       arm_timeout();
-      co_await suspend(waiting::reading);
+      co_await suspend(in_);
       if (given_up_) break;
-      if (!timed_out_) continue;
+      if (!in_.timed_out) continue;
       if (!parser_.started()) break;
       keep_alive_ = false;
-      unread_ = true;
       linger_ = co_await send_response(plain(status::request_timeout), nullptr);
       break;
     }
-    if (next == step::refuse) {
+    if (then == step::refuse) {
       keep_alive_ = false;
-      unread_ = true;
       linger_ = co_await send_response(plain(parser_.failure()), nullptr);
       break;
     }
-    if (next == step::expect) {
+    if (then == step::expect) {
       // If it is refused anyway, the client had better not send the body: that is what it asked for.
-      const auto where = router_access::find(worker_.server().routes, *request_);
-      if (where.what == routing::kind::found && parser_.timeout() != clock::duration::zero()) {
+      if (exchange_->find_route().what == routing::kind::found &&
+          parser_.timeout() != clock::duration::zero()) {
         continued_ = true;
-        request_access::params(*request_).clear();
         pending_ = {"HTTP/1.1 100 Continue\r\n\r\n"};
-        sent now = try_send();
-        if (now == sent::blocked) {
-          const bool rest = co_await finish_send(nullptr, patience::response);
-          now = rest ? sent::all : sent::failed;
-        }
-        if (now == sent::failed) break;
+        const bool sent = co_await send_pending(nullptr, patience::response);
+        if (!sent) break;
         continue;
       }
       keep_alive_ = false;
-      unread_ = true;
-      request_access::params(*request_).clear();
     }
     const bool stays = co_await answer();
     if (!stays) break;
-    next_request();
-    phase_ = phase::none;
-    continued_ = false;
-    first_request_ = false;
-    header_at_.reset();
+    next_exchange();
     if (++in_a_row == requests_in_a_row) {
       in_a_row = 0;
       co_await asio::post(asio::use_awaitable);
@@ -139,76 +106,70 @@ asio::awaitable<void> connection::serve() {
 }
 
 /// Closing a socket with unread input makes the kernel send a reset, which may overtake the response. So: no
-/// more output, and then what the client still sends is thrown away, for a while.
+/// more output, and then what the client still sends is thrown away, for a while. No shutdown waits for that.
 asio::awaitable<void> connection::linger() {
-  if (gone_ || at_end_ || socket_ < 0) co_return;
-  ::shutdown(socket_, SHUT_WR);
-  expires_ = clock::now() + linger_time;
-  while (!gone_ && !at_end_) {
+  if (transport_->gone() || transport_->at_end()) co_return;
+  lingering_ = true;
+  worker_.server().lingers();
+  transport_->finish();
+  in_.expires = clock::now() + linger_time;
+  for (;;) {
     input_.clear();
-    if (receive().empty() && !gone_ && !at_end_) {
-      if (given_up_ || (!unread_ && worker_.server().stopping.load(std::memory_order_relaxed))) co_return;
-      co_await suspend(waiting::lingering);
-      if (timed_out_ || given_up_) co_return;
-    }
+    if (!receive().empty()) continue;
+    if (transport_->gone() || transport_->at_end() || given_up_) co_return;
+    co_await suspend(in_);
+    if (in_.timed_out || in_.aborted) co_return;
   }
 }
 
-void connection::close(bool reset) noexcept {
-  if (socket_ < 0) return;
-  worker_.events().unwatch(socket_);  // closing alone would leave it there if a child process had a copy
-  if (reset) {
-    const struct linger at_once{1, 0};
-    ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
-  }
-  ::close(std::exchange(socket_, -1));
+bool connection::is_stopping() const noexcept {
+  return worker_.server().stopping.load(std::memory_order_relaxed);
 }
 
-void connection::link(connection*& first, connection& c) noexcept {
-  c.next_ = first;
-  if (first != nullptr) first->previous_ = &c;
-  first = &c;
-}
-
-void connection::unlink(connection*& first, connection& c) noexcept {
-  (c.previous_ != nullptr ? c.previous_->next_ : first) = c.next_;
-  if (c.next_ != nullptr) c.next_->previous_ = c.previous_;
+bool connection::has_gone() const noexcept {
+  return transport_->gone() || (transport_->half_closed() && !worker_.server().settings.half_close_is_alive);
 }
 
 // Waiting.
 
 /// Suspends the coroutine until `wake` is called.
-asio::awaitable<void> connection::suspend(waiting w) {
-  waiting_ = w;
-  timed_out_ = false;
+asio::awaitable<void> connection::suspend(wait& at) {
+  at.timed_out = at.aborted = false;
   return asio::async_initiate<const asio::use_awaitable_t<>, void()>(
-      [this](auto resume) { resume_ = std::move(resume); }, asio::use_awaitable);
+      [&at](auto resume) { at.resume = std::move(resume); }, asio::use_awaitable);
 }
 
-void connection::wake() {
+void connection::wake(wait& at) {
+  if (!at.resume) return;
   worker& w = worker_;  // the coroutine may end, and this with it
-  waiting_ = waiting::nothing;
-  auto resume = std::exchange(resume_, nullptr);
+  auto resume = std::exchange(at.resume, nullptr);
   resume();
   w.runs(nullptr);
 }
 
+void connection::abort(wait& at) {
+  at.aborted = true;
+  wake(at);
+}
+
+// What a wake destroys stays until the events of the round have been handled: the loop keeps what has retired.
+
 void connection::on_event(std::uint32_t events) {
-  // Our side is shut: then a half-close looks like a reset.
-  const bool finished = waiting_ == waiting::lingering;
-  if ((events & EPOLLRDHUP) != 0) half_closed_ = true;
-  if ((events & (EPOLLERR | EPOLLHUP)) != 0 && !finished) gone_ = true;
-  readable_ = true;
-  if (scope_) read_ahead();
-  if (scope_ && (gone_ || (half_closed_ && !worker_.server().settings.half_close_is_alive))) client_gone();
-  if (gone_ && scope_ && waiting_ == waiting::nothing) close();  // the handler may run on for long
-  if (waiting_ != waiting::nothing) wake();
+  transport_->on_event(events);
+  if (exchange_->is_running()) {
+    read_ahead();
+    if (has_gone()) exchange_->client_gone();
+    if (transport_->gone() && !in_.resume && !out_.resume)
+      transport_->close();  // the handler may run on for long
+  }
+  wake(out_);
+  wake(in_);
 }
 
 /// While a handler runs: TCP delivers the client's end only behind what it has sent before, so that must not
 /// fill the kernel's buffer. Beyond the limit only a reset is noticed.
 void connection::read_ahead() {
-  while (readable_ && !gone_ && !at_end_ && input_.size() < most_read_ahead) {
+  while (transport_->may_read() && input_.size() < most_read_ahead) {
     const bool was_empty = input_.empty();
     const auto bytes = receive();
     if (was_empty) input_ = bytes;
@@ -216,19 +177,22 @@ void connection::read_ahead() {
 }
 
 void connection::on_tick(clock::time_point now) {
-  if (waiting_ == waiting::nothing || now < expires_) return;
-  timed_out_ = true;
-  wake();
+  for (wait* at : {&out_, &in_}) {
+    if (!at->resume || now < at->expires) continue;
+    at->timed_out = true;
+    wake(*at);
+  }
 }
 
-void connection::close_if_idle() {
-  if (waiting_ == waiting::reading && !parser_.started())
-    wake();  // `serve` looks whether there is anything to read
+void connection::begin_shutdown() {
+  if (lingering_) return abort(in_);
+  if (!parser_.header_done()) wake(in_);  // `serve` looks whether there is anything to read
 }
 
 void connection::give_up() {
   given_up_ = true;
-  if (waiting_ != waiting::nothing) wake();
+  wake(out_);
+  wake(in_);
 }
 
 void connection::arm_timeout() {
@@ -241,14 +205,14 @@ void connection::arm_timeout() {
     case phase::none:
       break;
     case phase::idle:
-      expires_ = time + (first_request_ ? s.header_timeout : s.idle_timeout);
+      in_.expires = time + (first_request_ ? s.header_timeout : s.idle_timeout);
       break;
     case phase::header:
-      expires_ = time + s.header_timeout;
+      in_.expires = time + s.header_timeout;
       break;
     case phase::body:
-      expires_ = time + s.body_timeout;
-      header_at_ = worker_.server().base.now();
+      in_.expires = time + s.body_timeout;
+      exchange_->header_came(worker_.server().base.now());
       break;
   }
 }
@@ -264,39 +228,25 @@ connection::step connection::advance() {
       keep(bytes);
       if (progress == request_parser::progress::done) return step::request;
       if (progress == request_parser::progress::failed) return step::refuse;
-      if (parser_.header_done() && parser_.expects_continue() && !continued_ && request_->body().empty()) {
+      if (parser_.header_done() && parser_.expects_continue() && !continued_ &&
+          exchange_->request().body().empty()) {
         return step::expect;
       }
     }
     bytes = receive();
-    if (gone_ || at_end_) return step::close;
+    if (transport_->gone() || transport_->at_end()) return step::close;
     if (bytes.empty()) return step::wait;
   }
 }
 
 /// Everything that is not understood yet, if there are new bytes; else nothing.
 std::string_view connection::receive() {
-  while (readable_ && !gone_ && !at_end_) {
-    const auto into = worker_.events().scratch();
-    const ssize_t count = ::recv(socket_, into.data(), into.size(), 0);
-    if (count > 0) {
-      const auto size = static_cast<std::size_t>(count);
-      // Edge-triggered: what comes after a read that took all there was makes a new event. An end that has
-      // been told already does not.
-      if (size < into.size() && !half_closed_) readable_ = false;
-      if (input_.empty()) return {into.data(), size};
-      input_.append(into.data(), size);
-      return input_;
-    }
-    if (count == 0) {
-      at_end_ = half_closed_ = true;
-    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      readable_ = false;
-    } else if (errno != EINTR) {
-      gone_ = true;
-    }
-  }
-  return {};
+  const auto into = worker_.events().scratch();
+  const std::size_t size = transport_->read(into);
+  if (size == 0) return {};
+  if (input_.empty()) return {into.data(), size};
+  input_.append(into.data(), size);
+  return input_;
 }
 
 void connection::keep(std::string_view rest) {
@@ -313,78 +263,23 @@ void connection::keep(std::string_view rest) {
 // The request at hand.
 
 /// Lets go of the request at hand, which whatever holds a context of it may still read.
-void connection::next_request() {
-  holder_ = with_value(worker_.server().base, request_key, {});
-  request_ = &holder_.value(request_key)->it;
-  request_access::remote(*request_) = remote_;
-  parser_.reset(*request_);
-}
-
-/// Makes the context of the request.
-/// \return the answer, if it is too late for any other.
-std::optional<response> connection::begin(const route& to) {
-  const server_state& server = worker_.server();
-  auto limit = to.options.has_time_limit() ? server.settings.max_request_time : clock::duration::max();
-  if (const auto wire = parser_.timeout()) limit = std::min(limit, *wire);
-  const bool unlimited = limit == clock::duration::max();
-  if (!unlimited && header_at_) limit -= server.base.now() - *header_at_;
-  if (limit <= clock::duration::zero()) return plain(status::gateway_timeout);
-  {
-    cancel_scope made = unlimited ? with_cancel(holder_) : with_timeout(holder_, limit);
-    const std::lock_guard guard(worker_.mutex());
-    scope_.emplace(std::move(made));
-    route_ = &to;
-    began_ = worker_.events().now();
-  }
-  worker_.count_request(true);
-  if (server.ending.load())
-    scope_->cancel(cause(errc::shutdown));  // it began after the contexts had been collected
-  if (gone_ || (half_closed_ && !server.settings.half_close_is_alive)) client_gone();
-  return std::nullopt;
-}
-
-void connection::end(const cause& why) noexcept {
-  std::optional<cancel_scope> over;
-  {
-    const std::lock_guard guard(worker_.mutex());
-    over.swap(scope_);
-    if (worker_.server().stopping.load(std::memory_order_relaxed)) worker_.count_finished();
-  }
-  worker_.count_request(false);
-  over->cancel(why);  // runs callbacks: not under the lock
-}
-
-void connection::client_gone() noexcept { scope_->cancel(worker_.client_gone); }
-
-void connection::complain(std::string_view what) const {
-  worker_.server().settings.on_error(name_of(*request_) + ": " + std::string(what));
-}
-
-void connection::collect(std::vector<canceler>& all) const {
-  if (scope_) all.push_back(scope_->canceler());
-}
-
-std::string connection::route_name() const {
-  if (!scope_) return {};
-  return route_->pattern.empty() ? name_of(*request_) : request_->method() + ' ' + route_->pattern;
-}
-
-void connection::describe(std::vector<std::string>& all, clock::time_point now) const {
-  if (!scope_) return;
-  const auto tenths = std::chrono::duration_cast<std::chrono::milliseconds>(now - began_).count() / 100;
-  all.push_back(name_of(*request_) + ", " + std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) +
-                " s");
+void connection::next_exchange() {
+  exchange_.emplace(worker_, remote_);
+  parser_.reset(exchange_->request());
+  phase_ = phase::none;
+  continued_ = false;
+  first_request_ = false;
 }
 
 /// Runs the handler and sends what it returns.
 /// \return whether the connection stays for another request.
 asio::awaitable<bool> connection::answer() {
   keep_alive_ = keep_alive_ && parser_.keep_alive();
-  auto where = router_access::find(worker_.server().routes, *request_);
+  const routing& where = exchange_->find_route();
   std::optional<response> reply;
   switch (where.what) {
     case routing::kind::found:
-      reply = begin(*where.to);
+      if (!exchange_->begin(parser_.timeout())) reply = plain(status::gateway_timeout);
       break;
     case routing::kind::bad_path:
       reply = plain(status::bad_request);
@@ -399,18 +294,18 @@ asio::awaitable<bool> connection::answer() {
       reply.emplace(status::no_content);
       break;
   }
-  if (!where.allow.empty()) reply->set("Allow", where.allow);
   if (reply) {
+    if (!where.allow.empty()) reply->set("Allow", where.allow);
     const bool complete = co_await send_response(std::move(*reply), nullptr);
     linger_ = complete && !keep_alive_;
     co_return complete&& keep_alive_;
   }
 
-  const context ctx = *scope_;
+  if (has_gone()) exchange_->client_gone();
   std::string failure;
-  worker_.runs(this);
+  worker_.runs(&*exchange_);
   try {
-    auto running = where.to->call(ctx, *request_);
+    auto running = where.to->call(exchange_->ctx(), exchange_->request());
     reply = co_await std::move(running);
   } catch (const std::exception& e) {
     failure = std::string("the handler threw: ") + e.what();
@@ -419,18 +314,11 @@ asio::awaitable<bool> connection::answer() {
   }
   worker_.runs(nullptr);
   if (!reply) {
-    complain(failure);
+    exchange_->complain(failure);
     reply = plain(status::internal_server_error);
   }
-  bool complete = false;
-  std::exception_ptr thrown;
-  try {
-    complete = co_await send_response(std::move(*reply), &ctx);
-  } catch (...) {
-    thrown = std::current_exception();
-  }
-  end(complete ? worker_.handler_done : worker_.client_gone);
-  if (thrown) std::rethrow_exception(thrown);
+  const bool complete = co_await send_response(std::move(*reply), &exchange_->ctx());
+  exchange_->end(complete ? exchange::outcome::answered : exchange::outcome::client_gone);
   linger_ = complete && !keep_alive_;
   co_return complete&& keep_alive_;
 }
@@ -440,16 +328,16 @@ asio::awaitable<bool> connection::answer() {
 /// \param ctx  Of the request, if a handler made the response.
 /// \return whether all of it has been sent.
 asio::awaitable<bool> connection::send_response(response reply, const context* ctx) {
-  if (gone_) co_return false;
+  if (transport_->gone()) co_return false;
   if (ctx != nullptr && ctx->err()) ctx = nullptr;  // what is sent is the answer to that end
   head_options options;
-  options.is_head = request_->method() == "HEAD";
+  options.is_head = exchange_->request().method() == "HEAD";
   options.http11 = !parser_.header_done() || parser_.http11();
-  options.keep_alive = keep_alive_ && !worker_.server().stopping.load(std::memory_order_relaxed);
+  options.keep_alive = keep_alive_ && !is_stopping();
   output_.clear();
   auto how = append_head(output_, reply, worker_.date(), options);
   if (!how) {
-    complain("the handler's response has a status or a field that must not be sent");
+    exchange_->complain("the handler's response has a status or a field that must not be sent");
     reply = plain(status::internal_server_error);
     how = append_head(output_, reply, worker_.date(), options);
   }
@@ -463,12 +351,12 @@ asio::awaitable<bool> connection::send_response(response reply, const context* c
     }
   }
   pending_[0] = output_;
-  const sent first = try_send();
-  if (first == sent::failed) co_return false;
-  if (first == sent::blocked) {
+  written now = try_send();
+  if (now == written::blocked) {
     const bool rest = co_await finish_send(ctx, patience::response);
-    if (!rest) co_return false;
+    now = rest ? written::all : written::failed;
   }
+  if (now == written::failed) co_return false;
   if (*how != framing::chunked && *how != framing::until_close) co_return true;
   const bool streamed = co_await send_stream(reply.source(), *how);
   co_return streamed;
@@ -480,9 +368,9 @@ asio::awaitable<bool> connection::send_stream(body_source source, framing how) {
   std::string failure;
   const auto sink = std::make_shared<response_sink>();
   sink->open = this;
-  worker_.runs(this);
+  worker_.runs(&*exchange_);
   try {
-    auto running = source(*scope_, body_writer(sink));
+    auto running = source(exchange_->ctx(), body_writer(sink));
     co_await std::move(running);
   } catch (const std::exception& e) {
     failure = std::string("the body's source threw: ") + e.what();
@@ -494,23 +382,20 @@ asio::awaitable<bool> connection::send_stream(body_source source, framing how) {
   if (sink->writing != 0 && failure.empty())
     failure = "the body's source returned while a part of the body was being written";
   if (!failure.empty()) {
-    complain(failure);
+    exchange_->complain(failure);
     broken_ = true;
   }
-  if (sink->writing != 0) abort_write();
-  if (broken_ || gone_ ||
-      scope_->err()) {  // a source that stops because its context has ended may not be done
+  if (sink->writing != 0) abort(out_);
+  // A source that stops because its context has ended may not be done.
+  if (broken_ || transport_->gone() || exchange_->ctx().err()) {
     // Without a last chunk the client sees that something is missing; where closing is the end, only a reset
     // says so.
-    close(!chunked_);
+    transport_->close(!chunked_);
     co_return false;
   }
   if (!chunked_) co_return true;
   pending_ = {"0\r\n\r\n"};
-  const sent last = try_send();
-  if (last == sent::all) co_return true;
-  if (last == sent::failed) co_return false;
-  const bool rest = co_await finish_send(nullptr, patience::response);
+  const bool rest = co_await send_pending(nullptr, patience::response);
   co_return rest;
 }
 
@@ -533,7 +418,8 @@ asio::awaitable<result<>> connection::write(context ctx, std::string bytes) {
     broken_ = true;
     co_return std::unexpected(error::ended(ctx, doing));
   }
-  if (gone_ || broken_) co_return std::unexpected(error(make_error_code(errc::connection_lost), doing));
+  if (transport_->gone() || broken_)
+    co_return std::unexpected(error(make_error_code(errc::connection_lost), doing));
   if (bytes.empty()) co_return result<>();  // as a chunk it would be the last one
   if (chunked_) {
     const auto end = std::to_chars(chunk_size_.data(), chunk_size_.data() + 16, bytes.size(), 16).ptr;
@@ -544,51 +430,25 @@ asio::awaitable<result<>> connection::write(context ctx, std::string bytes) {
   } else {
     pending_ = {bytes};
   }
-  sent now = try_send();
-  if (now == sent::blocked) {
-    const bool rest = co_await finish_send(&ctx, patience::stream);
-    now = rest ? sent::all : sent::failed;
-  }
-  if (now == sent::all) co_return result<>();
+  const bool sent = co_await send_pending(&ctx, patience::stream);
+  if (sent) co_return result<>();
   broken_ = true;
-  if (scope_ && !ctx.err()) client_gone();
+  if (exchange_->is_running() && !ctx.err()) exchange_->client_gone();
   if (ctx.err()) co_return std::unexpected(error::ended(ctx, doing));
   co_return std::unexpected(error(make_error_code(errc::connection_lost), doing));
 }
 
-connection::sent connection::try_send() {
-  for (;;) {
-    std::array<iovec, 3> parts;
-    std::size_t count = 0;
-    for (const auto part : pending_) {
-      // sendmsg does not write to what it sends
-      if (!part.empty()) parts[count++] = {const_cast<char*>(part.data()), part.size()};
-    }
-    if (count == 0) return sent::all;
-    if (gone_ || socket_ < 0) return sent::failed;
-    ssize_t taken = 0;
-    if (count == 1) {
-      taken = ::send(socket_, parts[0].iov_base, parts[0].iov_len, MSG_NOSIGNAL);
-    } else {
-      msghdr message{};
-      message.msg_iov = parts.data();
-      message.msg_iovlen = count;
-      taken = ::sendmsg(socket_, &message, MSG_NOSIGNAL);
-    }
-    if (taken < 0) {
-      if (errno == EAGAIN || errno == EWOULDBLOCK) return sent::blocked;
-      if (errno == EINTR) continue;
-      gone_ = true;
-      if (scope_) client_gone();
-      return sent::failed;
-    }
-    auto left = static_cast<std::size_t>(taken);
-    for (auto& part : pending_) {
-      const auto now = std::min(left, part.size());
-      part.remove_prefix(now);
-      left -= now;
-    }
-  }
+connection::written connection::try_send() {
+  const written now = transport_->write(pending_);
+  if (now == written::failed && exchange_->is_running()) exchange_->client_gone();
+  return now;
+}
+
+asio::awaitable<bool> connection::send_pending(const context* ctx, patience how) {
+  const written now = try_send();
+  if (now != written::blocked) co_return now == written::all;
+  const bool rest = co_await finish_send(ctx, how);
+  co_return rest;
 }
 
 /// Waits until the client has taken what is pending.
@@ -603,38 +463,33 @@ asio::awaitable<bool> connection::finish_send(const context* ctx, patience how) 
       auto c = self.lock();
       if (!c) return;
       asio::post(c->worker_.io(), [c, number = number, how = how] {
-        const bool half = c->half_closed_ && !c->gone_ && how == patience::response;
-        if (c->write_number_ == number && !half) c->abort_write();
+        const auto& t = *c->transport_;
+        const bool half = t.half_closed() && !t.gone() && how == patience::response;
+        if (c->out_.number == number && !half) c->abort(c->out_);
       });
     }
   };
-  const unsigned number = ++write_number_;
-  aborted_ = false;
+  const unsigned number = ++out_.number;
+  out_.aborted = false;
   std::optional<on_done<aborter>> ending;
   if (ctx != nullptr) ending.emplace(*ctx, aborter{weak_from_this(), number, how});
-  const auto& settings = worker_.server().settings;
   bool done = false;
   std::size_t before = 0;
   for (;;) {
     std::size_t left = 0;
     for (const auto part : pending_) left += part.size();
-    if (left != before)
-      expires_ = clock::now() + settings.body_timeout;  // a client that takes some may go on
+    if (left != before)  // a client that takes some may go on
+      out_.expires = clock::now() + worker_.server().settings.body_timeout;
     before = left;
-    if (given_up_ || aborted_ || gone_) break;
-    co_await suspend(waiting::writing);
-    if (given_up_ || aborted_ || timed_out_ || gone_) break;
-    const sent now = try_send();
-    done = now == sent::all;
-    if (now != sent::blocked) break;
+    if (given_up_ || out_.aborted || transport_->gone()) break;
+    co_await suspend(out_);
+    if (given_up_ || out_.aborted || out_.timed_out || transport_->gone()) break;
+    const written now = try_send();
+    done = now == written::all;
+    if (now != written::blocked) break;
   }
-  ++write_number_;
+  ++out_.number;
   co_return done;
-}
-
-void connection::abort_write() {
-  aborted_ = true;
-  if (waiting_ == waiting::writing) wake();
 }
 
 }  // namespace curfew::http

@@ -2,41 +2,51 @@
 
 #include <array>
 #include <boost/asio/awaitable.hpp>
-#include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/clock.hpp>
+#include <curfew/core/context.hpp>
+#include <curfew/core/detail/intrusive_list.hpp>
 #include <curfew/http/message.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
-#include <vector>
 
-#include "http/server/router_table.hpp"
+#include "http/server/exchange.hpp"
+#include "http/server/transport.hpp"
 #include "http/server/worker.hpp"
 #include "http/wire/request_parser.hpp"
 #include "http/wire/response_head.hpp"
 
 namespace curfew::http {
 
-/// One connection of a server: a coroutine that reads a request, runs its handler, sends the response, and
-/// again.
+/// One connection of a server: it pumps bytes between its transport, the parser and the exchange at hand. Its coroutine
+/// runs the exchanges in turn:
 ///
-/// It suspends in one place, `suspend`, to wait for its client, and wherever a handler does. An event of the
-/// socket, a tick of the clock, the end of a context or the server's shutdown resumes it, all of them in the
-/// worker's thread:
+///     reading ──request──► handling ──response──► sending ──all sent──► reading …
+///        │                    │                      │ closing, and the client may still send
+///        │ end, time, shutdown│                      └──────────► lingering ──end, time, shutdown──► closed
+///        └────────────────────┴─ a handler whose client has gone runs on without the socket ─► closed
 ///
-///                      on_event ─► reading  ─► advance
-///     suspend(waiting) on_tick  ─► writing  ─► send again, or fail
-///                      …        ─► lingering─► discard again, or close
+/// The coroutine suspends in one of two waits, `in_` for what the client sends and `out_` for what it takes, and wherever
+/// a handler does. An event of the transport, a tick of the clock, the end of a context or the server's shutdown ends a
+/// wait, all of them in the worker's thread; after an event both try again. An event while a handler runs resumes nothing.
+/// It is remembered, and a client that has gone ends the context of the request.
 ///
-/// An event while a handler runs resumes nothing. It is remembered, and a client that has gone ends the context of
-/// the request.
+/// Races:
+/// - What ends a wait comes when that is over, and another has begun: the end of a context names the wait by its number;
+///   events and ticks may come for nothing, since each wait looks again.
+/// - The client goes while its handler runs: the context ends at once, the socket is closed, and what the handler returns
+///   is dropped.
+/// - A shutdown begins when a request has come and has not been read: the connection looks once more before it closes.
+/// - A body's writer is kept after its end: it shares a sink with the connection, which says that the body is over.
 ///
-/// Lifetime: the coroutine owns it; so a handler that outlives its client keeps it, without the socket if
-/// that was reset.
-/// Thread: the worker's, except for what the worker says.
-class connection final : public watched, public std::enable_shared_from_this<connection> {
+/// Lifetime: the coroutine owns it; so a handler that outlives its client keeps it, without the socket.
+/// Thread: the worker's.
+class connection final : public watched,
+                         public detail::list_hook<>,
+                         public std::enable_shared_from_this<connection> {
  public:
   connection(worker& on, int socket, std::string remote);
   ~connection() override;
@@ -45,40 +55,27 @@ class connection final : public watched, public std::enable_shared_from_this<con
 
   void on_event(std::uint32_t events) override;
   void on_tick(clock::time_point now);
-  /// Shutdown begins: closes it unless there is something of a request.
-  void close_if_idle();
+  /// Closes it unless there is something of a request beyond its header.
+  void begin_shutdown();
   /// The end of a shutdown: what waits for the client fails.
   void give_up();
   boost::asio::awaitable<result<>> write(context ctx, std::string bytes);
 
-  // Under the worker's mutex, any thread.
-
-  void collect(std::vector<canceler>& all) const;
-  void describe(std::vector<std::string>& all, clock::time_point now) const;
-  /// "GET /disk/{name}" while a handler or a body's source is under way; else empty.
-  [[nodiscard]] std::string route_name() const;
-
-  // The worker's list.
-
-  static void link(connection*& first, connection& c) noexcept;
-  static void unlink(connection*& first, connection& c) noexcept;
-  static connection* next(const connection& c) noexcept { return c.next_; }
-  template <class F>
-  static void for_each(connection* first, F f) {
-    while (first != nullptr) {
-      connection& c = *first;
-      first = c.next_;  // f may remove c
-      f(c);
-    }
-  }
-
  private:
-  enum class waiting { nothing, reading, writing, lingering };
   enum class phase { none, idle, header, body };
   enum class step { wait, expect, request, refuse, close };
-  enum class sent { all, blocked, failed };
+  using written = transport::written;
   /// Does a half-close end a write? Not that of a plain response; a stream ends with its context.
   enum class patience { response, stream };
+
+  /// Where a coroutine waits for the client.
+  struct wait {
+    std::move_only_function<void()> resume;  // of the coroutine that waits; empty: there is none
+    clock::time_point expires = clock::time_point::max();
+    bool timed_out = false;
+    bool aborted = false;  // the context of the wait at hand has ended
+    unsigned number = 0;   // of the wait at hand
+  };
 
   boost::asio::awaitable<void> serve();
   boost::asio::awaitable<bool> answer();
@@ -92,53 +89,37 @@ class connection final : public watched, public std::enable_shared_from_this<con
   void read_ahead();
   void keep(std::string_view rest);
   void arm_timeout();
-
-  // The request at hand.
-  void next_request();
-  std::optional<response> begin(const route& to);
-  void end(const cause& why) noexcept;
-  void client_gone() noexcept;
-  void complain(std::string_view what) const;
+  void next_exchange();
+  [[nodiscard]] bool is_stopping() const noexcept;
+  /// Has the client gone, as far as its request is concerned?
+  [[nodiscard]] bool has_gone() const noexcept;
 
   // Writing: `pending_` is what is still to be sent, without the parts that have been.
-  sent try_send();
+  written try_send();
   boost::asio::awaitable<bool> finish_send(const context* ctx, patience how);
+  /// All of it, as far as the client takes it.
+  boost::asio::awaitable<bool> send_pending(const context* ctx, patience how);
 
-  boost::asio::awaitable<void> suspend(waiting w);
-  void wake();
-  void abort_write();
-  void close(bool reset = false) noexcept;
+  boost::asio::awaitable<void> suspend(wait& at);
+  void wake(wait& at);
+  void abort(wait& at);
 
   worker& worker_;
-  int socket_;
-  connection* next_ = nullptr;  // next_, previous_: of the worker's list
-  connection* previous_ = nullptr;
-
-  // What events have said.
-  bool readable_ = true;
-  bool half_closed_ = false;  // the client sends nothing more
-  bool gone_ = false;         // neither reads: the connection is of no use
-  bool at_end_ = false;       // everything that the client sent has been read
-  bool given_up_ = false;
-
-  waiting waiting_ = waiting::nothing;
-  std::move_only_function<void()> resume_;
-  clock::time_point expires_ = clock::time_point::max();
-  bool timed_out_ = false;
-  bool aborted_ = false;  // the context of the write at hand has ended
-  unsigned write_number_ = 0;
-
+  const std::unique_ptr<transport> transport_;
   const std::string remote_;
-  context holder_;    // a value in it is the request at hand: so that lives as long as a context of it
-  request* request_;  // in holder_
+  std::optional<exchange> exchange_;  // the one at hand, always there
   request_parser parser_;
+
+  bool given_up_ = false;
+  wait in_;
+  wait out_;
+
   phase phase_ = phase::none;
   bool first_request_ = true;
-  bool continued_ = false;                      // 100 Continue has been sent
-  bool linger_ = false;                         // the response is complete: see that it arrives
-  bool unread_ = false;                         // there may be more of the request
-  std::string input_;                           // received, not yet understood
-  std::optional<clock::time_point> header_at_;  // on the clock of the contexts; set if the body came later
+  bool lingering_ = false;
+  bool continued_ = false;  // 100 Continue has been sent
+  bool linger_ = false;     // the response is complete: see that it arrives
+  std::string input_;       // received, not yet understood
 
   bool keep_alive_ = true;
   bool broken_ = false;  // a part of a stream may have been sent and the rest not
@@ -146,11 +127,6 @@ class connection final : public watched, public std::enable_shared_from_this<con
   std::string output_;
   std::array<char, 20> chunk_size_{};
   std::array<std::string_view, 3> pending_{};
-
-  // Changed under the worker's mutex.
-  std::optional<cancel_scope> scope_;  // of the request whose handler runs or whose response is being sent
-  const route* route_ = nullptr;       // of scope_
-  clock::time_point began_;
 };
 
 }  // namespace curfew::http

@@ -70,6 +70,7 @@ struct server::impl {
       state.changed.notify_all();
     }
     if (background_serve.joinable()) background_serve.join();
+    for (auto& w : workers) w->end_waiting();
     std::unique_lock lock(state.mutex);
     state.changed.wait(lock, [this] { return state.open.load() == 0; });
     lock.unlock();
@@ -86,11 +87,11 @@ struct server::impl {
   result<shutdown_report> serve(const context& ctx);
 
   /// \param patient  Even if the server is being destroyed.
-  /// \return whether all connections have gone by then.
-  bool wait_until_empty(clock::duration at_most, bool patient) {
+  /// \return whether all exchanges are over by then.
+  bool wait_until_home(clock::duration at_most, bool patient) {
     std::unique_lock lock(state.mutex);
-    state.changed.wait_for(lock, at_most, [&] { return (hurry && !patient) || state.open.load() == 0; });
-    return state.open.load() == 0;
+    state.changed.wait_for(lock, at_most, [&] { return (hurry && !patient) || state.is_home(); });
+    return state.is_home();
   }
 
   std::size_t finished() {
@@ -144,7 +145,7 @@ result<shutdown_report> server::impl::serve(const context& ctx) {
   state.stopping.store(true);
   door.stop();
   for (auto& w : workers) w->begin_shutdown();
-  const bool home = wait_until_empty(state.settings.grace, false);
+  const bool home = wait_until_home(state.settings.grace, false);
   report.finished = finished();
   if (!home) {
     state.ending.store(true);
@@ -153,7 +154,7 @@ result<shutdown_report> server::impl::serve(const context& ctx) {
       for (const auto& request : w->cancelers()) request.cancel(why);
       w->end_waiting();
     }
-    wait_until_empty(time_to_come_home, true);
+    wait_until_home(time_to_come_home, true);
     for (auto& w : workers) {
       auto still = w->running();
       report.stuck.insert(report.stuck.end(), std::make_move_iterator(still.begin()),

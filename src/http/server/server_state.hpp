@@ -42,15 +42,16 @@ struct server_state {
   // The parent of all requests: the values of serve's context. Set before the threads start.
   context base = background();
 
-  std::atomic<std::size_t> open{0};   // connections
-  std::atomic<bool> stopping{false};  // nothing new begins
-  std::atomic<bool> ending{false};    // contexts have been ended: what waits for a client gives up
+  std::atomic<std::size_t> open{0};       // connections
+  std::atomic<std::size_t> lingering{0};  // those of them whose last exchange is over
+  std::atomic<bool> stopping{false};      // nothing new begins
+  std::atomic<bool> ending{false};        // contexts have been ended: what waits for a client gives up
   std::function<void()>
       on_room;  // a connection has closed; called from any thread while accepting has paused
   std::atomic<bool> wants_room{false};
 
   std::mutex mutex;                 // for `changed` alone
-  std::condition_variable changed;  // a connection has closed while stopping
+  std::condition_variable changed;  // a connection has closed or lingers, while stopping
 
   std::mutex watch_mutex;                 // of the loop_watch
   std::condition_variable watch_changed;  // there is a connection while `watch_sleeps`
@@ -66,10 +67,24 @@ struct server_state {
   void closed() noexcept {
     open.fetch_sub(1);
     if (wants_room.load()) on_room();
-    if (stopping.load()) {
-      const std::lock_guard guard(mutex);
-      changed.notify_all();
-    }
+    tell_shutdown();
+  }
+  /// A connection's last exchange is over. It takes itself off `lingering` before it is closed().
+  void lingers() noexcept {
+    lingering.fetch_add(1);
+    tell_shutdown();
+  }
+  /// Is there no connection that a shutdown waits for?
+  [[nodiscard]] bool is_home() const noexcept {
+    const auto connections = open.load();  // first: one that closes between the two is counted, and tells
+    return connections == lingering.load();
+  }
+
+ private:
+  void tell_shutdown() noexcept {
+    if (!stopping.load()) return;
+    const std::lock_guard guard(mutex);
+    changed.notify_all();
   }
 };
 

@@ -11,6 +11,7 @@
 #include <utility>
 
 #include "http/server/connection.hpp"
+#include "http/server/exchange.hpp"
 #include "http/server/server_state.hpp"
 
 namespace curfew::http {
@@ -63,10 +64,8 @@ void worker::adopt(int socket, std::string remote) {
       server_.closed();
       return;
     }
-    {
-      const std::lock_guard guard(mutex_);
-      connection::link(first_, *made);
-    }
+    connections_.push_back(*made);
+    ++connection_count_;
     arm_tick();
     connection::start(std::move(made));
     runs(nullptr);
@@ -74,26 +73,45 @@ void worker::adopt(int socket, std::string remote) {
 }
 
 void worker::remove(std::shared_ptr<connection> c) noexcept {
-  {
-    const std::lock_guard guard(mutex_);
-    connection::unlink(first_, *c);
-  }
+  connections_.remove(*c);
+  --connection_count_;
   loop_.retire(std::move(c));
   server_.closed();
 }
 
+void worker::add(exchange& running) noexcept {
+  exchanges_.push_back(running);
+  requests_.store(requests_.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed);
+}
+
+void worker::remove(exchange& running) noexcept {
+  exchanges_.remove(running);
+  requests_.store(requests_.load(std::memory_order_relaxed) - 1, std::memory_order_relaxed);
+  if (server_.stopping.load(std::memory_order_relaxed)) ++finished_;
+}
+
+/// `f` may remove its connection.
+template <class F>
+void worker::for_each_connection(F f) {
+  for (auto left = connection_count_; left != 0 && !connections_.empty(); --left) {
+    connection& c = *connections_.pop_front();
+    connections_.push_back(c);
+    f(c);
+  }
+}
+
 void worker::begin_shutdown() {
-  asio::post(io_, [this] { connection::for_each(first_, [](connection& c) { c.close_if_idle(); }); });
+  asio::post(io_, [this] { for_each_connection([](connection& c) { c.begin_shutdown(); }); });
 }
 
 void worker::end_waiting() {
-  asio::post(io_, [this] { connection::for_each(first_, [](connection& c) { c.give_up(); }); });
+  asio::post(io_, [this] { for_each_connection([](connection& c) { c.give_up(); }); });
 }
 
 std::vector<canceler> worker::cancelers() {
   const std::lock_guard guard(mutex_);
   std::vector<canceler> all;
-  connection::for_each(first_, [&](connection& c) { c.collect(all); });
+  exchanges_.for_each([&](const exchange& e) { all.push_back(e.canceler()); });
   return all;
 }
 
@@ -101,7 +119,7 @@ std::vector<std::string> worker::running() {
   const auto now = clock::now();
   const std::lock_guard guard(mutex_);
   std::vector<std::string> all;
-  connection::for_each(first_, [&](connection& c) { c.describe(all, now); });
+  exchanges_.for_each([&](const exchange& e) { all.push_back(e.describe(now)); });
   return all;
 }
 
@@ -120,20 +138,21 @@ void worker::ask() {
 std::string worker::holder() {
   constexpr std::size_t most = 3;
   const std::lock_guard guard(mutex_);
-  const connection* running = runs_.load(std::memory_order_relaxed);
+  const exchange* running = runs_.load(std::memory_order_relaxed);
+  std::string certain;
   std::vector<std::string> names;
   std::size_t more = 0;
-  for (connection* c = first_; c != nullptr; c = connection::next(*c)) {
-    const std::string name = c->route_name();
-    if (name.empty()) continue;
-    if (c == running) return name;
-    if (std::ranges::find(names, name) != names.end()) continue;
+  exchanges_.for_each([&](const exchange& e) {
+    std::string name = e.name();
+    if (&e == running) certain = name;
+    if (std::ranges::find(names, name) != names.end()) return;
     if (names.size() < most) {
-      names.push_back(name);
+      names.push_back(std::move(name));
     } else {
       ++more;
     }
-  }
+  });
+  if (!certain.empty()) return certain;
   if (names.empty()) return {};
   std::string all = names.size() == 1 ? "" : "one of ";
   for (std::size_t i = 0; i < names.size(); ++i) all += (i == 0 ? "" : ", ") + names[i];
@@ -144,9 +163,9 @@ std::string worker::holder() {
 void worker::arm_tick() {
   if (std::exchange(ticking_, true)) return;
   loop_.each_tick([this](clock::time_point now) {
-    connection::for_each(first_, [now](connection& c) { c.on_tick(now); });
+    for_each_connection([now](connection& c) { c.on_tick(now); });
     runs(nullptr);
-    ticking_ = first_ != nullptr;
+    ticking_ = !connections_.empty();
     return ticking_;
   });
 }

@@ -9,6 +9,7 @@
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/cause.hpp>
 #include <curfew/core/clock.hpp>
+#include <curfew/core/detail/intrusive_list.hpp>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -21,14 +22,15 @@
 namespace curfew::http {
 
 class connection;
+class exchange;
 struct server_state;
 
 /// One thread of a server: an io_context, the loop that watches its sockets, and the connections that live on it.
 ///
 /// Everything belongs to the worker's thread, unless it says "any thread".
-/// Invariants: the list of connections, and what a connection says about its running request, are changed by the
-/// worker's thread only, under `mutex_`. So that thread reads them without the lock, other threads with it. No
-/// callback runs under it.
+/// Invariants: the list of running exchanges, and what an exchange says about itself, are changed by the worker's thread
+/// only, under `mutex_`. So that thread reads them without the lock, other threads with it. No callback runs under it.
+/// The list of connections is the worker's thread's alone.
 class worker {
  public:
   explicit worker(server_state& server);
@@ -46,7 +48,7 @@ class worker {
   server_state& server() const noexcept { return server_; }
   /// A socket from the acceptor.
   void adopt(int socket, std::string remote);
-  /// Closes the idle connections.
+  /// Closes the connections without a request.
   void begin_shutdown();
   /// Resumes every connection that waits for its client; it gives up.
   void end_waiting();
@@ -72,38 +74,39 @@ class worker {
 
   [[nodiscard]] loop& events() noexcept { return loop_; }
   void remove(std::shared_ptr<connection> c) noexcept;
+  void add(exchange& running) noexcept;     // under mutex()
+  void remove(exchange& running) noexcept;  // under mutex()
   /// "Date: Tue, 15 Nov 1994 08:12:31 GMT\r\n"
   std::string_view date();
   [[nodiscard]] std::mutex& mutex() noexcept { return mutex_; }
-  void count_finished() noexcept { ++finished_; }  // under mutex()
-  void count_request(bool begins) noexcept {
-    const auto count = requests_.load(std::memory_order_relaxed);  // this thread alone writes it
-    requests_.store(begins ? count + 1 : count - 1, std::memory_order_relaxed);
-  }
-  /// A handler of that connection is called: it runs until this is called with null, or until the loop has
+  /// The handler of that exchange is called: it runs until this is called with null, or until the loop has
   /// control again.
-  void runs(const connection* c) noexcept { runs_.store(c, std::memory_order_relaxed); }
+  void runs(const exchange* e) noexcept { runs_.store(e, std::memory_order_relaxed); }
 
   const cause client_gone;  // one for each thread: copies of a cause count references
   const cause handler_done;
 
  private:
   void arm_tick();
+  template <class F>
+  void for_each_connection(F f);
 
   server_state& server_;
   boost::asio::io_context io_{1};
   boost::asio::executor_work_guard<boost::asio::io_context::executor_type> guard_;
   loop loop_;
   bool ticking_ = false;
+  detail::intrusive_list<connection> connections_;
+  std::size_t connection_count_ = 0;
   std::time_t date_of_ = -1;
   std::string date_;
 
   std::atomic<std::size_t> requests_{0};
-  std::atomic<const connection*> runs_{nullptr};
+  std::atomic<const exchange*> runs_{nullptr};
   std::atomic<clock::time_point> answered_{clock::time_point()};
 
   std::mutex mutex_;
-  connection* first_ = nullptr;
+  detail::intrusive_list<exchange> exchanges_;
   std::size_t finished_ = 0;  // requests that were answered while the server is stopping
 
   std::thread thread_;

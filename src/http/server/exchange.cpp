@@ -1,0 +1,90 @@
+#include "http/server/exchange.hpp"
+
+#include <algorithm>
+#include <chrono>
+#include <curfew/http/errc.hpp>
+#include <mutex>
+#include <utility>
+
+#include "http/message/message_access.hpp"
+#include "http/server/server_state.hpp"
+#include "http/server/worker.hpp"
+
+namespace curfew::http {
+
+namespace {
+
+/// A request that its contexts keep.
+struct kept_request {
+  mutable request it{{}, {}};
+};
+constexpr key<kept_request> request_key{"http request"};
+
+std::string name_of(const request& r) {
+  constexpr std::size_t most = 200;
+  std::string name = r.method() + ' ' + r.target().substr(0, most);
+  if (r.target().size() > most) name += "...";
+  return name;
+}
+
+}  // namespace
+
+exchange::exchange(worker& on, const std::string& remote)
+    : worker_(on),
+      holder_(with_value(on.server().base, request_key, {})),
+      request_(&holder_.value(request_key)->it) {
+  request_access::remote(*request_) = remote;
+}
+
+const routing& exchange::find_route() {
+  if (!where_) where_ = router_access::find(worker_.server().routes, *request_);
+  return *where_;
+}
+
+bool exchange::begin(std::optional<clock::duration> asked) {
+  const server_state& server = worker_.server();
+  auto limit =
+      where_->to->options.has_time_limit() ? server.settings.max_request_time : clock::duration::max();
+  if (asked) limit = std::min(limit, *asked);
+  const bool unlimited = limit == clock::duration::max();
+  if (!unlimited && header_at_) limit -= server.base.now() - *header_at_;
+  if (limit <= clock::duration::zero()) return false;
+  {
+    cancel_scope made = unlimited ? with_cancel(holder_) : with_timeout(holder_, limit);
+    const std::lock_guard guard(worker_.mutex());
+    scope_.emplace(std::move(made));
+    began_ = worker_.events().now();
+    worker_.add(*this);
+  }
+  if (server.ending.load()) scope_->cancel(cause(http::errc::shutdown));
+  return true;
+}
+
+void exchange::client_gone() noexcept { scope_->cancel(worker_.client_gone); }
+
+void exchange::end(outcome how) noexcept {
+  std::optional<cancel_scope> over;
+  {
+    const std::lock_guard guard(worker_.mutex());
+    over.swap(scope_);
+    worker_.remove(*this);
+  }
+  // Runs callbacks: not under the lock.
+  over->cancel(how == outcome::answered ? worker_.handler_done : worker_.client_gone);
+}
+
+void exchange::complain(std::string_view what) const {
+  worker_.server().settings.on_error(name_of(*request_) + ": " + std::string(what));
+}
+
+std::string exchange::describe(clock::time_point now) const {
+  const auto tenths = std::chrono::duration_cast<std::chrono::milliseconds>(now - began_).count() / 100;
+  return name_of(*request_) + ", " + std::to_string(tenths / 10) + '.' + std::to_string(tenths % 10) + " s";
+}
+
+std::string exchange::name() const {
+  const route& at = *where_->to;
+  return at.pattern.empty() ? name_of(*request_) : request_->method() + ' ' + at.pattern;
+}
+
+}  // namespace curfew::http

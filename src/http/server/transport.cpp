@@ -1,0 +1,97 @@
+#include "http/server/transport.hpp"
+
+#include <sys/epoll.h>
+#include <sys/socket.h>
+#include <sys/uio.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <cerrno>
+#include <utility>
+
+namespace curfew::http {
+
+void transport::watch(watched& by) noexcept {
+  if (!loop_.watch(socket_, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, by)) gone_ = true;
+}
+
+void transport::on_event(std::uint32_t events) noexcept {
+  if (closed()) return;
+  if ((events & EPOLLRDHUP) != 0) half_closed_ = true;
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0 && !finished_) gone_ = true;
+  readable_ = true;
+}
+
+void transport::close(bool reset) noexcept {
+  if (closed()) return;
+  gone_ = true;
+  loop_.unwatch(socket_);  // closing alone would leave it there if a child process had a copy
+  if (reset) {
+    const struct linger at_once{1, 0};
+    ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+  }
+  ::close(std::exchange(socket_, -1));
+}
+
+std::size_t plain_transport::read(std::span<char> into) noexcept {
+  while (may_read()) {
+    const ssize_t count = ::recv(socket_, into.data(), into.size(), 0);
+    if (count > 0) {
+      const auto size = static_cast<std::size_t>(count);
+      // Edge-triggered: what comes after a read that took all there was makes a new event.
+      if (size < into.size() && !half_closed_) readable_ = false;
+      return size;
+    }
+    if (count == 0) {
+      at_end_ = half_closed_ = true;
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      readable_ = false;
+    } else if (errno != EINTR) {
+      gone_ = true;
+    }
+  }
+  return 0;
+}
+
+transport::written plain_transport::write(std::span<std::string_view> parts) noexcept {
+  for (;;) {
+    std::array<iovec, 4> vector;
+    std::size_t count = 0;
+    for (const auto part : parts) {
+      // sendmsg does not write to what it sends
+      if (!part.empty() && count < vector.size())
+        vector[count++] = {const_cast<char*>(part.data()), part.size()};
+    }
+    if (count == 0) return written::all;
+    if (gone_) return written::failed;
+    ssize_t taken = 0;
+    if (count == 1) {
+      taken = ::send(socket_, vector[0].iov_base, vector[0].iov_len, MSG_NOSIGNAL);
+    } else {
+      msghdr message{};
+      message.msg_iov = vector.data();
+      message.msg_iovlen = count;
+      taken = ::sendmsg(socket_, &message, MSG_NOSIGNAL);
+    }
+    if (taken < 0) {
+      if (errno == EAGAIN || errno == EWOULDBLOCK) return written::blocked;
+      if (errno == EINTR) continue;
+      gone_ = true;
+      return written::failed;
+    }
+    auto left = static_cast<std::size_t>(taken);
+    for (auto& part : parts) {
+      const auto now = std::min(left, part.size());
+      part.remove_prefix(now);
+      left -= now;
+    }
+  }
+}
+
+void plain_transport::finish() noexcept {
+  finished_ = true;
+  ::shutdown(socket_, SHUT_WR);
+}
+
+}  // namespace curfew::http
