@@ -12,3 +12,12 @@ done
 expect "the client gone" "$stopped" "slow: stopped, client gone"
 kill "${servers[0]}"
 wait "${servers[0]}"  # ends with 0 on SIGTERM
+
+# systemd passes a socket as descriptor 3.
+start python3 -c 'import os, socket, sys
+s = socket.create_server(("127.0.0.1", 0))
+os.dup2(s.fileno(), 3)
+os.set_inheritable(3, True)
+os.environ.update(LISTEN_PID=str(os.getpid()), LISTEN_FDS="1", LISTEN_FDNAMES="web")
+os.execv(sys.argv[1], [sys.argv[1], "systemd:web"])' "$program"
+expect "greeting by systemd's socket" "$(curl -sS "$url/hello/you")" "Hello, you!"

@@ -37,6 +37,10 @@ using tests::event;
 using tests::raw_client;
 
 struct open_door {
+  result<> open(const std::string& address) {
+    return door.open(server_options().listen(address).listeners());
+  }
+
   server_state state{router(), server_options()};
   acceptor door{state};
 };
@@ -54,10 +58,10 @@ TEST(Acceptor, TakesAFreePortAndNamesIt) {
   open_door v4;
   EXPECT_EQ(v4.door.port(), 0);
   EXPECT_EQ(v4.door.url(), "");
-  ASSERT_TRUE(v4.door.open("localhost:0"));
+  ASSERT_TRUE(v4.open("localhost:0"));
   EXPECT_EQ(v4.door.url(), "http://127.0.0.1:" + std::to_string(v4.door.port()));
   open_door all;
-  ASSERT_TRUE(all.door.open("0.0.0.0:0"));
+  ASSERT_TRUE(all.open("0.0.0.0:0"));
   EXPECT_THAT(all.door.url(), StartsWith("http://127.0.0.1:")) << "an address that a client can use";
 }
 
@@ -65,7 +69,7 @@ TEST(Acceptor, RefusesWhatIsNoAddress) {
   for (const auto* bad : {"", "8080", ":8080", "127.0.0.1", "127.0.0.1:", "127.0.0.1:65536", "127.0.0.1:-1",
                           "127.0.0.1:80x", "::1:80", "[127.0.0.1]:80", "example.org:80"}) {
     open_door d;
-    const auto up = d.door.open(bad);
+    const auto up = d.open(bad);
     ASSERT_FALSE(up) << bad;
     EXPECT_EQ(up.error(), errc::bad_address) << bad;
     EXPECT_EQ(d.door.port(), 0);
@@ -74,17 +78,31 @@ TEST(Acceptor, RefusesWhatIsNoAddress) {
 
 TEST(Acceptor, SaysWhatToDoAboutAPortThatIsTaken) {
   open_door first;
-  ASSERT_TRUE(first.door.open("127.0.0.1:0"));
+  ASSERT_TRUE(first.open("127.0.0.1:0"));
   open_door second;
-  const auto up = second.door.open("127.0.0.1:" + std::to_string(first.door.port()));
+  const auto up = second.open("127.0.0.1:" + std::to_string(first.door.port()));
   ASSERT_FALSE(up);
   EXPECT_EQ(up.error().code(), std::errc::address_in_use);
   EXPECT_THAT(up.error().message(), HasSubstr("another program listens there"));
 }
 
+TEST(Acceptor, TakesAllAddressesOrNone) {
+  open_door first;
+  ASSERT_TRUE(first.open("127.0.0.1:0"));
+  const auto taken = first.door.addresses().front();
+  open_door second;
+  EXPECT_EQ(
+      second.door.open(server_options().listen("unix:@curfew-all-or-none").also_listen(taken).listeners())
+          .error(),
+      std::errc::address_in_use);
+  EXPECT_FALSE(second.door.is_open());
+  open_door third;
+  EXPECT_TRUE(third.open("unix:@curfew-all-or-none")) << "the second has let go of it";
+}
+
 TEST(Acceptor, HandsConnectionsToTheWorkersInTurn) {
   open_door d;
-  ASSERT_TRUE(d.door.open("127.0.0.1:0"));
+  ASSERT_TRUE(d.open("127.0.0.1:0"));
   std::vector<std::unique_ptr<worker>> workers;
   for (int i = 0; i < 3; ++i) workers.push_back(std::make_unique<worker>(d.state));
   for (auto& w : workers) w->start();
@@ -134,7 +152,7 @@ class shortage {
 
 TEST(Acceptor, PausesDuringAShortageOfDescriptors) {
   open_door d;
-  ASSERT_TRUE(d.door.open("127.0.0.1:0"));
+  ASSERT_TRUE(d.open("127.0.0.1:0"));
   std::vector<std::unique_ptr<worker>> workers;
   workers.push_back(std::make_unique<worker>(d.state));
   workers.front()->start();
@@ -173,11 +191,11 @@ TEST(Acceptor, PausesDuringAShortageOfDescriptors) {
 
 TEST(Acceptor, StopFreesTheAddressAtOnce) {
   open_door d;
-  ASSERT_TRUE(d.door.open("127.0.0.1:0"));
+  ASSERT_TRUE(d.open("127.0.0.1:0"));
   d.door.stop();
   d.door.stop();
   open_door next;
-  EXPECT_TRUE(next.door.open("127.0.0.1:" + std::to_string(d.door.port())));
+  EXPECT_TRUE(next.open("127.0.0.1:" + std::to_string(d.door.port())));
 }
 
 TEST(Acceptor, TheAddressIsFreeWhenServeReturnsHoweverBusyTheThreadIs) {

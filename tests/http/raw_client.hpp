@@ -5,11 +5,13 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include <cerrno>
 #include <charconv>
 #include <chrono>
+#include <cstddef>
 #include <cstdint>
 #include <curfew/http/fields.hpp>
 #include <stdexcept>
@@ -59,11 +61,23 @@ class raw_client {
     to.sin_family = AF_INET;
     to.sin_port = htons(port);
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-    if (::connect(socket_, reinterpret_cast<const sockaddr*>(&to), sizeof to) != 0) {
-      const int code = errno;
-      ::close(socket_);
-      throw std::system_error(code, std::generic_category(), "connect");
-    }
+    connect(&to, sizeof to);
+  }
+  /// Connects to ::1.
+  static raw_client v6(std::uint16_t port) {
+    sockaddr_in6 to{};
+    to.sin6_family = AF_INET6;
+    to.sin6_port = htons(port);
+    to.sin6_addr = IN6ADDR_LOOPBACK_INIT;
+    return raw_client(AF_INET6, &to, sizeof to);
+  }
+  /// \param path  Of a Unix socket; with a '@' in front an abstract name.
+  static raw_client local(std::string_view path) {
+    sockaddr_un to{};
+    to.sun_family = AF_UNIX;
+    path.copy(to.sun_path, sizeof to.sun_path - 1);
+    if (path.front() == '@') to.sun_path[0] = '\0';
+    return raw_client(AF_UNIX, &to, offsetof(sockaddr_un, sun_path) + path.size());
   }
   raw_client(raw_client&& other) noexcept
       : socket_(std::exchange(other.socket_, -1)),
@@ -175,6 +189,18 @@ class raw_client {
   }
 
  private:
+  raw_client(int family, const void* to, std::size_t size)
+      : socket_(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
+    if (socket_ < 0) fail("socket");
+    connect(to, size);
+  }
+  void connect(const void* to, std::size_t size) {
+    if (::connect(socket_, static_cast<const sockaddr*>(to), static_cast<socklen_t>(size)) == 0) return;
+    const int code = errno;
+    close();
+    throw std::system_error(code, std::generic_category(), "connect");
+  }
+
   [[noreturn]] static void fail(const char* what) {
     throw std::system_error(errno, std::generic_category(), what);
   }

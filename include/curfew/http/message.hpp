@@ -47,7 +47,7 @@ class request {
   [[nodiscard]] std::string_view param(std::string_view name) const noexcept;
   /// The first `name=` of the query, percent-decoded; none if absent.
   [[nodiscard]] std::optional<std::string> query(std::string_view name) const;
-  /// The client's address: "127.0.0.1:40312".
+  /// The address of the other end of the connection: "127.0.0.1:40312", "[::1]:40312"; "unix:" for a Unix socket.
   [[nodiscard]] const std::string& remote() const noexcept { return remote_; }
 
  private:

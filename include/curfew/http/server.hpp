@@ -10,12 +10,26 @@
 #include <curfew/http/router.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <utility>
 #include <vector>
 
 namespace curfew::http {
+
+/// How a server listens at one address. Each setter returns the options, so they can be chained; the overload without
+/// an argument reads the option.
+class listen_options {
+ public:
+  /// Mode of a Unix socket's file, whatever the umask: 0660 lets its owner and its group connect. For a path only.
+  /// Default: none, what the umask leaves.
+  listen_options& permissions(unsigned mode) { return permissions_ = mode, *this; }
+  [[nodiscard]] std::optional<unsigned> permissions() const noexcept { return permissions_; }
+
+ private:
+  std::optional<unsigned> permissions_;
+};
 
 /// How a server serves. Each setter returns the options, so they can be chained; the overload without an
 /// argument reads the option.
@@ -24,9 +38,40 @@ class server_options {
   /// Gets a line of text. Called from threads of the server; must not throw.
   using line_sink = std::function<void(std::string_view line)>;
 
-  /// Where to listen: "127.0.0.1:8080", "[::1]:0"; port 0 takes a free one. Default: "127.0.0.1:0".
-  server_options& listen(std::string address) { return address_ = std::move(address), *this; }
-  [[nodiscard]] const std::string& listen() const noexcept { return address_; }
+  /// One address to listen on, and how.
+  struct listener {
+    listener(std::string at, const listen_options& as) : address(std::move(at)), options(as) {}
+    std::string address;
+    listen_options options;
+  };
+
+  /// Where to listen, instead of all that was said before. Default: "127.0.0.1:0".
+  ///
+  /// | address                             | what listens                                                      |
+  /// |-------------------------------------|-------------------------------------------------------------------|
+  /// | `127.0.0.1:8080`, `[::1]:0`         | TCP; port 0 takes a free one                                      |
+  /// | `0.0.0.0:80`, `[::]:80`             | TCP on all interfaces: IPv4, IPv6. Each is one of them, take both |
+  /// | `unix:/run/app.sock`, `unix:@app`   | a Unix socket: its file, or its abstract name                     |
+  /// | `systemd`, `systemd:web`            | what systemd passed: all sockets, or those of that name           |
+  ///
+  /// The file of a Unix socket is removed at shutdown; one that a dead server left behind is replaced.
+  ///
+  ///     http::server_options options;
+  ///     options.listen("0.0.0.0:8080").also_listen("[::]:8080");
+  ///     options.also_listen("unix:/run/app.sock", http::listen_options().permissions(0660));
+  server_options& listen(std::string address, const listen_options& how = {}) {
+    named_ = false;
+    return also_listen(std::move(address), how);
+  }
+  /// The first address.
+  [[nodiscard]] const std::string& listen() const noexcept { return listeners_.front().address; }
+  /// Listens there too.
+  server_options& also_listen(std::string address, const listen_options& how = {}) {
+    if (!std::exchange(named_, true)) listeners_.clear();
+    return listeners_.emplace_back(std::move(address), how), *this;
+  }
+  /// All of them, in the order in which they were named.
+  [[nodiscard]] const std::vector<listener>& listeners() const noexcept { return listeners_; }
   /// Threads, each with its own event loop; a connection stays on its thread. Default: 0, one per core.
   server_options& threads(unsigned count) { return threads_ = count, *this; }
   [[nodiscard]] unsigned threads() const noexcept { return threads_; }
@@ -72,7 +117,8 @@ class server_options {
   [[nodiscard]] const line_sink& on_held_thread() const noexcept { return on_held_thread_; }
 
  private:
-  std::string address_ = "127.0.0.1:0";
+  std::vector<listener> listeners_{{"127.0.0.1:0", {}}};
+  bool named_ = false;  // listeners_ is no longer the default
   unsigned threads_ = 0;
   clock::duration max_request_time_ = std::chrono::minutes(1);
   clock::duration grace_ = std::chrono::seconds(5);
@@ -129,21 +175,29 @@ class server {
   /// Ends all requests with cause `shutdown`, without grace, and waits until their handlers have returned.
   ~server();
 
-  /// Takes the address. Clients may connect from now on; they are answered once the server serves.
-  /// Errors: errc::bad_address; that of the system: address in use, permission denied; with the address.
+  /// Takes the addresses, all or none. Clients may connect from now on; they are answered once the server serves.
+  ///
+  /// Sockets of systemd are taken from the process once: its environment tells of them no more, to child processes
+  /// neither. So call this before threads read the environment.
+  /// Errors: errc::bad_address, also where systemd passed no such socket; that of the system: address in use,
+  ///         permission denied; each with the address and what to do.
   [[nodiscard]] result<> listen();
 
-  /// The port listened on; 0 before `listen`.
+  /// The port listened on, of the first TCP address; 0 before `listen` and without one.
   [[nodiscard]] std::uint16_t port() const noexcept;
-  /// "http://127.0.0.1:8080"; empty before `listen`.
+  /// "http://127.0.0.1:8080", of the first TCP address; empty before `listen` and without one.
   [[nodiscard]] std::string url() const;
+  /// Where it listens, in the order of the options, with the ports that were free: "127.0.0.1:40312",
+  /// "unix:/run/app.sock". Empty before `listen`.
+  [[nodiscard]] std::vector<std::string> addresses() const;
 
   /// Serves, once, until `ctx` ends (listens first, if that is still to be done), then shuts down: stops
   /// accepting, closes connections without a request, leaves running requests the grace time, ends their contexts with
   /// cause `shutdown`, waits a second for them to come home, and reports. Every request's context is derived
   /// from `ctx`'s values. Requests run on the server's own threads, not on the caller's.
   ///
-  /// Completes when:  the shutdown is over. The address is free from its beginning on.
+  /// Completes when:  the shutdown is over. The addresses are free from its beginning on; a socket of
+  ///                  systemd stays with it, and its clients wait there for the next server.
   /// Errors:          those of `listen`; std::errc::operation_not_permitted when called a second time; that of
   ///                  the system if a thread cannot be started.
   /// Cancellation:    the end of ctx begins the shutdown.

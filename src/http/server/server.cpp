@@ -39,7 +39,7 @@ error second_time() {
 }  // namespace
 
 server_settings::server_settings(const server_options& o)
-    : address(o.listen()),
+    : listeners(o.listeners()),
       threads(o.threads() != 0 ? o.threads() : std::max(1U, std::thread::hardware_concurrency())),
       max_request_time(o.max_request_time()),
       grace(o.grace()),
@@ -80,8 +80,8 @@ struct server::impl {
 
   result<> listen() {
     const std::lock_guard guard(mutex);
-    if (door.port() != 0) return {};
-    return door.open(state.settings.address);
+    if (door.is_open()) return {};
+    return door.open(state.settings.listeners);
   }
 
   result<shutdown_report> serve(const context& ctx);
@@ -175,6 +175,8 @@ result<> server::listen() { return impl_->listen(); }
 std::uint16_t server::port() const noexcept { return impl_->door.port(); }
 
 std::string server::url() const { return impl_->door.url(); }
+
+std::vector<std::string> server::addresses() const { return impl_->door.addresses(); }
 
 result<shutdown_report> server::serve(const context& ctx) { return impl_->serve(ctx); }
 

@@ -8,8 +8,8 @@
 #include <curfew/http/server.hpp>
 #include <functional>
 #include <mutex>
-#include <string>
 #include <string_view>
+#include <vector>
 
 namespace curfew::http {
 
@@ -17,7 +17,7 @@ namespace curfew::http {
 struct server_settings {
   explicit server_settings(const server_options& o);
 
-  std::string address;
+  std::vector<server_options::listener> listeners;
   unsigned threads;
   clock::duration max_request_time;
   clock::duration grace;
