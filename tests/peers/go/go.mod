@@ -1,0 +1,3 @@
+module curfew/tests/peers
+
+go 1.19

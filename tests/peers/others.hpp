@@ -1,0 +1,70 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "peers/program.hpp"
+
+namespace curfew::tests {
+
+/// nginx in its own folder, on a free port.
+class nginx {
+ public:
+  /// \param http    Lines of its http block: upstreams, timeouts.
+  /// \param server  Lines of its server block: locations.
+  nginx(std::string_view http, std::string_view server)
+      : program_({find_program("nginx"), "-p", folder_ / "", "-e", folder_ / "error.log", "-c",
+                  configure(http, server)},
+                 &port_, {"NGINX=3;"}) {}  // the sockets that it takes over
+
+  [[nodiscard]] std::string url(std::string_view path) const { return port_.url(path); }
+  [[nodiscard]] std::uint16_t port() const { return port_.number(); }
+  /// Puts a file below its root.
+  void add_file(const std::string& name, std::string_view content) const {
+    folder_.write("root/" + name, content);
+  }
+
+ private:
+  std::string configure(std::string_view http, std::string_view server) {
+    // Workers of root would be those of another user, who may not look into the folder.
+    std::string made = ::geteuid() == 0 ? "user root;\n" : "";
+    made +=
+        "daemon off; worker_processes 1; pid nginx.pid;\n"
+        "events {}\nhttp {\naccess_log off;\ndefault_type text/plain;\n";
+    for (const std::string kind : {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"})
+      made += kind + "_temp_path " + (folder_ / kind) + ";\n";
+    made.append(http).append("server {\nlisten ").append(port_.address()).append(";\nroot ");
+    made.append(folder_ / "root").append(";\n").append(server).append("}\n}\n");
+    return folder_.write("nginx.conf", made);
+  }
+
+  own_folder folder_;
+  free_port port_;
+  program program_;
+};
+
+/// haproxy in front of a server, on a free port.
+class haproxy {
+ public:
+  /// \param server  "127.0.0.1:40312"
+  explicit haproxy(const std::string& server)
+      : program_({find_program("haproxy"), "-db", "-f", configure(server)}, &port_) {}
+
+  [[nodiscard]] std::string url(std::string_view path) const { return port_.url(path); }
+
+ private:
+  std::string configure(const std::string& server) {
+    return folder_.write("haproxy.cfg",
+                         "defaults\n  mode http\n  option abortonclose\n  timeout connect 20s\n"
+                         "  timeout client 60s\n  timeout server 60s\n"
+                         "listen all\n  bind fd@3\n  server one " +
+                             server + '\n');
+  }
+
+  own_folder folder_;
+  free_port port_;
+  program program_;
+};
+
+}  // namespace curfew::tests

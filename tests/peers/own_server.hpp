@@ -1,0 +1,90 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstddef>
+#include <curfew/core.hpp>
+#include <curfew/http/errc.hpp>
+#include <curfew/http/router.hpp>
+#include <curfew/http/server.hpp>
+#include <curfew/http/testing.hpp>
+#include <curfew/io/wait.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+
+#include "http/waiting.hpp"
+
+namespace curfew::tests {
+
+/// What "/stream" says in its pieces, and what the peers' own "/stream" says.
+inline std::string streamed_text() {
+  std::string made;
+  for (int i = 0; i < 100; ++i) made += "piece " + std::to_string(i) + '\n';
+  return made;
+}
+
+/// The server that the other programs call.
+class own_server {
+ public:
+  explicit own_server(http::server_options options = {})
+      : server_(routes(), options.max_body_size(max_body).threads(1)) {}
+
+  static constexpr std::size_t max_body = 2'000'000;
+
+  [[nodiscard]] std::string url(std::string_view path) const { return server_.url(path); }
+  [[nodiscard]] std::string address() const { return server_.url().substr(7); }
+  [[nodiscard]] std::uint16_t port() const { return server_.port(); }
+
+  /// Waits until a handler of "/wait" or a body of "/hold" has begun.
+  [[nodiscard]] bool has_begun() { return begun_.wait(); }
+  /// How the context of that one ended; waits for it.
+  cause end() { return ended_.wait()[0].second; }
+
+ private:
+  http::router routes() {
+    http::router made;
+    made.get("/hello", [](context, const http::request&) -> boost::asio::awaitable<http::response> {
+      co_return http::text(http::status::ok, "hello\n");
+    });
+    // By whom it was asked: the same twice is the same connection.
+    made.get("/remote", [](context, const http::request& r) -> boost::asio::awaitable<http::response> {
+      co_return http::text(http::status::ok, r.remote());
+    });
+    const auto echo = [](context, const http::request& r) -> boost::asio::awaitable<http::response> {
+      co_return http::text(http::status::ok, r.body());
+    };
+    made.post("/echo", echo).put("/echo", echo);
+    made.get("/stream", [](context, const http::request&) -> boost::asio::awaitable<http::response> {
+      co_return http::stream(
+          "text/plain", [](context ctx, http::body_writer out) -> boost::asio::awaitable<void> {
+            for (int i = 0; i < 100; ++i) {
+              const auto sent = co_await out.async_write(ctx, "piece " + std::to_string(i) + '\n');
+              if (!sent) co_return;
+            }
+          });
+    });
+    made.get("/wait", [this](context ctx, const http::request&) -> boost::asio::awaitable<http::response> {
+      begun_.set();
+      co_await async_wait(ctx.done());
+      ended_.add(ctx);
+      co_return http::text(http::status::ok, "late\n");
+    });
+    // Sends a piece, and then nothing any more.
+    made.get("/hold", [this](context, const http::request&) -> boost::asio::awaitable<http::response> {
+      co_return http::stream("text/plain",
+                             [this](context ctx, http::body_writer out) -> boost::asio::awaitable<void> {
+                               std::ignore = co_await out.async_write(ctx, "first piece\n");
+                               begun_.set();
+                               co_await async_wait(ctx.done());
+                               ended_.add(ctx);
+                             });
+    });
+    return made;
+  }
+
+  event begun_;
+  ends ended_;
+  testing::http_server server_;
+};
+
+}  // namespace curfew::tests
