@@ -76,6 +76,8 @@ struct taken_children {
   child_list list;
   ender_node* spread = nullptr;
 
+  [[nodiscard]] bool none() const noexcept { return list.empty() && spread == nullptr; }
+
   /// Takes the children of `n`, with its lock held, before it is marked. From now on they have references of
   /// `n`, which gets too many of them until the children are counted.
   void take_from(ender_node* n, std::uint8_t state) noexcept {
@@ -137,8 +139,7 @@ class end_below {
 
   /// The first phase: every node below ends.
   void mark_all() noexcept {
-    while (!open_.empty()) {
-      ender_node* c = pop(open_);
+    while (auto* c = static_cast<ender_node*>(open_.pop_front())) {
       counter_.count(c);
       if (c->kind == node_kind::link) {
         visit(static_cast<link_node*>(c));
@@ -151,8 +152,7 @@ class end_below {
 
   /// The second phase: the callbacks of those that are watched run.
   void tell_all() noexcept {
-    while (!told_.empty()) {
-      ender_node* c = pop(told_);
+    while (auto* c = static_cast<ender_node*>(told_.pop_front())) {
       if (c->kind == node_kind::link) {
         merged_node* merged = static_cast<link_node*>(c)->target;
         tell(merged);
@@ -171,10 +171,8 @@ class end_below {
     bool left_to_scope = false;  // invariant 7: it must not be touched any more
   };
 
-  static ender_node* pop(child_list& list) noexcept { return static_cast<ender_node*>(list.pop_front()); }
-
   /// Ends `n`, unless it has ended, and opens its children.
-  outcome mark_one(ender_node* n) noexcept {
+  [[gnu::always_inline]] outcome mark_one(ender_node* n) noexcept {
     outcome is;
     taken_children children;
     const cause_record* unused = nullptr;
@@ -188,7 +186,7 @@ class end_below {
       is.left_to_scope = !is.watched && n->kind == node_kind::cancel;
       if (is.left_to_scope) guard.bits |= state_bits::scope_has_two;
     }
-    release(unused);
+    if (unused != nullptr) release(unused);
     add(children);
     return is;
   }
@@ -266,6 +264,10 @@ std::uint32_t end(ender_node* n, end_code code, const cause_record* why) noexcep
   if (watched) {
     retain(n);  // a callback may destroy the scope whose reference the caller relies on
     ++owed;
+  }
+  if (children.none()) {
+    if (watched) tell(n, awaited);
+    return owed;
   }
   end_below below(code, why);
   below.add(children);

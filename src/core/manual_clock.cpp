@@ -33,6 +33,11 @@ namespace {
 /// A tick is a nanosecond, so deadlines come in their order.
 class manual_source final : public clock_source {
  public:
+  manual_source() noexcept { counting_clocks.fetch_add(1, std::memory_order_relaxed); }
+  manual_source(const manual_source&) = delete;
+  manual_source& operator=(const manual_source&) = delete;
+  ~manual_source() override { counting_clocks.fetch_sub(1, std::memory_order_relaxed); }
+
   [[nodiscard]] nanoseconds now() const noexcept override { return now_.load(std::memory_order_acquire); }
 
   [[nodiscard]] timer_shard& shard() noexcept override { return shard_; }
@@ -247,49 +252,28 @@ bool clock_driver::jump(std::uint64_t stamp) { return manual(root_).jump_if_unch
 
 // ---- what threads are busy with
 
-namespace {
+bool is_counted(const context& ctx) noexcept {
+  return any_clock_counts() && clock_of(ender_of(ctx)).counts();
+}
 
-/// The innermost; the list goes down by below_.
-constinit thread_local busy_frame* innermost = nullptr;
-
-}  // namespace
-
-bool is_counted(const context& ctx) noexcept { return clock_of(ender_of(ctx)).counts(); }
-
-counting_clock::counting_clock(const context& ctx) noexcept {
-  if constexpr (threads::has_own_variables) {
-    if (clock_source& clock = clock_of(ender_of(ctx)); clock.counts()) {
-      root_ = clock.root;
-    } else {
-      for (const busy_frame* f = innermost; f != nullptr && root_ == nullptr; f = f->below_)
-        root_ = f->clock_.root_;
-    }
-    if (root_ != nullptr) retain(root_);
+void counting_clock::look_up(const context& ctx) noexcept {
+  if (clock_source& clock = clock_of(ender_of(ctx)); clock.counts()) {
+    root_ = clock.root;
+  } else {
+    for (const auto* f = busy_frame::innermost; f != nullptr && root_ == nullptr; f = f->below)
+      root_ = f->clock.root_;
   }
+  if (root_ != nullptr) retain(root_);
 }
 
 void counting_clock::begin_counted() const noexcept { clock_of(ender_of(root_)).begin_activity(); }
 void counting_clock::end_counted() const noexcept { clock_of(ender_of(root_)).end_activity(); }
 
-void busy_frame::push() noexcept {
-  if constexpr (threads::has_own_variables) below_ = std::exchange(innermost, this);
-}
-
-busy_frame::~busy_frame() {
-  if constexpr (threads::has_own_variables) {
-    if (is_of_thread_) return;
-    drop_down_to(this);
-    innermost = below_;
-  }
-}
-
 /// What was enrolled above a frame ends with it.
-void busy_frame::drop_down_to(const busy_frame* below) noexcept {
+void busy_frame::drop_down_to(const frame* below) noexcept {
   while (innermost != below) {
-    busy_frame* top = std::exchange(innermost, innermost->below_);
-    const counting_clock clock = top->clock_;
-    delete top;
-    clock.end();
+    const std::unique_ptr<frame> top(std::exchange(innermost, innermost->below));
+    top->clock.end();
   }
 }
 
@@ -297,55 +281,50 @@ void busy_frame::enrol(const counting_clock& clock) noexcept {
   if constexpr (threads::has_own_variables) {
     struct at_exit {
       ~at_exit() {
-        while (innermost != nullptr && innermost->is_of_thread_) drop_down_to(innermost->below_);
+        while (innermost != nullptr && innermost->is_of_thread) drop_down_to(innermost->below);
       }
     };
     static thread_local at_exit of_this_thread;
     static_cast<void>(&of_this_thread);
-    for (const busy_frame* f = innermost; f != nullptr; f = f->below_) {
-      if (f->clock_.root_ == clock.root_) return;
+    for (const frame* f = innermost; f != nullptr; f = f->below) {
+      if (f->clock.root_ == clock.root_) return;
     }
     clock.begin();
-    // In the list, which owns it. A test without memory for it terminates.
-    new busy_frame(clock, of_thread());  // NOLINT(bugprone-unhandled-exception-at-new)
+    // The list owns it. A test without memory for it terminates.
+    auto* const enrolled = new frame(clock);  // NOLINT(bugprone-unhandled-exception-at-new)
+    enrolled->is_of_thread = true;
+    enrolled->below = std::exchange(innermost, enrolled);
   }
 }
 
 void busy_frame::strike(const counting_clock& clock) noexcept {
-  for (busy_frame** at = &innermost; *at != nullptr; at = &(*at)->below_) {
-    busy_frame* f = *at;
-    if (!f->is_of_thread_ || f->clock_.root_ != clock.root_) continue;
-    *at = f->below_;
-    delete f;
+  for (frame** at = &innermost; *at != nullptr; at = &(*at)->below) {
+    if (!(*at)->is_of_thread || (*at)->clock.root_ != clock.root_) continue;
+    const std::unique_ptr<frame> struck(*at);
+    *at = struck->below;
     return clock.end();
   }
 }
 
-sleeping::sleeping(const context& ctx) noexcept {
-  if constexpr (threads::has_own_variables) {
-    if (clock_of(ender_of(ctx)).counts()) {
-      busy_frame::enrol(counting_clock(ctx));
-    } else if (innermost == nullptr || ctx.deadline()) {
-      return;
-    }
-    taken_ = std::exchange(innermost, nullptr);
+void sleeping::take_out(const context& ctx) noexcept {
+  if (is_counted(ctx)) {
+    busy_frame::enrol(counting_clock(ctx));
+  } else if (busy_frame::innermost == nullptr || ctx.deadline()) {
+    return;
   }
-}
-
-sleeping::~sleeping() {
-  if (taken_ != nullptr) innermost = taken_;
+  taken_ = std::exchange(busy_frame::innermost, nullptr);
 }
 
 void sleeping::begin() const noexcept {
-  for (const busy_frame* f = taken_; f != nullptr;) {
-    const busy_frame* const next = f->below_;
-    f->clock_.end();
+  for (const auto* f = taken_; f != nullptr;) {
+    const auto* const next = f->below;
+    f->clock.end();
     f = next;
   }
 }
 
 void sleeping::end() const noexcept {
-  for (const busy_frame* f = taken_; f != nullptr; f = f->below_) f->clock_.begin();
+  for (const auto* f = taken_; f != nullptr; f = f->below) f->clock.begin();
 }
 
 context root_of(const context& ctx) noexcept {

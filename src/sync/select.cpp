@@ -114,6 +114,7 @@ class all_locks {
 /// not count before all others, since it may wake the thread by itself.
 const context& sleeps_under(std::span<select_case* const> cases) noexcept {
   const context* chosen = &background();
+  if (!any_clock_counts()) return *chosen;
   for (const select_case* each : cases) {
     const context* ctx = each->ctx();
     if (ctx == nullptr) continue;

@@ -243,31 +243,34 @@ void task_group::wait_until_over() noexcept {
   }
 }
 
-task_group::failures task_group::take_failures() noexcept {
+std::optional<task_group::failures> task_group::take_failures() noexcept {
   const std::lock_guard guard(lock_);
-  return {std::exchange(failure_, std::nullopt), std::exchange(further_, {}), std::exchange(dropped_, false)};
+  if (!failure_ && !dropped_) return std::nullopt;
+  return failures{std::exchange(failure_, std::nullopt), std::exchange(further_, {}),
+                  std::exchange(dropped_, false)};
 }
 
 result<> task_group::join() {
   wait_until_over();
-  const failures all = take_failures();
-  if (all.first && all.first->thrown()) std::rethrow_exception(all.first->thrown());
-  if (all.first) return std::unexpected(*all.first->returned());
-  if (all.dropped) return std::unexpected(error::ended(scope_, "task_group"));
-  return {};
+  const auto all = take_failures();
+  if (!all) return {};
+  if (!all->first) return error::ended(scope_, "task_group");
+  if (all->first->thrown()) std::rethrow_exception(all->first->thrown());
+  return *all->first->returned();
 }
 
 std::vector<task_failure> task_group::join_all() {
   wait_until_over();
-  failures all = take_failures();
+  auto all = take_failures();
   std::vector<task_failure> in_order;
-  in_order.reserve(1 + all.further.size());
-  if (all.first) {
-    in_order.push_back(*std::move(all.first));
-  } else if (all.dropped) {
+  if (!all) return in_order;
+  in_order.reserve(1 + all->further.size());
+  if (all->first) {
+    in_order.push_back(*std::move(all->first));
+  } else {
     in_order.emplace_back(error::ended(scope_, "task_group"));
   }
-  for (task_failure& each : all.further) in_order.push_back(std::move(each));
+  for (task_failure& each : all->further) in_order.push_back(std::move(each));
   return in_order;
 }
 

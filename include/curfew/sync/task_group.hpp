@@ -191,13 +191,13 @@ class task_group {
   }
   void settle(detail::finish_list& after) noexcept;
 
-  /// What the tasks of a group that is over leave behind.
+  /// What the tasks of a group that is over leave behind, where they have not all succeeded.
   struct failures {
     std::optional<task_failure> first;
     std::list<task_failure> further;
     bool dropped = false;
   };
-  [[nodiscard]] failures take_failures() noexcept;
+  [[nodiscard]] std::optional<failures> take_failures() noexcept;
 
   cancel_scope scope_;
   const detail::counting_clock clock_;  // counts the tasks, from when they are spawned

@@ -10,16 +10,24 @@
 //  3. What wakes or starts another activity is counted itself while it does so. So the count is 0 only when nothing
 //     of curfew can happen, and the clock moves then.
 //
-// Other clocks count nothing: it costs them a look at the kind of clock, on the way to sleep.
+// Other clocks count nothing. Where no manual clock exists, that is one look at `counting_clocks`.
 
 #include <cstdint>
 #include <curfew/core/context.hpp>
+#include <curfew/core/detail/threads.hpp>
 #include <utility>
 
 namespace curfew::detail {
 
 /// A context on the clock of `ctx` that never ends.
 [[nodiscard]] context root_of(const context& ctx) noexcept;
+
+/// The manual clocks that there are. A thread that has a context of one sees that one counted.
+inline constinit threads::atomic<std::uint32_t> counting_clocks{0};
+
+[[nodiscard]] inline bool any_clock_counts() noexcept {
+  return threads::has_own_variables && counting_clocks.load(std::memory_order_relaxed) != 0;
+}
 
 /// Whether ctx lives on a manual clock.
 [[nodiscard]] bool is_counted(const context& ctx) noexcept;
@@ -29,7 +37,9 @@ class counting_clock {
  public:
   counting_clock() noexcept = default;
   /// The clock of `ctx`, if it is a manual one, else the one that counts what this thread is busy with.
-  explicit counting_clock(const context& ctx) noexcept;
+  explicit counting_clock(const context& ctx) noexcept {
+    if (any_clock_counts()) look_up(ctx);
+  }
   counting_clock(const counting_clock& other) noexcept : root_(other.root_) {
     if (root_ != nullptr) retain(root_);
   }
@@ -57,6 +67,7 @@ class counting_clock {
   friend class sleeping;
   friend class busy_frame;
 
+  void look_up(const context& ctx) noexcept;
   void begin_counted() const noexcept;
   void end_counted() const noexcept;
 
@@ -86,10 +97,15 @@ class activity {
 class busy_frame {
  public:
   busy_frame() noexcept { push(); }
-  explicit busy_frame(counting_clock clock) noexcept : clock_(std::move(clock)) { push(); }
+  explicit busy_frame(counting_clock clock) noexcept : frame_(std::move(clock)) { push(); }
   busy_frame(const busy_frame&) = delete;
   busy_frame& operator=(const busy_frame&) = delete;
-  ~busy_frame();
+  ~busy_frame() {
+    if constexpr (threads::has_own_variables) {
+      if (innermost != &frame_) drop_down_to(&frame_);
+      innermost = frame_.below;
+    }
+  }
 
   /// From now on the thread itself counts, until the frame below ends, or the thread. At most once for each clock.
   static void enrol(const counting_clock& clock) noexcept;
@@ -99,19 +115,23 @@ class busy_frame {
  private:
   friend class counting_clock;
   friend class sleeping;
-  struct of_thread {};
 
-  busy_frame(const counting_clock& clock, of_thread /*owned by the list*/) noexcept
-      : clock_(clock),
-        is_of_thread_(true) {
-    push();
+  struct frame {
+    explicit frame(counting_clock c = {}) noexcept : clock(std::move(c)) {}
+
+    counting_clock clock;
+    frame* below = nullptr;
+    bool is_of_thread = false;  // enrolled: the list owns it
+  };
+
+  void push() noexcept {
+    if constexpr (threads::has_own_variables) frame_.below = std::exchange(innermost, &frame_);
   }
-  void push() noexcept;
-  static void drop_down_to(const busy_frame* below) noexcept;
+  static void drop_down_to(const frame* below) noexcept;
 
-  counting_clock clock_;
-  const bool is_of_thread_ = false;
-  busy_frame* below_ = nullptr;
+  constinit inline static thread_local frame* innermost = nullptr;
+
+  frame frame_;
 };
 
 /// A thread that goes to sleep until another one wakes it. Lives in the frame of the sleeping function.
@@ -120,10 +140,14 @@ class sleeping {
   /// Before another thread can call `end`.
   /// \param ctx  What the wait is under: the thread counts for its clock from now on, if that is a manual one. A
   ///             deadline on another clock may wake it by itself: then it stays counted while it sleeps.
-  explicit sleeping(const context& ctx) noexcept;
+  explicit sleeping(const context& ctx) noexcept {
+    if (any_clock_counts()) take_out(ctx);
+  }
   sleeping(const sleeping&) = delete;
   sleeping& operator=(const sleeping&) = delete;
-  ~sleeping();
+  ~sleeping() {
+    if (taken_ != nullptr) busy_frame::innermost = taken_;
+  }
 
   /// Nothing but another activity, or a deadline, can wake it from now on.
   void begin() const noexcept;
@@ -131,7 +155,9 @@ class sleeping {
   void end() const noexcept;
 
  private:
-  busy_frame* taken_ = nullptr;  // what the thread was busy with
+  void take_out(const context& ctx) noexcept;
+
+  busy_frame::frame* taken_ = nullptr;  // what the thread was busy with
 };
 
 }  // namespace curfew::detail
