@@ -74,14 +74,21 @@ class conversation {
     if (const std::size_t at = request.find("Content-Length: "); at != std::string::npos) {
       length = std::stoul(request.substr(at + 16));
     }
-    while (unread_.size() < length) {
+    const std::string body = read_exactly(length);
+    if (body.size() < length) return {};
+    return request + body;
+  }
+
+  /// The next `size` bytes; fewer if the other side closes before.
+  std::string read_exactly(std::size_t size) {
+    while (unread_.size() < size) {
       const std::string more = read_some();
-      if (more.empty()) return {};
+      if (more.empty()) break;
       unread_ += more;
     }
-    request += unread_.substr(0, length);
-    unread_.erase(0, length);
-    return request;
+    std::string bytes = unread_.substr(0, size);
+    unread_.erase(0, size);
+    return bytes;
   }
 
   /// False if the other side does not take it any more.

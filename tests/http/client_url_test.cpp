@@ -50,6 +50,15 @@ TEST(ClientUrl, KnowsTheOwnMachine) {
   }
 }
 
+// On each of its networks a machine may have the same neighbour of that address.
+TEST(ClientUrl, KeepsTheZoneOfALinkLocalAddress) {
+  const auto url = parsed("http://[fe80::1%25eth0]:81/x");
+  EXPECT_EQ(url.host, "fe80::1%eth0");
+  EXPECT_EQ(url.origin, "http://[fe80::1%eth0]:81");
+  EXPECT_EQ(url.authority, "[fe80::1]:81");  // RFC 6874: the zone is nothing to the server
+  EXPECT_EQ(parsed(url.text).host, url.host);
+}
+
 TEST(ClientUrl, EncodesBytesBeyondAsciiInThePath) {
   EXPECT_EQ(parsed("http://h/\xc3\xa4?\xc3\xb6").text, "http://h/%C3%A4?%C3%B6");
 }
@@ -71,7 +80,10 @@ TEST(ClientUrl, SaysWhatIsWrong) {
   EXPECT_EQ(refused("http://exa mple.org/"), "it has a space or a control character");
   EXPECT_EQ(refused("http://h/\r\nX: y"), "it has a space or a control character");
   EXPECT_EQ(refused("http:///path"), "it names no host");
+  EXPECT_EQ(refused("http:/example.org/?next=http://h/"), "it does not start with http:// or https://");
   EXPECT_NE(refused("http://h:99999/"), "");
+  EXPECT_EQ(refused("http://[fe80::1%25\xff]/"), "its zone is not the name of an interface");
+  EXPECT_EQ(refused("http://%F/"), "its host cannot be written as a name of DNS");
 }
 
 TEST(ClientUrl, ResolvesALocation) {
@@ -87,6 +99,9 @@ TEST(ClientUrl, ResolvesALocation) {
   EXPECT_EQ(to("https://other/"), "https://other/");
   EXPECT_EQ(to("file:///etc/passwd").substr(0, 8), "refused:");
   EXPECT_EQ(to("ftp://other/").substr(0, 8), "refused:");
+  EXPECT_EQ(to("\xc3\xa4"), "http://h:8080/a/%C3%A4");
+  EXPECT_EQ(to("\xc3\xa4?at=http://x"), "http://h:8080/a/%C3%A4?at=http://x");
+  EXPECT_EQ(to("?\xc3\xa4"), "http://h:8080/a/b?%C3%A4");
 }
 
 TEST(ClientUrl, ShowsNoSecretsAndNoControlCharacters) {

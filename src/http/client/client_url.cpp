@@ -32,12 +32,19 @@ void append_escaped(std::string& to, char c) {
   to += digits[byte & 15];
 }
 
+/// Where the authority of a URL begins; npos: it is relative and has none.
+std::size_t authority_of(std::string_view text) {
+  const std::size_t colon = text.find_first_of(":/?#");
+  const bool absolute = colon != std::string_view::npos && text[colon] == ':';
+  if (!absolute && !text.starts_with("//")) return std::string_view::npos;
+  return std::min(text.find_first_not_of('/', absolute ? colon + 1 : 0), text.size());
+}
+
 /// Bytes beyond ASCII, percent-encoded after the authority, as browsers send them.
 std::string ascii(std::string_view text) {
-  std::size_t authority = text.find("://");
-  authority = authority == std::string_view::npos ? 0 : authority + 3;
-  const std::size_t path = text.find_first_of("/?#", authority);
-  if (path == std::string_view::npos) return std::string(text);
+  const std::size_t authority = authority_of(text);
+  const std::size_t path =
+      authority == std::string_view::npos ? 0 : std::min(text.find_first_of("/?#", authority), text.size());
   std::string out(text.substr(0, path));
   for (const char c : text.substr(path)) {
     if (static_cast<unsigned char>(c) < 0x80) {
@@ -52,6 +59,14 @@ std::string ascii(std::string_view text) {
 bool is_loopback(std::string_view host) {
   return host == "localhost" || host.ends_with(".localhost") || host == "[::1]" ||
          (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos);
+}
+
+/// RFC 3986: what needs no percent-encoding anywhere.
+bool is_unreserved(std::string_view text) noexcept {
+  return std::ranges::all_of(text, [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+           std::string_view("-._~").find(c) != std::string_view::npos;
+  });
 }
 
 /// What follows from the text, the host and the port.
@@ -87,12 +102,17 @@ std::optional<client_url> take_apart(CURLU* url, std::string& why) {
     curl_url_set(url, unsent, nullptr, 0);
   }
   auto host = part(url, CURLUPART_HOST);
-  if (host && std::ranges::any_of(*host, [](char c) { return static_cast<unsigned char>(c) >= 0x80; })) {
-    host = part(url, CURLUPART_HOST, CURLU_PUNYCODE);  // the locale says how it is written
-    if (!host) {
-      why = "its host cannot be written as a name of DNS";
-      return std::nullopt;
-    }
+  const bool is_ascii =
+      !host || std::ranges::all_of(*host, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+  if (!is_ascii) host = part(url, CURLUPART_HOST, CURLU_PUNYCODE);  // the locale says how it is written
+  if ((!is_ascii && !host) || (host && host->find('%') != std::string::npos)) {  // %: what cannot be decoded
+    why = "its host cannot be written as a name of DNS";
+    return std::nullopt;
+  }
+  const auto zone = part(url, CURLUPART_ZONEID);  // of an address that is local to a link: in brackets
+  if (zone && (!host || !host->ends_with(']') || !is_unreserved(*zone))) {
+    why = "its zone is not the name of an interface";
+    return std::nullopt;
   }
   auto port = part(url, CURLUPART_PORT, CURLU_DEFAULT_PORT);
   auto text = part(url, CURLUPART_URL);
@@ -103,10 +123,13 @@ std::optional<client_url> take_apart(CURLU* url, std::string& why) {
   for (char& c : *host) {
     if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
   }
+  std::string zoned = *host;
+  if (zone) zoned.insert(zoned.size() - 1, '%' + *zone);
   out.loopback = is_loopback(*host);
-  out.origin = scheme + "://" + *host + ':' + *port;
+  out.origin = scheme + "://" + zoned + ':' + *port;
   out.text = *std::move(text);
   set_parts(out, *std::move(host), *port);
+  if (zone) out.host += '%' + *zone;
   return out;
 }
 
@@ -185,7 +208,7 @@ std::optional<client_url> take_plain(std::string_view text) {
 
 std::optional<client_url> client_url::parse(std::string_view text, std::string& why) {
   if (auto plain = take_plain(text)) return plain;
-  if (text.find("://") == std::string_view::npos) {
+  if (text.find("://") != text.find(':') || text.find(':') == std::string_view::npos) {
     why = "it does not start with http:// or https://";
     return std::nullopt;
   }

@@ -12,7 +12,7 @@ struct client_url {
   /// Absolute, normalised, without userinfo and fragment: what is sent and what errors show.
   std::string text;
   std::string origin;  ///< "http://example.org:80": the same for all that belong to one server.
-  std::string host;    ///< Without brackets: to be looked up.
+  std::string host;    ///< Without brackets, with the zone: to be looked up.
   std::uint16_t port = 0;
   std::string authority;  ///< "example.org:8080", without the default port: for the field Host.
   std::string target;     ///< "/path?query": for the request line.
