@@ -174,7 +174,7 @@ int run(const std::string& program, int refreshes) {
       std::vector<http::download> open;
       for (const char* panel : panels) {
         open.push_back(open_panel(client, served.url() + "/api/panels/" + panel));
-        visits.push_back({*open.back().head().fields().find("Request-Id"), panel, {}});
+        visits.push_back({std::string(*open.back().head().fields().find("Request-Id")), panel, {}});
       }
       std::this_thread::sleep_for(20ms);  // all three work; vitals takes 50 ms
       for (std::size_t panel = open.size(); panel > 0; --panel) {

@@ -76,7 +76,7 @@ void expect_sound(const request& r) {
   expect(r.fields().count("Host") <= 1, "one Host at most");
   expect(r.fields().count("Content-Length") + r.fields().count("Transfer-Encoding") <= 1,
          "one framing at most");
-  if (const auto* length = r.fields().find("Content-Length")) {
+  if (const auto length = r.fields().find("Content-Length")) {
     expect(std::to_string(r.body().size()) ==
                length->substr(std::min(length->find_first_not_of('0'), length->size() - 1)),
            "the body is as long as its length");

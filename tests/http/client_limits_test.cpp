@@ -148,7 +148,7 @@ TEST(ClientLimits, ADownloadAsksForTheBodyAsItIsAndGetsItAsItCame) {
   ASSERT_TRUE(from) << from.error();
   ASSERT_TRUE(seen.wait());
   EXPECT_THAT(asked, HasSubstr("\r\nAccept-Encoding: identity\r\n"));
-  ASSERT_NE(from->head().fields().find("Content-Encoding"), nullptr);
+  ASSERT_TRUE(from->head().fields().contains("Content-Encoding"));
   EXPECT_EQ(*from->head().fields().find("Content-Encoding"), "zstd");
   EXPECT_EQ(*from->head().fields().find("Content-Length"), std::to_string(bomb.size()));
   std::string all;

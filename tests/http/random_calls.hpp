@@ -120,9 +120,8 @@ class random_calls {
       return;
     }
     const std::string path = request.target().substr(server_.url().size());
-    const auto* of = got->fields().find("X-Path");
-    EXPECT_TRUE(of != nullptr && *of == path)
-        << path << " got the answer of " << (of != nullptr ? *of : "none");
+    const auto of = got->fields().find("X-Path");
+    EXPECT_TRUE(of && *of == path) << path << " got the answer of " << (of.value_or("none"));
     EXPECT_TRUE(got->body() == body_of(path)) << path << " got " << got->body().substr(0, 50);
     ++answered_;
   }

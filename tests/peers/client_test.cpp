@@ -29,8 +29,8 @@ using tests::nginx;
 using tests::program;
 
 std::string field(const response& of, std::string_view name) {
-  const auto* found = of.fields().find(name);
-  return found != nullptr ? std::string(*found) : std::string();
+  const auto found = of.fields().find(name);
+  return found ? std::string(*found) : std::string();
 }
 
 response answer_to(client& by, const request& what) {

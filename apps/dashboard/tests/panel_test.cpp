@@ -268,13 +268,13 @@ TEST(Front, SendsItsSecurityFieldsWithEveryResponse) {
   whole_front front;
   for (const char* target : {"/", "/api/config", "/api/panels/none", "/api/requests"}) {
     const auto response = front.send("GET", target);
-    ASSERT_NE(response.fields().find("Content-Security-Policy"), nullptr) << target;
+    ASSERT_TRUE(response.fields().contains("Content-Security-Policy")) << target;
     EXPECT_NE(response.fields().find("Content-Security-Policy")->find("default-src 'self'"),
               std::string::npos);
     EXPECT_EQ(*response.fields().find("X-Content-Type-Options"), "nosniff");
     EXPECT_EQ(*response.fields().find("Referrer-Policy"), "no-referrer");
     EXPECT_EQ(*response.fields().find("Cross-Origin-Resource-Policy"), "same-origin");
-    EXPECT_EQ(response.fields().find("Access-Control-Allow-Origin"), nullptr);
+    EXPECT_FALSE(response.fields().contains("Access-Control-Allow-Origin"));
   }
 }
 
@@ -309,8 +309,8 @@ TEST(Front, HasItsGateInFrontOfWhatTheRouterAnswersItself) {
   for (const auto& [method, target, status] : cases) {
     const auto own = front.send(method, target);
     EXPECT_EQ(http::to_number(own.status()), status) << method << target;
-    EXPECT_NE(own.fields().find("Content-Security-Policy"), nullptr) << method << target;
-    EXPECT_EQ(own.fields().find("Allow") != nullptr, status == 405 || status == 204) << method << target;
+    EXPECT_TRUE(own.fields().contains("Content-Security-Policy")) << method << target;
+    EXPECT_EQ(own.fields().contains("Allow"), status == 405 || status == 204) << method << target;
     EXPECT_EQ(front.send(method, target, "Sec-Fetch-Site", "cross-site").status(), http::status::forbidden)
         << method << target;
     EXPECT_EQ(http::to_number(front.send(method, target, "Host", "evil.example").status()), 421U)
@@ -394,7 +394,7 @@ TEST(Front, SendsThePageOnceAndThenOnlyThatItIsStillTheSame) {
   const auto first = front.send("GET", "/");
   EXPECT_EQ(first.status(), http::status::ok);
   EXPECT_NE(first.body().find("<!doctype html>"), std::string::npos);
-  const std::string etag = *first.fields().find("ETag");
+  const std::string etag(*first.fields().find("ETag"));
   EXPECT_EQ(front.send("GET", "/index.html", "If-None-Match", etag).status(), http::status::not_modified);
 }
 

@@ -303,8 +303,8 @@ void client_call::write_head() {
                       {.decodes = !streams(),
                        .timeout = client_->options.send_deadline() ? timeout_to_send(ctx_) : std::nullopt});
   const std::string& body = target_.what.body();
-  const std::string* expect = target_.what.fields().find("Expect");
-  holds_body_back_ = expect != nullptr && same_name(*expect, "100-continue") && !body.empty();
+  const auto expect = target_.what.fields().find("Expect");
+  holds_body_back_ = expect && same_name(*expect, "100-continue") && !body.empty();
   unsent_ = {};
   if (body.size() <= copied_body && !holds_body_back_) {
     out_ += body;
@@ -433,19 +433,19 @@ client_call::progress client_call::take(std::string_view bytes) {
 client_call::progress client_call::on_head() {
   response& head = exchange_->head;
   phase_ = phase::body;
-  const std::string* location = head.fields().find("Location");
-  if (location != nullptr && !location->empty() && client_->options.max_redirects() != 0 &&
+  const auto location = head.fields().find("Location");
+  if (location && !location->empty() && client_->options.max_redirects() != 0 &&
       target_.is_redirect(to_number(head.status()))) {
     following_ = true;
     location_ = *location;
     return progress::needs_input;
   }
-  const std::string* coding = head.fields().find("Content-Encoding");
-  if (streams() || coding == nullptr || target_.sets_accept_encoding()) return progress::needs_input;
+  const auto coding = head.fields().find("Content-Encoding");
+  if (streams() || !coding || target_.sets_accept_encoding()) return progress::needs_input;
   if (target_.what.method() != "HEAD") {
     decoder_ = decoder::make(*coding);
     if (!decoder_) {
-      fail(errc::bad_response, "the content coding " + *coding);
+      fail(errc::bad_response, "the content coding " + std::string(*coding));
       return progress::over;
     }
     head.fields().erase("Content-Encoding");  // the body is decoded: these would be wrong about it

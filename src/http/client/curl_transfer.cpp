@@ -102,12 +102,12 @@ void curl_transfer::make_lines() {
       line.append(": ").append(value);
     }
   }
-  if (streaming && target.what.fields().find("Accept-Encoding") == nullptr) {
+  if (streaming && !target.what.fields().contains("Accept-Encoding")) {
     lines.emplace_back("Accept-Encoding: identity");
   }
   if (!has_expect) lines.emplace_back("Expect:");
   if (!has_type) lines.emplace_back("Content-Type:");
-  if (engine->options().send_deadline() && target.what.fields().find(timeout_field) == nullptr &&
+  if (engine->options().send_deadline() && !target.what.fields().contains(timeout_field) &&
       timeout_to_send(ctx)) {
     lines.emplace_back();
     deadline_line = lines.size();  // filled in when it is sent
@@ -307,7 +307,7 @@ void curl_transfer::header_done() {
     following = true;
     return;
   }
-  if (decodes() && target.what.method() != "HEAD" && answer.fields().find("Content-Encoding") != nullptr) {
+  if (decodes() && target.what.method() != "HEAD" && answer.fields().contains("Content-Encoding")) {
     answer.fields().erase("Content-Encoding");  // the body is decoded: these would be wrong about it
     answer.fields().erase("Content-Length");
   }

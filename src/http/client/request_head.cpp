@@ -39,7 +39,7 @@ bool has_body(const request& what) {
 void append_request_head(std::string& out, const call_target& target, const request_head_options& options) {
   const request& what = target.what;
   const auto sets = [&](std::string_view name) {
-    return what.fields().find(name) != nullptr && !(target.cross_origin && stays_with_origin(name));
+    return what.fields().contains(name) && !(target.cross_origin && stays_with_origin(name));
   };
   out.reserve(out.size() + 256 + target.url.target.size() + what.body().size());
   out += what.method();

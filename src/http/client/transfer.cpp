@@ -27,9 +27,10 @@ std::string problem(const request& what) {
   if (what.method() == "HEAD" && !what.body().empty()) return "a HEAD request has no body";
   for (const auto& [name, value] : what.fields()) {
     if (!is_token(name)) return "the field name \"" + printable(name) + "\" is not a token";
-    if (!is_field_value(value)) return "the value of the field " + name + " cannot be sent: " + control;
+    if (!is_field_value(value))
+      return "the value of the field " + std::string(name) + " cannot be sent: " + control;
     if (same_name(name, "Transfer-Encoding") || same_name(name, "Upgrade")) {
-      return "the field " + name + " is not for the caller to set";
+      return "the field " + std::string(name) + " is not for the caller to set";
     }
     if (same_name(name, "Content-Length") && value != std::to_string(what.body().size())) {
       return "Content-Length is not the size of the body";
@@ -85,9 +86,7 @@ bool call_target::is_idempotent() const noexcept {
   return std::ranges::find(names, what.method()) != names.end();
 }
 
-bool call_target::sets_accept_encoding() const noexcept {
-  return what.fields().find("Accept-Encoding") != nullptr;
-}
+bool call_target::sets_accept_encoding() const noexcept { return what.fields().contains("Accept-Encoding"); }
 
 std::string call_target::doing(std::string_view phase) const {
   std::string line;

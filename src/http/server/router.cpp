@@ -132,7 +132,7 @@ class file_handler {
 
  private:
   static asio::awaitable<response> answer(static_file file, std::string tag, const request* r) {
-    const std::string* known = r->fields().find("If-None-Match");
+    const auto known = r->fields().find("If-None-Match");
     response reply(known && names_tag(*known, tag) ? status::not_modified : status::ok);
     reply.set("ETag", tag);
     reply.set("Cache-Control", "no-cache");  // keep it, but ask each time whether it has changed

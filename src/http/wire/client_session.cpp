@@ -14,6 +14,7 @@ namespace {
 constexpr std::uint64_t max_size = std::numeric_limits<std::int64_t>::max();
 constexpr std::string_view version = "HTTP/1.";
 constexpr std::size_t max_size_digits = 16;
+constexpr std::size_t usual_head = 500;  // the fields of most servers fit in
 
 /// Content-Length: digits, and nothing beside them.
 bool parse_length(std::string_view text, std::uint64_t& size) noexcept {
@@ -240,7 +241,10 @@ client_session::event client_session::read_field(std::string_view line) {
   if (stage_ == stage::trailers) return event::body;  // must not pass for a field of the header
   const std::string_view text = trimmed(value);
   if (const event e = read_framing(name, text); e != event::body) return e;
-  if (status_ >= 200) into_->fields().add(name, text);
+  if (status_ >= 200) {
+    if (into_->fields().empty()) into_->fields().reserve(usual_head);
+    into_->fields().add(name, text);
+  }
   return event::body;
 }
 

@@ -1,5 +1,6 @@
 #include "http/wire/request_parser.hpp"
 
+#include <algorithm>
 #include <boost/beast/http/basic_parser.hpp>
 #include <boost/beast/http/error.hpp>
 #include <boost/beast/http/field.hpp>
@@ -10,6 +11,8 @@
 namespace curfew::http {
 
 namespace {
+
+constexpr std::size_t most_reserved = 2048;  // for the fields, of which many bytes may be no part
 
 namespace beast = boost::beast::http;
 using boost::beast::string_view;
@@ -245,6 +248,7 @@ request_parser::progress request_parser::feed(std::string_view& bytes) {
   if (!p.fields_done()) {  // no further than the header, whose size is looked at before the rest
     if (has_fold(bytes)) return impl_->fail(status::bad_request);
     const std::string_view given = bytes;
+    if (!p.got_some()) impl_->into->fields().reserve(std::min(bytes.size(), most_reserved));
     const std::size_t taken = p.put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec);
     bytes.remove_prefix(taken);
     if (ec && ec != beast::error::need_more) {

@@ -78,19 +78,19 @@ std::optional<refusal> front_access::operator()(const http::request& request) co
     return refusal{static_cast<http::status>(421),
                    "The dashboard is not at home under this host name; --host NAME allows it."};
   }
-  if (const std::string* origin = request.fields().find("Origin")) {
+  if (const auto origin = request.fields().find("Origin")) {
     const std::string own = lower(*request.fields().find("Host"));
     const std::string from = lower(*origin);
     if (request.fields().count("Origin") != 1 || (from != "http://" + own && from != "https://" + own)) {
       return refusal{http::status::forbidden, "Requests of pages from elsewhere are refused."};
     }
   }
-  if (const std::string* site = request.fields().find("Sec-Fetch-Site")) {
+  if (const auto site = request.fields().find("Sec-Fetch-Site")) {
     // Following a link or typing the address is a navigation to the page itself: it reads nothing for the
     // other site.
-    const std::string* mode = request.fields().find("Sec-Fetch-Mode");
-    const bool opens_the_page = mode != nullptr && *mode == "navigate" && request.method() == "GET" &&
-                                !request.path().starts_with("/api/");
+    const auto mode = request.fields().find("Sec-Fetch-Mode");
+    const bool opens_the_page =
+        mode && *mode == "navigate" && request.method() == "GET" && !request.path().starts_with("/api/");
     if (*site != "same-origin" && *site != "none" && !opens_the_page) {
       return refusal{http::status::forbidden, "Requests of pages from elsewhere are refused."};
     }
@@ -104,13 +104,13 @@ std::optional<refusal> service_access::operator()(const http::request& request) 
     return refusal{http::status::forbidden, "A service answers programs on its own machine only."};
   }
   for (const char* sent_by_browsers : {"Origin", "Sec-Fetch-Site"}) {
-    if (request.fields().find(sent_by_browsers) != nullptr) {
+    if (request.fields().contains(sent_by_browsers)) {
       return refusal{http::status::forbidden, "A service does not answer browsers."};
     }
   }
   if (!token_.empty()) {
-    const std::string* sent = request.fields().find("Authorization");
-    if (sent == nullptr || !same_secret(*sent, "Bearer " + token_)) {
+    const auto sent = request.fields().find("Authorization");
+    if (!sent || !same_secret(*sent, "Bearer " + token_)) {
       return refusal{http::status::unauthorized, "This service answers its dashboard only."};
     }
   }
@@ -118,9 +118,8 @@ std::optional<refusal> service_access::operator()(const http::request& request) 
 }
 
 std::optional<refusal> require_json(const http::request& request) {
-  const std::string* type = request.fields().find("Content-Type");
-  if (type != nullptr) {
-    std::string name = lower(std::string_view(*type).substr(0, type->find(';')));
+  if (const auto type = request.fields().find("Content-Type")) {
+    std::string name = lower(type->substr(0, type->find(';')));
     while (!name.empty() && (name.back() == ' ' || name.back() == '\t')) name.pop_back();
     if (name == "application/json") return std::nullopt;
   }

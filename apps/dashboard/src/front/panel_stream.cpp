@@ -115,8 +115,8 @@ panel_stream::last_line panel_stream::whole_result(const http::response& head,
   json::object data;
   data["url"] = to_utf8(panel_.url).text;
   data["status"] = http::to_number(head.status());
-  const std::string* type = head.fields().find("Content-Type");
-  data["content_type"] = type != nullptr ? to_utf8(*type).text : "";
+  const auto type = head.fields().find("Content-Type");
+  data["content_type"] = type ? to_utf8(*type).text : "";
   data["bytes"] = body.size();
   if (!failed) {
     data["json"] = std::move(parsed);

@@ -68,7 +68,7 @@ failure upstream_failure::from(const http::response& head, const std::string& bo
   std::string status = std::to_string(http::to_number(head.status()));
   if (const auto name = http::reason(head.status()); !name.empty()) status += ' ' + std::string(name);
   std::string message = capital_ + " answered with " + status;
-  if (const std::string* to = head.fields().find("Location")) {
+  if (const auto to = head.fields().find("Location")) {
     message += ", a redirect to " + to_utf8(*to).text + "; redirects are not followed";
   }
   return unless_late({cannot ? "unavailable" : "refused", !text.empty() ? text : message + '.'});

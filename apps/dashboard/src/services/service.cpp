@@ -24,12 +24,12 @@ using outcome = std::expected<json::value, failure>;
 
 /// An id from outside: only what an id may look like.
 std::string parent_of(const http::request& request) {
-  const std::string* id = request.fields().find("Request-Id");
-  if (id == nullptr || id->size() > 64) return {};
+  const auto id = request.fields().find("Request-Id");
+  if (!id || id->size() > 64) return {};
   const bool plain = std::all_of(id->begin(), id->end(), [](char c) {
     return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
   });
-  return plain ? *id : std::string();
+  return plain ? std::string(*id) : std::string();
 }
 
 /// What became of work on the pool.
