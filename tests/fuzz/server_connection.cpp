@@ -198,7 +198,7 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
   if (::socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, ends.data()) != 0) std::abort();
   server.state.open.fetch_add(1);
   server.state.opened();
-  server.on.adopt(ends[1], "fuzz");
+  server.on.adopt(ends[1], {});
   const std::string received = talk(ends[0], {in.message, in.seed}, (in.flags & 4) != 0, how);
   ::close(ends[0]);
   const auto limit = steady::now() + std::chrono::seconds(8);

@@ -3,6 +3,9 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <poll.h>
 #include <sys/file.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -11,6 +14,7 @@
 
 #include <array>
 #include <atomic>
+#include <chrono>
 #include <cstdlib>
 #include <curfew/core.hpp>
 #include <curfew/http/errc.hpp>
@@ -22,12 +26,15 @@
 #include <vector>
 
 #include "http/raw_client.hpp"
+#include "http/server/acceptor.hpp"
+#include "http/server/server_state.hpp"
 
 namespace curfew::http {
 namespace {
 
 namespace asio = boost::asio;
 namespace fs = std::filesystem;
+using namespace std::chrono_literals;
 using ::testing::ElementsAre;
 using ::testing::HasSubstr;
 using tests::raw_client;
@@ -217,6 +224,55 @@ TEST(ListeningSocket, StopsInItsDirectoryWhereverTheProgramHasGone) {
   EXPECT_TRUE(fs::exists(dir / "s"));
   opened->front().close();
   EXPECT_FALSE(fs::exists(dir / "s"));
+}
+
+/// An option of a connection that came to it.
+int accepted_option(const listening_socket& at, int level, int name) {
+  const raw_client client(at.port());
+  pollfd ready{at.get(), POLLIN, 0};
+  EXPECT_EQ(::poll(&ready, 1, 20'000), 1);
+  const int made = ::accept(at.get(), nullptr, nullptr);
+  int value = -1;
+  socklen_t size = sizeof value;
+  ::getsockopt(made, level, name, &value, &size);
+  ::close(made);
+  return value;
+}
+
+TEST(ListeningSocket, ItsConnectionsEndIfTheOtherEndIsSilent) {
+  const auto opened = open("127.0.0.1:0");
+  ASSERT_TRUE(opened);
+  const auto& s = opened->front();
+  s.ends_silent_after(clock::duration::max());
+  EXPECT_EQ(accepted_option(s, SOL_SOCKET, SO_KEEPALIVE), 0);
+  s.ends_silent_after(60s);
+  EXPECT_EQ(accepted_option(s, SOL_SOCKET, SO_KEEPALIVE), 1);
+  EXPECT_EQ(accepted_option(s, IPPROTO_TCP, TCP_KEEPIDLE), 30);
+  EXPECT_EQ(accepted_option(s, IPPROTO_TCP, TCP_KEEPINTVL), 10);
+  EXPECT_EQ(accepted_option(s, IPPROTO_TCP, TCP_KEEPCNT), 3);
+  EXPECT_EQ(accepted_option(s, IPPROTO_TCP, TCP_USER_TIMEOUT), 60'000);
+  s.ends_silent_after(1ms);
+  EXPECT_EQ(accepted_option(s, IPPROTO_TCP, TCP_KEEPIDLE), 1);
+  EXPECT_EQ(accepted_option(s, IPPROTO_TCP, TCP_USER_TIMEOUT), 1);
+  s.ends_silent_after(24h * 365);
+  EXPECT_EQ(accepted_option(s, IPPROTO_TCP, TCP_KEEPIDLE), 32767);
+}
+
+TEST(ListeningSocket, OfAServerItHasTheTimeOfTheOptions) {
+  server_state state(router(), server_options().silent_peer_timeout(20s));
+  acceptor door(state);
+  ASSERT_TRUE(door.open(state.settings.listeners));
+  // Found by its address: no interface names the descriptor.
+  int timeout = 0;
+  for (int fd = 0; fd < 1024 && timeout == 0; ++fd) {
+    sockaddr_in name{};
+    socklen_t size = sizeof name;
+    if (::getsockname(fd, reinterpret_cast<sockaddr*>(&name), &size) != 0) continue;
+    if (name.sin_family != AF_INET || ntohs(name.sin_port) != door.port()) continue;
+    size = sizeof timeout;
+    ::getsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &timeout, &size);
+  }
+  EXPECT_EQ(timeout, 20'000);
 }
 
 TEST(ListeningSocket, SaysWhatToDoAboutABadAddress) {

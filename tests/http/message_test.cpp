@@ -28,6 +28,13 @@ TEST(Request, BodySetsItsType) {
   EXPECT_EQ(*r.fields().find("content-type"), "application/json");
 }
 
+TEST(Request, OfAClientHasNoOtherEnd) {
+  const request r("GET", "http://host/");
+  EXPECT_EQ(r.remote(), "");
+  EXPECT_EQ(r.client_address(), "");
+  EXPECT_EQ(r.client_scheme(), "http");
+}
+
 TEST(Response, StatusLineHasTheReason) {
   EXPECT_EQ(response().status_line(), "HTTP/1.1 200 OK");
   EXPECT_EQ(response(status::gateway_timeout).status_line(), "HTTP/1.1 504 Gateway Timeout");

@@ -63,6 +63,17 @@ class raw_client {
     to.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
     connect(&to, sizeof to);
   }
+  /// Connects to 127.0.0.1 from another address of the loopback interface: "127.0.0.2".
+  static raw_client from(const char* source, std::uint16_t port) {
+    sockaddr_in there{};
+    there.sin_family = AF_INET;
+    there.sin_port = htons(port);
+    there.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+    sockaddr_in here{};
+    here.sin_family = AF_INET;
+    ::inet_pton(AF_INET, source, &here.sin_addr);
+    return raw_client(AF_INET, &there, sizeof there, &here);
+  }
   /// Connects to ::1.
   static raw_client v6(std::uint16_t port) {
     sockaddr_in6 to{};
@@ -189,9 +200,12 @@ class raw_client {
   }
 
  private:
-  raw_client(int family, const void* to, std::size_t size)
+  raw_client(int family, const void* to, std::size_t size, const sockaddr_in* from = nullptr)
       : socket_(::socket(family, SOCK_STREAM | SOCK_CLOEXEC, 0)) {
     if (socket_ < 0) fail("socket");
+    if (from != nullptr && ::bind(socket_, reinterpret_cast<const sockaddr*>(from), sizeof *from) != 0) {
+      fail("bind");
+    }
     connect(to, size);
   }
   void connect(const void* to, std::size_t size) {

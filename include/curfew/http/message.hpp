@@ -49,6 +49,11 @@ class request {
   [[nodiscard]] std::optional<std::string> query(std::string_view name) const;
   /// The address of the other end of the connection: "127.0.0.1:40312", "[::1]:40312"; "unix:" for a Unix socket.
   [[nodiscard]] const std::string& remote() const noexcept { return remote_; }
+  /// The address of the client, without a port: "203.0.113.7", "2001:db8::7"; "unix:" for a Unix socket. Where the
+  /// other end of the connection is one of the server's trusted peers, what that tells of the client; else remote()'s.
+  [[nodiscard]] std::string_view client_address() const noexcept;
+  /// "https" if a trusted peer says that the client used it, else "http".
+  [[nodiscard]] std::string_view client_scheme() const noexcept { return https_ ? "https" : "http"; }
 
  private:
   friend struct request_access;
@@ -59,6 +64,8 @@ class request {
   std::string body_;
   std::string path_;
   std::string remote_;
+  std::string client_;  // empty: remote_'s
+  bool https_ = false;
   std::vector<std::pair<std::string, std::string>> params_;
 };
 

@@ -26,9 +26,21 @@ class listen_options {
   /// Default: none, what the umask leaves.
   listen_options& permissions(unsigned mode) { return permissions_ = mode, *this; }
   [[nodiscard]] std::optional<unsigned> permissions() const noexcept { return permissions_; }
+  /// Every connection begins with a header of the PROXY protocol, version 1 or 2, as haproxy's `send-proxy-v2` writes
+  /// it. Only the server's trusted peers may connect; a connection of any other is closed at once, one without the
+  /// header, or with a malformed one, as soon as that is seen. Default: no.
+  listen_options& proxy_protocol(bool yes) { return proxy_protocol_ = yes, *this; }
+  [[nodiscard]] bool proxy_protocol() const noexcept { return proxy_protocol_; }
 
  private:
   std::optional<unsigned> permissions_;
+  bool proxy_protocol_ = false;
+};
+
+/// Which fields of a request say who asks, where its peer is trusted.
+enum class forwarding {
+  x_forwarded,  ///< X-Forwarded-For and X-Forwarded-Proto.
+  rfc7239,      ///< Forwarded.
 };
 
 /// How a server serves. Each setter returns the options, so they can be chained; the overload without an
@@ -99,6 +111,37 @@ class server_options {
   /// Connections at a time; more are not accepted until one closes. Default: 10,000.
   server_options& max_connections(std::size_t count) { return max_connections_ = count, *this; }
   [[nodiscard]] std::size_t max_connections() const noexcept { return max_connections_; }
+  /// Connections at a time of one client: an IPv4 address, or a /64 of IPv6. One more is closed at once, without an
+  /// answer, which would cost what the limit is to save. Trusted peers and Unix sockets have no limit; with the PROXY
+  /// protocol the client that it names has one. 0: no limit. Default: 0.
+  server_options& max_connections_per_address(std::size_t count) {
+    return max_connections_per_address_ = count, *this;
+  }
+  [[nodiscard]] std::size_t max_connections_per_address() const noexcept {
+    return max_connections_per_address_;
+  }
+  /// How long the other end of a TCP connection may give no sign of life, not even the acknowledgement that its system
+  /// sends by itself, until it counts as gone; a machine that was switched off gives none. It is asked for one when the
+  /// connection was quiet for half of this (keepalive). From 2 s on. clock::duration::max(): as the system is set up.
+  /// Default: 1 minute.
+  server_options& silent_peer_timeout(clock::duration d) { return silent_peer_timeout_ = d, *this; }
+  [[nodiscard]] clock::duration silent_peer_timeout() const noexcept { return silent_peer_timeout_; }
+  /// The proxies whose word about the client counts: "10.0.0.0/8", "2001:db8::/32", "192.0.2.1", "unix:" for Unix
+  /// sockets; `server::listen` refuses what is malformed. `request::client_address` and `client_scheme` say what they
+  /// tell. Default: none.
+  /// \param by  The fields that these proxies set. Others are ignored: a proxy hands them on as the client sent them.
+  ///
+  ///     http::server_options options;
+  ///     options.trusted_peers({"10.0.0.0/8", "unix:"});
+  ///     options.listen("unix:/run/app.sock");                                                  // nginx
+  ///     options.also_listen("10.0.0.5:8080", http::listen_options().proxy_protocol(true));  // haproxy
+  server_options& trusted_peers(std::vector<std::string> networks, forwarding by = forwarding::x_forwarded) {
+    trusted_peers_ = std::move(networks);
+    forwarded_by_ = by;
+    return *this;
+  }
+  [[nodiscard]] const std::vector<std::string>& trusted_peers() const noexcept { return trusted_peers_; }
+  [[nodiscard]] forwarding forwarded_by() const noexcept { return forwarded_by_; }
   /// Does a client that shuts down its sending side still wait for the answer? Default: no, its request ends.
   server_options& half_close_is_alive(bool yes) { return half_close_is_alive_ = yes, *this; }
   [[nodiscard]] bool half_close_is_alive() const noexcept { return half_close_is_alive_; }
@@ -129,6 +172,10 @@ class server_options {
   std::size_t max_header_size_ = 16 * 1024;
   std::size_t max_body_size_ = 1024 * 1024;
   std::size_t max_connections_ = 10'000;
+  std::size_t max_connections_per_address_ = 0;
+  clock::duration silent_peer_timeout_ = std::chrono::minutes(1);
+  std::vector<std::string> trusted_peers_;
+  forwarding forwarded_by_ = forwarding::x_forwarded;
   bool half_close_is_alive_ = false;
   line_sink on_error_;
   line_sink on_held_thread_;
@@ -179,8 +226,9 @@ class server {
   ///
   /// Sockets of systemd are taken from the process once: its environment tells of them no more, to child processes
   /// neither. So call this before threads read the environment.
-  /// Errors: errc::bad_address, also where systemd passed no such socket; that of the system: address in use,
-  ///         permission denied; each with the address and what to do.
+  /// Errors: errc::bad_address, also of a trusted network, or where systemd passed no such socket;
+  ///         std::errc::invalid_argument where the PROXY protocol is expected of nobody; that of the system: address
+  ///         in use, permission denied. Each with the address and what to do.
   [[nodiscard]] result<> listen();
 
   /// The port listened on, of the first TCP address; 0 before `listen` and without one.

@@ -28,6 +28,14 @@ std::string_view request::param(std::string_view name) const noexcept {
   return {};
 }
 
+std::string_view request::client_address() const noexcept {
+  if (!client_.empty()) return client_;
+  const std::string_view all = remote_;
+  if (all.starts_with('[')) return all.substr(1, all.find(']') - 1);
+  const auto colon = all.rfind(':');
+  return colon + 1 == all.size() ? all : all.substr(0, colon);  // "unix:" has no port
+}
+
 std::optional<std::string> request::query(std::string_view name) const {
   // Pair by pair, not with Boost.URL's params: for them one malformed pair, or a '|' unescaped, spoils the query.
   auto rest = split_target(target_).second;

@@ -14,6 +14,8 @@ struct request_access {
   static std::string& body(request& r) noexcept { return r.body_; }
   static std::string& path(request& r) noexcept { return r.path_; }
   static std::string& remote(request& r) noexcept { return r.remote_; }
+  static std::string& client(request& r) noexcept { return r.client_; }
+  static bool& https(request& r) noexcept { return r.https_; }
   static std::vector<std::pair<std::string, std::string>>& params(request& r) noexcept { return r.params_; }
 
   /// Makes it ready for the next request of the same connection.

@@ -2,6 +2,7 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <boost/asio/ip/tcp.hpp>
@@ -11,7 +12,10 @@
 #include <cstring>
 #include <utility>
 
+#include "http/server/peer.hpp"
 #include "http/server/server_state.hpp"
+#include "http/server/trusted.hpp"
+#include "http/wire/ip.hpp"
 
 namespace curfew::http {
 
@@ -23,16 +27,21 @@ namespace {
 constexpr std::chrono::milliseconds first_back_off{10};
 constexpr std::chrono::seconds longest_back_off{1};
 
-/// What a handler is told of the other end.
-std::string name_of(const sockaddr_storage& bytes, socklen_t size) {
-  if (bytes.ss_family == AF_UNIX) return "unix:";
+peer peer_of(const sockaddr_storage& bytes, socklen_t size) {
+  peer made;
+  if (bytes.ss_family == AF_UNIX) {
+    made.name = "unix:";
+    return made;
+  }
   tcp::endpoint from;
   std::memcpy(from.data(), &bytes, std::min<std::size_t>(size, from.capacity()));
   from.resize(size);
-  auto ip = from.address();
-  if (ip.is_v6() && ip.to_v6().is_v4_mapped())
-    ip = asio::ip::make_address_v4(asio::ip::v4_mapped, ip.to_v6());
-  return (ip.is_v6() ? '[' + ip.to_string() + ']' : ip.to_string()) + ':' + std::to_string(from.port());
+  const auto ip = from.address();
+  made.address = plain_ip(ip);
+  // With its scope, which a link-local address is worth nothing without.
+  const std::string text = made.address->is_v4() ? made.address->to_string() : '[' + ip.to_string() + ']';
+  made.name = text + ':' + std::to_string(from.port());
+  return made;
 }
 
 }  // namespace
@@ -40,9 +49,20 @@ std::string name_of(const sockaddr_storage& bytes, socklen_t size) {
 result<> acceptor::open(const std::vector<server_options::listener>& where) {
   std::vector<std::unique_ptr<door>> made;
   for (const auto& one : where) {
+    const bool proxy = one.options.proxy_protocol();
+    if (proxy && server_.trusted.empty()) {
+      return error(
+          std::make_error_code(std::errc::invalid_argument),
+          "listening on " + one.address +
+              " (it expects the PROXY protocol: name the proxies with trusted_peers, nothing else may "
+              "connect)");
+    }
     auto sockets = listening_socket::open(one);
     if (!sockets) return sockets.error();
-    for (auto& socket : *sockets) made.push_back(std::make_unique<door>(*this, std::move(socket)));
+    for (auto& socket : *sockets) {
+      socket.ends_silent_after(server_.settings.silent_peer_timeout);
+      made.push_back(std::make_unique<door>(*this, std::move(socket), proxy));
+    }
   }
   const std::lock_guard guard(mutex_);
   doors_ = std::move(made);
@@ -85,7 +105,7 @@ void acceptor::stop() noexcept {
 }
 
 /// As accept4, and counts the connection; -1 with EBADF once the socket is closed.
-int acceptor::accept(door& at, std::string& from) {
+int acceptor::accept(door& at, peer& from) {
   sockaddr_storage bytes{};
   socklen_t size = sizeof bytes;
   int made = -1;
@@ -97,8 +117,16 @@ int acceptor::accept(door& at, std::string& from) {
     // Under the lock: after stop() no uncounted connection appears.
     server_.open.fetch_add(1);
   }
-  from = name_of(bytes, size);
+  from = peer_of(bytes, size);
   return made;
+}
+
+/// May this peer connect here, and once more?
+bool acceptor::lets_in(const door& at, peer& from) const {
+  from.is_trusted = server_.trusted.contains(from.address);
+  from.sends_proxy_header = at.expects_proxy_header;
+  if (from.sends_proxy_header && !from.is_trusted) return false;
+  return server_.admit(from);
 }
 
 void acceptor::accept_from(door& at) {
@@ -109,7 +137,7 @@ void acceptor::accept_from(door& at) {
       pause({});
       return;
     }
-    std::string from;
+    peer from;
     const int made = accept(at, from);
     if (made < 0) {
       switch (errno) {
@@ -128,6 +156,11 @@ void acceptor::accept_from(door& at) {
       }
     }
     back_off_ = {};
+    if (!lets_in(at, from)) {
+      ::close(made);
+      server_.closed();
+      continue;
+    }
     server_.opened();
     (*workers_)[turn_++ % workers_->size()]->adopt(made, std::move(from));
   }

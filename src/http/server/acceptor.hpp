@@ -46,14 +46,19 @@ class acceptor {
 
  private:
   struct door final : watched {
-    door(acceptor& a, listening_socket s) noexcept : of(a), socket(std::move(s)) {}
+    door(acceptor& a, listening_socket s, bool proxy) noexcept
+        : of(a),
+          socket(std::move(s)),
+          expects_proxy_header(proxy) {}
     void on_event(std::uint32_t /*events*/) override { of.accept_from(*this); }
 
     acceptor& of;
     listening_socket socket;  // guarded by mutex_
+    const bool expects_proxy_header;
   };
 
-  int accept(door& at, std::string& from);
+  int accept(door& at, peer& from);
+  [[nodiscard]] bool lets_in(const door& at, peer& from) const;
   void watch_for(std::uint32_t events);
 
   // Of the first worker's thread.

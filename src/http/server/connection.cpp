@@ -12,6 +12,7 @@
 #include "http/message/message_access.hpp"
 #include "http/server/response_sink.hpp"
 #include "http/server/server_state.hpp"
+#include "http/wire/ip.hpp"
 
 namespace curfew::http {
 
@@ -37,11 +38,12 @@ response plain(status code) {
 
 // The life of a connection.
 
-connection::connection(worker& on, int socket, std::string remote)
+connection::connection(worker& on, int socket, peer from)
     : worker_(on),
       transport_(std::make_unique<plain_transport>(on.events(), socket)),
-      remote_(std::move(remote)),
-      exchange_(std::in_place, on, remote_),
+      from_(std::move(from)),
+      proxy_header_(from_.sends_proxy_header ? std::make_unique<proxy_header>() : nullptr),
+      exchange_(std::in_place, on, from_),
       parser_(exchange_->request(), on.server().settings.max_header_size,
               on.server().settings.max_body_size) {}
 
@@ -223,6 +225,7 @@ void connection::arm_timeout() {
 connection::step connection::advance() {
   std::string_view bytes = input_;
   for (;;) {
+    if (proxy_header_ && !take_proxy_header(bytes)) return step::close;
     if (!bytes.empty()) {
       const auto progress = parser_.feed(bytes);
       keep(bytes);
@@ -237,6 +240,34 @@ connection::step connection::advance() {
     if (transport_->gone() || transport_->at_end()) return step::close;
     if (bytes.empty()) return step::wait;
   }
+}
+
+/// \return false if the connection is of no use.
+bool connection::take_proxy_header(std::string_view& bytes) {
+  switch (proxy_header_->feed(bytes)) {
+    case proxy_header::progress::need_more:
+      return true;
+    case proxy_header::progress::failed:
+      worker_.server().settings.on_error(from_.name + ": connection closed: it began with no PROXY header");
+      return false;
+    case proxy_header::progress::done:
+      break;
+  }
+  const auto source = proxy_header_->from();
+  if (source == proxy_header::source::none) {
+    // The proxy does not know the client: then no field of a request may say who that is.
+    from_.is_trusted = false;
+    proxy_header_.reset();
+    return true;
+  }
+  from_.address.reset();
+  if (source == proxy_header::source::address) from_.address = plain_ip(proxy_header_->address());
+  proxy_header_.reset();
+  server_state& server = worker_.server();
+  from_.told = text_of(from_.address);
+  from_.is_trusted = server.trusted.contains(from_.address);
+  request_access::client(exchange_->request()) = from_.told;
+  return server.admit(from_);
 }
 
 /// Everything that is not understood yet, if there are new bytes; else nothing.
@@ -264,7 +295,7 @@ void connection::keep(std::string_view rest) {
 
 /// Lets go of the request at hand, which whatever holds a context of it may still read.
 void connection::next_exchange() {
-  exchange_.emplace(worker_, remote_);
+  exchange_.emplace(worker_, from_);
   parser_.reset(exchange_->request());
   phase_ = phase::none;
   continued_ = false;
@@ -275,6 +306,7 @@ void connection::next_exchange() {
 /// \return whether the connection stays for another request.
 asio::awaitable<bool> connection::answer() {
   keep_alive_ = keep_alive_ && parser_.keep_alive();
+  if (from_.is_trusted) exchange_->ask_proxies(from_.address);
   const routing& where = exchange_->find_route();
   std::optional<response> reply;
   switch (where.what) {

@@ -16,6 +16,7 @@
 #include "http/server/exchange.hpp"
 #include "http/server/transport.hpp"
 #include "http/server/worker.hpp"
+#include "http/wire/proxy_header.hpp"
 #include "http/wire/request_parser.hpp"
 #include "http/wire/response_head.hpp"
 
@@ -48,7 +49,7 @@ class connection final : public watched,
                          public detail::list_hook<>,
                          public std::enable_shared_from_this<connection> {
  public:
-  connection(worker& on, int socket, std::string remote);
+  connection(worker& on, int socket, peer from);
   ~connection() override;
 
   static void start(std::shared_ptr<connection> self);
@@ -85,6 +86,7 @@ class connection final : public watched,
 
   // Reading.
   step advance();
+  bool take_proxy_header(std::string_view& bytes);
   std::string_view receive();
   void read_ahead();
   void keep(std::string_view rest);
@@ -106,8 +108,9 @@ class connection final : public watched,
 
   worker& worker_;
   const std::unique_ptr<transport> transport_;
-  const std::string remote_;
-  std::optional<exchange> exchange_;  // the one at hand, always there
+  peer from_;
+  std::unique_ptr<proxy_header> proxy_header_;  // until it has come
+  std::optional<exchange> exchange_;            // the one at hand, always there
   request_parser parser_;
 
   bool given_up_ = false;

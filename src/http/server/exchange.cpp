@@ -29,11 +29,19 @@ std::string name_of(const request& r) {
 
 }  // namespace
 
-exchange::exchange(worker& on, const std::string& remote)
+exchange::exchange(worker& on, const peer& from)
     : worker_(on),
       holder_(with_value(on.server().base, request_key, {})),
       request_(&holder_.value(request_key)->it) {
-  request_access::remote(*request_) = remote;
+  request_access::remote(*request_) = from.name;
+  request_access::client(*request_) = from.told;
+}
+
+void exchange::ask_proxies(const host& nearest) {
+  const server_state& server = worker_.server();
+  const auto client = find_client(request_->fields(), nearest, server.trusted, server.settings.forwarded_by);
+  request_access::client(*request_) = text_of(client.address);
+  request_access::https(*request_) = client.https;
 }
 
 const routing& exchange::find_route() {

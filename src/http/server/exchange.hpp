@@ -9,6 +9,7 @@
 #include <optional>
 #include <string>
 
+#include "http/server/peer.hpp"
 #include "http/server/router_table.hpp"
 
 namespace curfew::http {
@@ -39,7 +40,7 @@ class exchange final : public detail::list_hook<> {
     client_gone,  ///< It could not be sent.
   };
 
-  exchange(worker& on, const std::string& remote);
+  exchange(worker& on, const peer& from);
   exchange(const exchange&) = delete;
   exchange& operator=(const exchange&) = delete;
   ~exchange() = default;  // not of a running one
@@ -50,6 +51,8 @@ class exchange final : public detail::list_hook<> {
   /// The header is complete since then, on the clock of the contexts: its time counts from there. If this is not called,
   /// it counts from begin().
   void header_came(clock::time_point when) noexcept { header_at_ = when; }
+  /// Has the header say who asks; for a trusted peer.
+  void ask_proxies(const host& nearest);
   /// Where the request goes. Valid until the end.
   const routing& find_route();
 

@@ -8,6 +8,7 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <cerrno>
@@ -44,7 +45,7 @@ error failed(const std::string& address, int code, std::string_view advice) {
 
 std::optional<tcp::endpoint> parse(std::string_view address) {
   const auto colon = address.rfind(':');
-  if (colon == std::string_view::npos) return std::nullopt;
+  if (colon == std::string_view::npos || address.find('\0') != std::string_view::npos) return std::nullopt;
   auto host = address.substr(0, colon);
   const auto digits = address.substr(colon + 1);
   std::uint16_t port = 0;
@@ -275,6 +276,25 @@ void listening_socket::read_name() {
   const int yes = 1;
   // Inherited by the connections: each write is a whole message.
   ::setsockopt(get(), IPPROTO_TCP, TCP_NODELAY, &yes, sizeof yes);
+}
+
+void listening_socket::ends_silent_after(clock::duration d) const noexcept {
+  if (is_unix() || d == clock::duration::max()) return;
+  using std::chrono::milliseconds;
+  using std::chrono::seconds;
+  const auto set = [this](int level, int name, long long value) {
+    const int narrow = static_cast<int>(std::clamp(value, 1LL, 2'000'000'000LL));
+    ::setsockopt(get(), level, name, &narrow, sizeof narrow);
+  };
+  constexpr int probes = 3;             // in the second half of the time
+  constexpr long long longest = 32767;  // that the kernel takes, in seconds
+  const long long whole = std::chrono::duration_cast<seconds>(d).count();
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, std::min(whole / 2, longest));
+  set(IPPROTO_TCP, TCP_KEEPINTVL, std::min(whole / 2 / probes, longest));
+  set(IPPROTO_TCP, TCP_KEEPCNT, probes);
+  // Where something has been sent the kernel asks for nothing: it waits for the acknowledgement.
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, std::chrono::duration_cast<milliseconds>(d).count());
 }
 
 void listening_socket::close() noexcept {

@@ -3,6 +3,7 @@
 #include <sys/stat.h>
 
 #include <cstdint>
+#include <curfew/core/clock.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/http/server.hpp>
 #include <optional>
@@ -35,6 +36,8 @@ class listening_socket {
   /// "http://127.0.0.1:8080", which a client can use; empty for a Unix socket.
   [[nodiscard]] const std::string& url() const noexcept { return url_; }
 
+  /// Has the kernel end TCP connections, which inherit this, whose other end gives no sign of life for so long.
+  void ends_silent_after(clock::duration d) const noexcept;
   /// On return clients are refused and the address is free. A socket of systemd stays with it.
   void close() noexcept;
 

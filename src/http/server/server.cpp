@@ -50,6 +50,10 @@ server_settings::server_settings(const server_options& o)
       max_header_size(o.max_header_size()),
       max_body_size(o.max_body_size()),
       max_connections(o.max_connections()),
+      max_connections_per_address(o.max_connections_per_address()),
+      silent_peer_timeout(o.silent_peer_timeout()),
+      trusted_peers(o.trusted_peers()),
+      forwarded_by(o.forwarded_by()),
       half_close_is_alive(o.half_close_is_alive()),
       on_error(o.on_error() ? o.on_error() : write_to_stderr),
       on_held_thread(o.on_held_thread() ? o.on_held_thread() : write_to_stderr) {}
@@ -81,6 +85,9 @@ struct server::impl {
   result<> listen() {
     const std::lock_guard guard(mutex);
     if (door.is_open()) return {};
+    auto trusted = trusted_networks::parse(state.settings.trusted_peers);
+    if (!trusted) return trusted.error();
+    state.trusted = std::move(*trusted);
     return door.open(state.settings.listeners);
   }
 

@@ -8,8 +8,13 @@
 #include <curfew/http/server.hpp>
 #include <functional>
 #include <mutex>
+#include <string>
 #include <string_view>
 #include <vector>
+
+#include "http/server/address_count.hpp"
+#include "http/server/peer.hpp"
+#include "http/server/trusted.hpp"
 
 namespace curfew::http {
 
@@ -28,6 +33,10 @@ struct server_settings {
   std::size_t max_header_size;
   std::size_t max_body_size;
   std::size_t max_connections;
+  std::size_t max_connections_per_address;
+  clock::duration silent_peer_timeout;
+  std::vector<std::string> trusted_peers;
+  forwarding forwarded_by;
   bool half_close_is_alive;
   server_options::line_sink on_error;
   server_options::line_sink on_held_thread;
@@ -35,12 +44,17 @@ struct server_settings {
 
 /// What the threads of one server share.
 struct server_state {
-  server_state(router r, const server_options& options) : settings(options), routes(std::move(r)) {}
+  server_state(router r, const server_options& options)
+      : settings(options),
+        routes(std::move(r)),
+        per_address(settings.max_connections_per_address) {}
 
   const server_settings settings;
   const router routes;
   // The parent of all requests: the values of serve's context. Set before the threads start.
   context base = background();
+  trusted_networks trusted;  // set before the first connection
+  address_count per_address;
 
   std::atomic<std::size_t> open{0};       // connections
   std::atomic<std::size_t> lingering{0};  // those of them whose last exchange is over
@@ -57,6 +71,12 @@ struct server_state {
   std::condition_variable watch_changed;  // there is a connection while `watch_sleeps`
   std::atomic<bool> watch_sleeps{false};
 
+  /// Counts the client's connection. \return false if it has as many as it may have.
+  bool admit(peer& from) {
+    if (!per_address.is_limited() || !from.address || from.is_trusted) return true;
+    from.place = per_address.enter(*from.address);
+    return from.place.has_value();
+  }
   /// One connection more: counted by the acceptor, which calls this outside of its lock.
   void opened() {
     if (!watch_sleeps.load()) return;

@@ -54,11 +54,11 @@ void worker::join() {
   if (thread_.joinable()) thread_.join();
 }
 
-void worker::adopt(int socket, std::string remote) {
-  asio::dispatch(io_, [this, socket, remote = std::move(remote)]() mutable {
+void worker::adopt(int socket, peer from) {
+  asio::dispatch(io_, [this, socket, from = std::move(from)]() mutable {
     std::shared_ptr<connection> made;
     try {
-      made = std::make_shared<connection>(*this, socket, std::move(remote));
+      made = std::make_shared<connection>(*this, socket, std::move(from));
     } catch (const std::bad_alloc&) {
       ::close(socket);
       server_.closed();

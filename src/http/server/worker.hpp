@@ -17,6 +17,7 @@
 #include <thread>
 #include <vector>
 
+#include "http/server/peer.hpp"
 #include "http/wire/loop.hpp"
 
 namespace curfew::http {
@@ -47,7 +48,7 @@ class worker {
   boost::asio::io_context& io() noexcept { return io_; }
   server_state& server() const noexcept { return server_; }
   /// A socket from the acceptor.
-  void adopt(int socket, std::string remote);
+  void adopt(int socket, peer from);
   /// Closes the connections without a request.
   void begin_shutdown();
   /// Resumes every connection that waits for its client; it gives up.
