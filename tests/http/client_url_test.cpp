@@ -83,6 +83,7 @@ TEST(ClientUrl, SaysWhatIsWrong) {
   EXPECT_EQ(refused("http:/example.org/?next=http://h/"), "it does not start with http:// or https://");
   EXPECT_NE(refused("http://h:99999/"), "");
   EXPECT_EQ(refused("http://[fe80::1%25\xff]/"), "its zone is not the name of an interface");
+  EXPECT_EQ(refused("http://a%7f.b/"), "its host cannot be written as a name of DNS");
   EXPECT_EQ(refused("http://%F/"), "its host cannot be written as a name of DNS");
 }
 

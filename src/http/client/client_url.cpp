@@ -105,7 +105,9 @@ std::optional<client_url> take_apart(CURLU* url, std::string& why) {
   const bool is_ascii =
       !host || std::ranges::all_of(*host, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
   if (!is_ascii) host = part(url, CURLUPART_HOST, CURLU_PUNYCODE);  // the locale says how it is written
-  if ((!is_ascii && !host) || (host && host->find('%') != std::string::npos)) {  // %: what cannot be decoded
+  // libcurl has decoded it; a % is left of what cannot be.
+  const auto is_bad = [](char c) { return c <= ' ' || c == 0x7f || c == '%'; };
+  if ((!is_ascii && !host) || (host && std::ranges::any_of(*host, is_bad))) {
     why = "its host cannot be written as a name of DNS";
     return std::nullopt;
   }
