@@ -150,7 +150,7 @@ TEST_P(EarlyAnswer, ComesWhileTheClientIsSending) {
   constexpr std::size_t size = 12'000'000;
   const refusing other(GetParam());
   numbered calls(other.server().url());
-  for (const std::size_t at : {0, 1, 1000, 65'536, 1'000'000}) {
+  for (const std::size_t at : {0UZ, 1UZ, 1000UZ, 65'536UZ, 1'000'000UZ}) {
     calls.upload(at, size, may_be_lost);
     calls.get();
   }

@@ -210,7 +210,7 @@ TEST(Nginx, RefusesALargeBody) {
   const nginx server(
       "", "client_max_body_size 1k;\nlocation / { proxy_pass http://" + behind.address() + "; }\n");
   client sender;
-  for (const std::size_t size : {2'000, 200'000, 5'000'000}) {
+  for (const std::size_t size : {2'000UZ, 200'000UZ, 5'000'000UZ}) {
     const auto plain = answer_to(sender, request("POST", server.url("/echo")).body(text_of(size)));
     EXPECT_EQ(plain.status(), status::content_too_large) << size;
     const auto asked = answer_to(
