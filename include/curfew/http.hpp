@@ -8,6 +8,7 @@
 
 #include <curfew/core.hpp>
 #include <curfew/http/blocking.hpp>
+#include <curfew/http/body_reader.hpp>
 #include <curfew/http/client.hpp>
 #include <curfew/http/deadline.hpp>
 #include <curfew/http/errc.hpp>

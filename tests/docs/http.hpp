@@ -26,6 +26,7 @@ using asio::awaitable;
 extern const std::string url;
 
 awaitable<http::response> hello(curfew::context ctx, const http::request& request);
+awaitable<http::response> upload(curfew::context ctx, const http::request& request);
 http::response digest(const curfew::context& ctx, const http::request& request);
 http::handler require_login(http::handler inner);
 std::string hash_file(const curfew::context& ctx, const std::string& path);

@@ -187,6 +187,12 @@ class raw_client {
     return true;
   }
 
+  /// Is there something to read, or does it come within that time?
+  bool has_input(std::chrono::milliseconds within = std::chrono::milliseconds(50)) {
+    pollfd p{socket_, POLLIN, 0};
+    return !received_.empty() || ::poll(&p, 1, static_cast<int>(within.count())) > 0;
+  }
+
   /// Makes a `send` that blocks in another thread return.
   void stop_sending() { ::shutdown(socket_, SHUT_RDWR); }
   void half_close() { ::shutdown(socket_, SHUT_WR); }

@@ -20,7 +20,7 @@ enum class errc {
   tls_failure,         ///< No trust in the certificate, or the handshake failed.
   truncated_body,      ///< The connection ended before the body did. As std::errc::connection_reset.
   bad_response,        ///< What came is not HTTP.
-  too_large,           ///< Header or body are larger than the limit of the client's options.
+  too_large,           ///< Header or body are larger than the limit: of the client's options, of the route.
   too_many_redirects,  ///< More than the client's options allow.
   // Of the server.
   bad_address,  ///< Not an address to listen on.

@@ -3,6 +3,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/error.hpp>
+#include <curfew/http/body_reader.hpp>
 #include <curfew/http/fields.hpp>
 #include <curfew/http/status.hpp>
 #include <functional>
@@ -54,6 +55,8 @@ class request {
   [[nodiscard]] std::string_view client_address() const noexcept;
   /// "https" if a trusted peer says that the client used it, else "http".
   [[nodiscard]] std::string_view client_scheme() const noexcept { return https_ ? "https" : "http"; }
+  /// Reads the body where the route has `stream_body()`; `body()` is empty then.
+  [[nodiscard]] const body_reader& reader() const noexcept { return reader_; }
 
  private:
   friend struct request_access;
@@ -66,6 +69,7 @@ class request {
   std::string remote_;
   std::string client_;  // empty: remote_'s
   bool https_ = false;
+  body_reader reader_;
   std::vector<std::pair<std::string, std::string>> params_;
 };
 

@@ -1,10 +1,12 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <cstdint>
 #include <curfew/core/context.hpp>
 #include <curfew/http/message.hpp>
 #include <functional>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -30,9 +32,17 @@ class route_options {
   /// as server-sent events. A deadline that came with the request still holds.
   route_options& no_time_limit() noexcept { return time_limit_ = false, *this; }
   [[nodiscard]] bool has_time_limit() const noexcept { return time_limit_; }
+  /// Calls the handler when the header has come, and leaves the body to it: `request.reader()` reads it, see body_reader.
+  route_options& stream_body() noexcept { return stream_body_ = true, *this; }
+  [[nodiscard]] bool streams_body() const noexcept { return stream_body_; }
+  /// Largest body, in bytes, instead of the server's.
+  route_options& max_body_size(std::uint64_t bytes) noexcept { return max_body_size_ = bytes, *this; }
+  [[nodiscard]] std::optional<std::uint64_t> max_body_size() const noexcept { return max_body_size_; }
 
  private:
   bool time_limit_ = true;
+  bool stream_body_ = false;
+  std::optional<std::uint64_t> max_body_size_;
 };
 
 /// A file that is part of the program.

@@ -88,7 +88,8 @@ class server_options {
   server_options& threads(unsigned count) { return threads_ = count, *this; }
   [[nodiscard]] unsigned threads() const noexcept { return threads_; }
   /// How long a request may take at most, from the end of its header until its response has been sent; one
-  /// that asks for more gets this. clock::duration::max(): no limit. Default: 1 minute.
+  /// that asks for more gets this. One second later the server answers 503 if the handler has not, and closes the
+  /// connection. clock::duration::max(): no limit. Default: 1 minute.
   server_options& max_request_time(clock::duration d) { return max_request_time_ = d, *this; }
   [[nodiscard]] clock::duration max_request_time() const noexcept { return max_request_time_; }
   /// How long requests may go on at shutdown before their contexts are ended. Default: 5 s.
@@ -100,6 +101,10 @@ class server_options {
   [[nodiscard]] clock::duration header_timeout() const noexcept { return header_timeout_; }
   server_options& body_timeout(clock::duration d) { return body_timeout_ = d, *this; }
   [[nodiscard]] clock::duration body_timeout() const noexcept { return body_timeout_; }
+  /// Bytes a second that a body has to bring beyond `body_timeout`, which each of them extends; 0: nothing extends it.
+  /// Default: 500.
+  server_options& min_body_rate(std::size_t bytes) { return min_body_rate_ = bytes, *this; }
+  [[nodiscard]] std::size_t min_body_rate() const noexcept { return min_body_rate_; }
   /// How long a connection may be idle between two requests. Default: 1 minute.
   server_options& idle_timeout(clock::duration d) { return idle_timeout_ = d, *this; }
   [[nodiscard]] clock::duration idle_timeout() const noexcept { return idle_timeout_; }
@@ -108,6 +113,13 @@ class server_options {
   [[nodiscard]] std::size_t max_header_size() const noexcept { return max_header_size_; }
   server_options& max_body_size(std::size_t bytes) { return max_body_size_ = bytes, *this; }
   [[nodiscard]] std::size_t max_body_size() const noexcept { return max_body_size_; }
+  /// Bytes of all bodies together that are kept for handlers, until their responses have been sent; a request beyond gets
+  /// 503 at once. Default: 256 MiB.
+  server_options& max_buffered_bodies(std::size_t bytes) { return max_buffered_bodies_ = bytes, *this; }
+  [[nodiscard]] std::size_t max_buffered_bodies() const noexcept { return max_buffered_bodies_; }
+  /// Requests of one connection; the answer to the last one closes it. 0: any number. Default: 0.
+  server_options& max_requests(std::size_t count) { return max_requests_ = count, *this; }
+  [[nodiscard]] std::size_t max_requests() const noexcept { return max_requests_; }
   /// Connections at a time; more are not accepted until one closes. Default: 10,000.
   server_options& max_connections(std::size_t count) { return max_connections_ = count, *this; }
   [[nodiscard]] std::size_t max_connections() const noexcept { return max_connections_; }
@@ -171,6 +183,9 @@ class server_options {
   clock::duration max_hold_ = std::chrono::milliseconds(100);
   std::size_t max_header_size_ = 16 * 1024;
   std::size_t max_body_size_ = 1024 * 1024;
+  std::size_t min_body_rate_ = 500;
+  std::size_t max_buffered_bodies_ = 256 * 1024 * 1024;
+  std::size_t max_requests_ = 0;
   std::size_t max_connections_ = 10'000;
   std::size_t max_connections_per_address_ = 0;
   clock::duration silent_peer_timeout_ = std::chrono::minutes(1);

@@ -7,9 +7,11 @@
 #include <curfew/core/on_done.hpp>
 #include <curfew/http/errc.hpp>
 #include <exception>
+#include <tuple>
 #include <utility>
 
 #include "http/message/message_access.hpp"
+#include "http/server/request_source.hpp"
 #include "http/server/response_sink.hpp"
 #include "http/server/server_state.hpp"
 #include "http/wire/ip.hpp"
@@ -23,6 +25,8 @@ namespace {
 constexpr std::size_t copied_body = 16 * 1024;  // a smaller body is sent from the same buffer as the head
 constexpr std::size_t kept_input = 64 * 1024;   // larger buffers are given back after use
 constexpr std::size_t most_read_ahead = 64 * 1024;
+constexpr std::size_t small_rest =
+    64 * 1024;  // of a body that nothing reads: is thrown away to keep the connection
 constexpr std::chrono::seconds linger_time{2};
 constexpr unsigned requests_in_a_row = 64;  // then the other connections have their turn
 
@@ -56,6 +60,7 @@ void connection::start(std::shared_ptr<connection> self) {
     if (thrown) self->exchange_->complain("connection closed: out of memory, or an error of the system");
     if (self->exchange_->is_running()) self->exchange_->end(exchange::outcome::client_gone);
     worker& w = self->worker_;
+    self->close_reader();
     self->transport_->close();
     if (self->lingering_) w.server().lingering.fetch_sub(1);
     w.remove(std::move(self));
@@ -70,8 +75,9 @@ asio::awaitable<void> connection::serve() {
     if (then == step::wait) {
       if (given_up_ || (is_stopping() && !parser_.header_done())) break;
       in_a_row = 0;
-      arm_timeout();
+      const auto begin = arm_input();
       co_await suspend(in_);
+      add_to_waited(begin);
       if (given_up_) break;
       if (!in_.timed_out) continue;
       if (!parser_.started()) break;
@@ -81,16 +87,14 @@ asio::awaitable<void> connection::serve() {
     }
     if (then == step::refuse) {
       keep_alive_ = false;
-      linger_ = co_await send_response(plain(parser_.failure()), nullptr);
+      linger_ = co_await send_response(plain(refusal_), nullptr);
       break;
     }
     if (then == step::expect) {
       // If it is refused anyway, the client had better not send the body: that is what it asked for.
       if (exchange_->find_route().what == routing::kind::found &&
           parser_.timeout() != clock::duration::zero()) {
-        continued_ = true;
-        pending_ = {"HTTP/1.1 100 Continue\r\n\r\n"};
-        const bool sent = co_await send_pending(nullptr, patience::response);
+        const bool sent = co_await send_continue();
         if (!sent) break;
         continue;
       }
@@ -98,6 +102,13 @@ asio::awaitable<void> connection::serve() {
     }
     const bool stays = co_await answer();
     if (!stays) break;
+    if (!parser_.is_done()) {
+      const bool whole = co_await throw_rest_away();
+      if (!whole) {
+        linger_ = true;
+        break;
+      }
+    }
     next_exchange();
     if (++in_a_row == requests_in_a_row) {
       in_a_row = 0;
@@ -134,6 +145,32 @@ bool connection::has_gone() const noexcept {
 
 // Waiting.
 
+/// Ends a wait when its context ends.
+class connection::aborter {
+ public:
+  aborter(connection& of, wait connection::* at, bool half_close_aborts = true)
+      : self_(of.weak_from_this()),
+        at_(at),
+        number_((of.*at).number),
+        half_close_aborts_(half_close_aborts) {}
+
+  void operator()() const noexcept {
+    auto c = self_.lock();
+    if (!c) return;
+    asio::post(c->worker_.io(), [c, at = at_, number = number_, half_close_aborts = half_close_aborts_] {
+      const auto& t = *c->transport_;
+      const bool half = t.half_closed() && !t.gone() && !half_close_aborts;
+      if ((*c.*at).number == number && !half) c->abort(*c.*at);
+    });
+  }
+
+ private:
+  std::weak_ptr<connection> self_;
+  wait connection::* at_;
+  unsigned number_;
+  bool half_close_aborts_;
+};
+
 /// Suspends the coroutine until `wake` is called.
 asio::awaitable<void> connection::suspend(wait& at) {
   at.timed_out = at.aborted = false;
@@ -158,8 +195,12 @@ void connection::abort(wait& at) {
 
 void connection::on_event(std::uint32_t events) {
   transport_->on_event(events);
-  if (exchange_->is_running()) {
-    read_ahead();
+  if (exchange_->is_left_behind()) {
+    while (!receive().empty()) input_.clear();
+    if (transport_->gone() || transport_->at_end()) transport_->close();
+  } else if (exchange_->is_running()) {
+    if (parser_.is_done())
+      read_ahead();  // what is left of a body stays with the kernel, until it is asked for
     if (has_gone()) exchange_->client_gone();
     if (transport_->gone() && !in_.resume && !out_.resume)
       transport_->close();  // the handler may run on for long
@@ -174,7 +215,7 @@ void connection::read_ahead() {
   while (transport_->may_read() && input_.size() < most_read_ahead) {
     const bool was_empty = input_.empty();
     const auto bytes = receive();
-    if (was_empty) input_ = bytes;
+    if (was_empty) keep(bytes);
   }
 }
 
@@ -184,11 +225,41 @@ void connection::on_tick(clock::time_point now) {
     at->timed_out = true;
     wake(*at);
   }
+  if (exchange_->is_left_behind()) {
+    if (now >= out_.expires) transport_->close();
+  } else if (exchange_->is_running() && exchange_->is_overdue()) {
+    cut();
+  }
+}
+
+/// The time of the exchange is over, and the handler's to answer that.
+void connection::cut() {
+  if (!handling_) {  // a client that is too slow, or a body's source that goes on
+    if (out_.resume) return abort(out_);
+    return transport_->close();
+  }
+  exchange_->leave_behind();
+  body_failed_ = error(make_error_code(errc::connection_lost), "reading the body of the request");
+  out_.expires = clock::now() + linger_time;
+  if (transport_->gone()) return;
+  const response late = plain(status::service_unavailable);
+  head_options options;
+  options.is_head = exchange_->request().method() == "HEAD";
+  options.http11 = parser_.http11();
+  options.keep_alive = false;
+  output_.clear();
+  const auto how = append_head(output_, late, worker_.date(), options);
+  if (how == framing::sized) output_ += late.body();
+  pending_ = {output_};
+  std::ignore = transport_->write(pending_);  // a client that does not take it at once gets an end without it
+  transport_->finish();
+  input_.clear();
 }
 
 void connection::begin_shutdown() {
   if (lingering_) return abort(in_);
-  if (!parser_.header_done()) wake(in_);  // `serve` looks whether there is anything to read
+  if (exchange_->is_left_behind()) return transport_->close();
+  if (!parser_.header_done() || discarding_) wake(in_);  // `serve` looks whether there is anything to read
 }
 
 void connection::give_up() {
@@ -197,26 +268,26 @@ void connection::give_up() {
   wake(in_);
 }
 
-void connection::arm_timeout() {
+/// Sets the time of a wait for what the client sends, which begins now.
+/// \return the time for add_to_waited().
+clock::time_point connection::arm_input() {
   const auto& s = worker_.server().settings;
-  const phase now = parser_.header_done() ? phase::body : parser_.started() ? phase::header : phase::idle;
-  if (phase_ == now) return;
-  phase_ = now;
-  const auto time = clock::now();  // a handler may have taken long since the worker looked
-  switch (now) {
-    case phase::none:
-      break;
-    case phase::idle:
-      in_.expires = time + (first_request_ ? s.header_timeout : s.idle_timeout);
-      break;
-    case phase::header:
-      in_.expires = time + s.header_timeout;
-      break;
-    case phase::body:
-      in_.expires = time + s.body_timeout;
-      exchange_->header_came(worker_.server().base.now());
-      break;
+  const auto begin = clock::now();  // a handler may have taken long since the worker looked
+  if (parser_.header_done()) {
+    in_.expires = begin + s.body_timeout - body_waited_;
+    if (s.min_body_rate != 0) in_.expires += std::chrono::seconds(parser_.body_taken() / s.min_body_rate);
+  } else if (const phase now = parser_.started() ? phase::header : phase::idle; phase_ != now) {
+    // The first header has its time from the connection's start on.
+    if (!first_request_ || phase_ == phase::none) {
+      in_.expires = begin + (now == phase::idle && !first_request_ ? s.idle_timeout : s.header_timeout);
+    }
+    phase_ = now;
   }
+  return begin;
+}
+
+void connection::add_to_waited(clock::time_point begin) {
+  if (parser_.header_done()) body_waited_ += clock::now() - begin;
 }
 
 // Reading.
@@ -224,15 +295,37 @@ void connection::arm_timeout() {
 /// Goes on until there is a request, or nothing more can be done without the client.
 connection::step connection::advance() {
   std::string_view bytes = input_;
-  for (;;) {
+  bool kept = true;
+  for (;; kept = false) {
     if (proxy_header_ && !take_proxy_header(bytes)) return step::close;
     if (!bytes.empty()) {
-      const auto progress = parser_.feed(bytes);
+      using enum request_parser::progress;
+      auto progress = done;
+      if (!parser_.header_done()) {
+        progress = parser_.feed_header(bytes);
+        if (progress == done) {
+          if (kept) {
+            exchange_->header_came(input_at_);
+          } else if (!parser_.is_done()) {
+            exchange_->header_came(worker_.server().base.now());
+          }
+          if (!take_header()) progress = failed;
+        }
+      }
+      if (progress == done && !source_) progress = parser_.feed(bytes);
       keep(bytes);
-      if (progress == request_parser::progress::done) return step::request;
-      if (progress == request_parser::progress::failed) return step::refuse;
-      if (parser_.header_done() && parser_.expects_continue() && !continued_ &&
-          exchange_->request().body().empty()) {
+      if (progress == failed) {
+        refusal_ = parser_.failure();
+        return step::refuse;
+      }
+      if (!source_ && !exchange_->count_body()) {
+        request_access::body(exchange_->request()) = {};
+        exchange_->let_go_of_body();
+        refusal_ = status::service_unavailable;
+        return step::refuse;
+      }
+      if (progress == done) return step::request;
+      if (parser_.header_done() && parser_.expects_continue() && !continued_ && parser_.body_taken() == 0) {
         return step::expect;
       }
     }
@@ -270,6 +363,140 @@ bool connection::take_proxy_header(std::string_view& bytes) {
   return server.admit(from_);
 }
 
+/// The header is there: decides where the body goes.
+/// \return false if it is too large.
+bool connection::take_header() {
+  const routing& where = exchange_->find_route();
+  const route_options* options = where.what == routing::kind::found ? &where.to->options : nullptr;
+  if (options != nullptr && options->max_body_size()) {
+    if (!parser_.limit_body(*options->max_body_size())) return false;
+  } else if (!parser_.limit_body(worker_.server().settings.max_body_size)) {
+    return false;
+  }
+  if (options != nullptr && options->streams_body()) {
+    source_ = std::make_shared<body_reader::source>(*this, worker_.io());
+    request_access::reader(exchange_->request()) = body_reader(source_);
+    parser_.body_into(nullptr);
+  }
+  return true;
+}
+
+/// Feeds the body with what there is, until there is something in `into`. Null: throws it away, as much as is small.
+request_parser::progress connection::pump_body(std::string* into) {
+  parser_.body_into(into);
+  const auto before = parser_.body_taken();
+  std::string_view bytes = input_;
+  for (;;) {
+    auto progress = parser_.is_done() ? request_parser::progress::done : request_parser::progress::need_more;
+    if (!bytes.empty() && progress == request_parser::progress::need_more) {
+      progress = parser_.feed(bytes);
+      keep(bytes);
+    }
+    const auto taken = parser_.body_taken() - before;
+    if (progress != request_parser::progress::need_more || taken > (into == nullptr ? small_rest : 0))
+      return progress;
+    bytes = receive();
+    if (bytes.empty()) return progress;
+  }
+}
+
+/// Of a body that nothing reads any more: is what is left so small that the connection may stay?
+bool connection::is_rest_small() {
+  if (parser_.is_done()) return true;
+  if (body_failed_ || (parser_.expects_continue() && !continued_)) return false;
+  const auto left = parser_.body_left();
+  if (left && *left > small_rest) return false;
+  const auto progress = pump_body(nullptr);
+  return progress == request_parser::progress::done ||
+         (progress == request_parser::progress::need_more && left.has_value());
+}
+
+/// \return whether the next request can follow.
+asio::awaitable<bool> connection::throw_rest_away() {
+  if (!is_rest_small()) co_return false;
+  discarding_ = true;
+  bool whole = parser_.is_done();
+  for (auto left = small_rest; !whole && !is_stopping() && !given_up_;) {
+    const auto before = parser_.body_taken();
+    const auto progress = pump_body(nullptr);
+    whole = progress == request_parser::progress::done;
+    const auto taken = parser_.body_taken() - before;
+    if (whole || progress == request_parser::progress::failed || taken > left || transport_->gone() ||
+        transport_->at_end()) {
+      break;
+    }
+    left -= taken;
+    const auto begin = arm_input();
+    co_await suspend(in_);
+    add_to_waited(begin);
+    if (in_.timed_out) break;
+  }
+  discarding_ = false;
+  co_return whole;
+}
+
+asio::awaitable<bool> connection::send_continue() {
+  continued_ = true;
+  pending_ = {"HTTP/1.1 100 Continue\r\n\r\n"};
+  const bool sent = co_await send_pending(nullptr, patience::response);
+  co_return sent;
+}
+
+asio::awaitable<result<std::optional<std::string>>> connection::read(context ctx) {
+  constexpr auto doing = "reading the body of the request";
+  const auto fail = [&](error why) {
+    body_failed_ = std::move(why);
+    return std::unexpected(*body_failed_);
+  };
+  const auto source = source_;
+  for (;;) {
+    if (ctx.err()) co_return std::unexpected(error::ended(ctx, doing));
+    if (body_failed_) co_return std::unexpected(*body_failed_);
+    std::string piece;
+    const auto progress = pump_body(&piece);
+    parser_.body_into(nullptr);
+    if (!piece.empty()) co_return piece;
+    if (progress == request_parser::progress::done) co_return std::nullopt;
+    if (progress == request_parser::progress::failed) {
+      if (parser_.failure() == status::content_too_large)
+        co_return fail(error(make_error_code(errc::too_large), doing));
+      co_return fail(error(std::make_error_code(std::errc::bad_message), doing));
+    }
+    if (transport_->gone() || transport_->at_end() || given_up_) {
+      if (exchange_->is_running()) exchange_->client_gone();
+      if (ctx.err()) co_return std::unexpected(error::ended(ctx, doing));
+      co_return fail(error(make_error_code(errc::connection_lost), doing));
+    }
+    if (parser_.expects_continue() && !continued_ && parser_.body_taken() == 0) {
+      const bool sent = co_await send_continue();
+      if (!sent) transport_->close();  // a part of it may have been sent
+      if (source->open == nullptr) co_return std::nullopt;
+      continue;
+    }
+    ++in_.number;
+    {
+      const on_done<aborter> ending(ctx, aborter(*this, &connection::in_));
+      const auto begin = arm_input();
+      co_await suspend(in_);
+      add_to_waited(begin);
+    }
+    ++in_.number;
+    if (source->open == nullptr) co_return std::nullopt;  // the caller's reader says so
+    if (in_.timed_out) co_return fail(error(std::make_error_code(std::errc::timed_out), doing));
+  }
+}
+
+/// What reads the body gets an error from now on.
+void connection::close_reader() {
+  if (!source_) return;
+  const auto source = std::exchange(source_, nullptr);
+  source->close();
+  if (source->reading) {
+    abort(out_);
+    abort(in_);
+  }
+}
+
 /// Everything that is not understood yet, if there are new bytes; else nothing.
 std::string_view connection::receive() {
   const auto into = worker_.events().scratch();
@@ -277,12 +504,15 @@ std::string_view connection::receive() {
   if (size == 0) return {};
   if (input_.empty()) return {into.data(), size};
   input_.append(into.data(), size);
+  input_at_ = worker_.server().base.now();
   return input_;
 }
 
 void connection::keep(std::string_view rest) {
   if (input_.empty()) {
-    if (!rest.empty()) input_ = rest;
+    if (rest.empty()) return;
+    input_ = rest;
+    input_at_ = worker_.server().base.now();
   } else if (rest.empty()) {
     input_.clear();
     if (input_.capacity() > kept_input) input_.shrink_to_fit();
@@ -300,13 +530,16 @@ void connection::next_exchange() {
   phase_ = phase::none;
   continued_ = false;
   first_request_ = false;
+  body_failed_.reset();
+  body_waited_ = {};
 }
 
 /// Runs the handler and sends what it returns.
 /// \return whether the connection stays for another request.
 asio::awaitable<bool> connection::answer() {
-  keep_alive_ = keep_alive_ && parser_.keep_alive();
   if (from_.is_trusted) exchange_->ask_proxies(from_.address);
+  const auto most = worker_.server().settings.max_requests;
+  keep_alive_ = keep_alive_ && parser_.keep_alive() && (++requests_ < most || most == 0);
   const routing& where = exchange_->find_route();
   std::optional<response> reply;
   switch (where.what) {
@@ -327,6 +560,7 @@ asio::awaitable<bool> connection::answer() {
       break;
   }
   if (reply) {
+    close_reader();
     if (!where.allow.empty()) reply->set("Allow", where.allow);
     const bool complete = co_await send_response(std::move(*reply), nullptr);
     linger_ = complete && !keep_alive_;
@@ -335,6 +569,7 @@ asio::awaitable<bool> connection::answer() {
 
   if (has_gone()) exchange_->client_gone();
   std::string failure;
+  handling_ = true;
   worker_.runs(&*exchange_);
   try {
     auto running = where.to->call(exchange_->ctx(), exchange_->request());
@@ -345,11 +580,20 @@ asio::awaitable<bool> connection::answer() {
     failure = "the handler threw";
   }
   worker_.runs(nullptr);
+  handling_ = false;
   if (!reply) {
     exchange_->complain(failure);
     reply = plain(status::internal_server_error);
   }
+  if (exchange_->is_left_behind()) {
+    close_reader();
+    exchange_->end(exchange::outcome::left_behind);
+    linger_ = true;
+    co_return false;
+  }
+  if (!reply->source()) close_reader();
   const bool complete = co_await send_response(std::move(*reply), &exchange_->ctx());
+  close_reader();
   exchange_->end(complete ? exchange::outcome::answered : exchange::outcome::client_gone);
   linger_ = complete && !keep_alive_;
   co_return complete&& keep_alive_;
@@ -366,7 +610,12 @@ asio::awaitable<bool> connection::send_response(response reply, const context* c
   options.is_head = exchange_->request().method() == "HEAD";
   options.http11 = !parser_.header_done() || parser_.http11();
   options.keep_alive = keep_alive_ && !is_stopping();
+  if (options.keep_alive && parser_.header_done() && !reply.source()) options.keep_alive = is_rest_small();
   output_.clear();
+  if (reply.source() && source_ && parser_.expects_continue() && !continued_ && !parser_.is_done()) {
+    output_ = "HTTP/1.1 100 Continue\r\n\r\n";  // what makes the body may read, and then it is too late
+    continued_ = true;
+  }
   auto how = append_head(output_, reply, worker_.date(), options);
   if (!how) {
     exchange_->complain("the handler's response has a status or a field that must not be sent");
@@ -486,25 +735,10 @@ asio::awaitable<bool> connection::send_pending(const context* ctx, patience how)
 /// Waits until the client has taken what is pending.
 /// \param ctx  Ends it; null: the client has as long as it takes some of it.
 asio::awaitable<bool> connection::finish_send(const context* ctx, patience how) {
-  struct aborter {
-    std::weak_ptr<connection> self;
-    unsigned number;
-    patience how;
-
-    void operator()() const noexcept {
-      auto c = self.lock();
-      if (!c) return;
-      asio::post(c->worker_.io(), [c, number = number, how = how] {
-        const auto& t = *c->transport_;
-        const bool half = t.half_closed() && !t.gone() && how == patience::response;
-        if (c->out_.number == number && !half) c->abort(c->out_);
-      });
-    }
-  };
-  const unsigned number = ++out_.number;
+  ++out_.number;
   out_.aborted = false;
   std::optional<on_done<aborter>> ending;
-  if (ctx != nullptr) ending.emplace(*ctx, aborter{weak_from_this(), number, how});
+  if (ctx != nullptr) ending.emplace(*ctx, aborter(*this, &connection::out_, how == patience::stream));
   bool done = false;
   std::size_t before = 0;
   for (;;) {

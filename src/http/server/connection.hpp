@@ -6,6 +6,7 @@
 #include <curfew/core/context.hpp>
 #include <curfew/core/detail/intrusive_list.hpp>
 #include <curfew/http/message.hpp>
+#include <curfew/http/status.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -28,12 +29,19 @@ namespace curfew::http {
 ///     reading ──request──► handling ──response──► sending ──all sent──► reading …
 ///        │                    │                      │ closing, and the client may still send
 ///        │ end, time, shutdown│                      └──────────► lingering ──end, time, shutdown──► closed
-///        └────────────────────┴─ a handler whose client has gone runs on without the socket ─► closed
+///        └────────────────────┴─ a handler whose client has gone, or for which the server has answered, runs on without
+///                                the socket ─► closed
 ///
 /// The coroutine suspends in one of two waits, `in_` for what the client sends and `out_` for what it takes, and wherever
 /// a handler does. An event of the transport, a tick of the clock, the end of a context or the server's shutdown ends a
 /// wait, all of them in the worker's thread; after an event both try again. An event while a handler runs resumes nothing.
 /// It is remembered, and a client that has gone ends the context of the request.
+///
+/// A body goes to the request, before its handler is called; or to its reader, piece by piece, while the handler runs. What
+/// an early answer leaves of it is thrown away if it is small, so that the next request can be read:
+///
+///     unread ──first read: 100 Continue──► pumped on demand ──last byte──► done
+///        └──────────────┴─ the answer is sent ─► small: thrown away ─► done;  else: lingering
 ///
 /// Races:
 /// - What ends a wait comes when that is over, and another has begun: the end of a context names the wait by its number;
@@ -41,7 +49,8 @@ namespace curfew::http {
 /// - The client goes while its handler runs: the context ends at once, the socket is closed, and what the handler returns
 ///   is dropped.
 /// - A shutdown begins when a request has come and has not been read: the connection looks once more before it closes.
-/// - A body's writer is kept after its end: it shares a sink with the connection, which says that the body is over.
+/// - A body's writer or reader is kept after its end: it shares a sink or a source with the connection, which says that the
+///   body is over. One that is under way then is aborted first.
 ///
 /// Lifetime: the coroutine owns it; so a handler that outlives its client keeps it, without the socket.
 /// Thread: the worker's.
@@ -61,9 +70,11 @@ class connection final : public watched,
   /// The end of a shutdown: what waits for the client fails.
   void give_up();
   boost::asio::awaitable<result<>> write(context ctx, std::string bytes);
+  /// The next piece of a streamed body; none at its end.
+  boost::asio::awaitable<result<std::optional<std::string>>> read(context ctx);
 
  private:
-  enum class phase { none, idle, header, body };
+  enum class phase { none, idle, header };
   enum class step { wait, expect, request, refuse, close };
   using written = transport::written;
   /// Does a half-close end a write? Not that of a plain response; a stream ends with its context.
@@ -83,6 +94,7 @@ class connection final : public watched,
   boost::asio::awaitable<bool> send_response(response reply, const context* ctx);
   boost::asio::awaitable<bool> send_stream(body_source source, framing how);
   boost::asio::awaitable<void> linger();
+  boost::asio::awaitable<bool> throw_rest_away();
 
   // Reading.
   step advance();
@@ -90,7 +102,13 @@ class connection final : public watched,
   std::string_view receive();
   void read_ahead();
   void keep(std::string_view rest);
-  void arm_timeout();
+  bool take_header();
+  request_parser::progress pump_body(std::string* into);
+  bool is_rest_small();
+  clock::time_point arm_input();
+  void add_to_waited(clock::time_point begin);
+  boost::asio::awaitable<bool> send_continue();
+  void close_reader();
   void next_exchange();
   [[nodiscard]] bool is_stopping() const noexcept;
   /// Has the client gone, as far as its request is concerned?
@@ -102,7 +120,9 @@ class connection final : public watched,
   /// All of it, as far as the client takes it.
   boost::asio::awaitable<bool> send_pending(const context* ctx, patience how);
 
+  class aborter;
   boost::asio::awaitable<void> suspend(wait& at);
+  void cut();
   void wake(wait& at);
   void abort(wait& at);
 
@@ -119,10 +139,19 @@ class connection final : public watched,
 
   phase phase_ = phase::none;
   bool first_request_ = true;
+  std::size_t requests_ = 0;
+  status refusal_ = status::bad_request;  // of the last step::refuse
+  bool handling_ = false;                 // the handler runs
   bool lingering_ = false;
-  bool continued_ = false;  // 100 Continue has been sent
-  bool linger_ = false;     // the response is complete: see that it arrives
-  std::string input_;       // received, not yet understood
+  bool continued_ = false;      // 100 Continue has been sent
+  bool linger_ = false;         // the response is complete: see that it arrives
+  bool discarding_ = false;     // the rest of a body
+  std::string input_;           // received, not yet understood
+  clock::time_point input_at_;  // when the newest of it came, on the clock of the contexts
+
+  std::shared_ptr<body_reader::source> source_;  // of a body that streams
+  std::optional<error> body_failed_;
+  clock::duration body_waited_{};  // for its bytes, so far
 
   bool keep_alive_ = true;
   bool broken_ = false;  // a part of a stream may have been sent and the rest not

@@ -14,6 +14,8 @@ namespace curfew::http {
 
 namespace {
 
+constexpr std::chrono::seconds time_to_answer{1};  // after the deadline
+
 /// A request that its contexts keep.
 struct kept_request {
   mutable request it{{}, {}};
@@ -47,6 +49,25 @@ void exchange::ask_proxies(const host& nearest) {
 const routing& exchange::find_route() {
   if (!where_) where_ = router_access::find(worker_.server().routes, *request_);
   return *where_;
+}
+
+bool exchange::count_body() noexcept {
+  server_state& server = worker_.server();
+  const auto now = request_->body().size();
+  if (now == counted_) return true;
+  const auto more = now - std::exchange(counted_, now);
+  return server.buffered.fetch_add(more, std::memory_order_relaxed) + more <=
+         server.settings.max_buffered_bodies;
+}
+
+void exchange::let_go_of_body() noexcept {
+  if (counted_ != 0)
+    worker_.server().buffered.fetch_sub(std::exchange(counted_, 0), std::memory_order_relaxed);
+}
+
+bool exchange::is_overdue() const noexcept {
+  const auto deadline = scope_->deadline();
+  return deadline && worker_.server().base.now() - *deadline >= time_to_answer;
 }
 
 bool exchange::begin(std::optional<clock::duration> asked) {

@@ -19,6 +19,7 @@ class worker;
 /// One request and its life: from the connection's readiness for it to its one outcome.
 ///
 ///     awaited ──header_came()──► known ──begin()──► running ──end(outcome)──► over
+///        │                        │               └──leave_behind()──► left behind ──end(), its handler has returned──► over
 ///        └────────────────────────┴── destroyed: refused, answered by the router, or the client has gone
 ///
 /// The connection moves it, in the worker's thread. Only a running one has a context, and is in the worker's list, where
@@ -30,6 +31,8 @@ class worker;
 /// Races:
 /// - A shutdown ends all contexts while begin() makes one: `ending` is set before the contexts are collected, and read
 ///   after this one is in the list. So one of the two finds it.
+/// - The deadline passes, and the handler answers it or does not: a second later the connection answers 503 and leaves the
+///   handler behind, or the response has begun. Both are the worker's thread's: there is one answer.
 /// - The client goes, the deadline passes, the shutdown ends it, the response is complete: the context's first end stays.
 /// - The worker's list is read by other threads: it, and what `name()` and `describe()` read, change under the worker's
 ///   mutex only.
@@ -38,12 +41,13 @@ class exchange final : public detail::list_hook<> {
   enum class outcome {
     answered,     ///< The response has been sent.
     client_gone,  ///< It could not be sent.
+    left_behind,  ///< The server has answered for its handler.
   };
 
   exchange(worker& on, const peer& from);
   exchange(const exchange&) = delete;
   exchange& operator=(const exchange&) = delete;
-  ~exchange() = default;  // not of a running one
+  ~exchange() { let_go_of_body(); }  // not of a running one
 
   [[nodiscard]] http::request& request() noexcept { return *request_; }
   [[nodiscard]] const http::request& request() const noexcept { return *request_; }
@@ -56,6 +60,11 @@ class exchange final : public detail::list_hook<> {
   /// Where the request goes. Valid until the end.
   const routing& find_route();
 
+  /// Counts what there is of the body among those of all requests.
+  /// \return false if that is more than the server may keep.
+  [[nodiscard]] bool count_body() noexcept;
+  void let_go_of_body() noexcept;
+
   /// Makes the context.
   /// \param asked  How long the client will wait, if it says so.
   /// \return false if its time is over: nothing has begun.
@@ -65,6 +74,10 @@ class exchange final : public detail::list_hook<> {
   [[nodiscard]] bool is_running() const noexcept { return scope_.has_value(); }
   /// Ends the context; the exchange goes on until end().
   void client_gone() noexcept;
+  /// Of a running one: has its deadline passed by so much that the handler will not answer it?
+  [[nodiscard]] bool is_overdue() const noexcept;
+  void leave_behind() noexcept { left_behind_ = true; }
+  [[nodiscard]] bool is_left_behind() const noexcept { return left_behind_; }
   void end(outcome how) noexcept;
 
   /// Tells the server's owner.
@@ -84,6 +97,8 @@ class exchange final : public detail::list_hook<> {
   http::request* request_;
   std::optional<routing> where_;
   std::optional<clock::time_point> header_at_;
+  std::size_t counted_ = 0;  // bytes of the body
+  bool left_behind_ = false;
 
   // Changed under the worker's mutex.
   std::optional<cancel_scope> scope_;

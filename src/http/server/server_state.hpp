@@ -32,6 +32,9 @@ struct server_settings {
   clock::duration max_hold;
   std::size_t max_header_size;
   std::size_t max_body_size;
+  std::size_t min_body_rate;
+  std::size_t max_buffered_bodies;
+  std::size_t max_requests;
   std::size_t max_connections;
   std::size_t max_connections_per_address;
   clock::duration silent_peer_timeout;
@@ -58,6 +61,7 @@ struct server_state {
 
   std::atomic<std::size_t> open{0};       // connections
   std::atomic<std::size_t> lingering{0};  // those of them whose last exchange is over
+  std::atomic<std::size_t> buffered{0};   // bytes of bodies
   std::atomic<bool> stopping{false};      // nothing new begins
   std::atomic<bool> ending{false};        // contexts have been ended: what waits for a client gives up
   std::function<void()>

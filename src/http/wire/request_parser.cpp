@@ -78,9 +78,21 @@ bool has_other_version(std::string_view bytes) noexcept {
 /// that an intermediary may read differently: such requests are refused.
 class parser final : public beast::basic_parser<true> {
  public:
-  parser(request& into, std::size_t most_extensions) noexcept
+  parser(request& into, std::size_t most_extensions, std::uint64_t most_body) noexcept
       : into_(&into),
+        body_(&request_access::body(into)),
+        most_body_(most_body),
         most_extensions_(most_extensions) {}
+
+  /// \return false if it is known that the body is larger.
+  bool limit_body(std::uint64_t most) noexcept {
+    most_body_ = most;
+    const auto declared = content_length();
+    return !declared || *declared <= most;
+  }
+  bool limit_body() noexcept { return limit_body(most_body_); }
+  void body_into(std::string* to) noexcept { body_ = to; }
+  [[nodiscard]] std::uint64_t body_taken() const noexcept { return body_taken_; }
 
   [[nodiscard]] bool line_done() const noexcept { return line_done_; }
   [[nodiscard]] bool fields_done() const noexcept { return fields_done_; }
@@ -159,12 +171,18 @@ class parser final : public beast::basic_parser<true> {
 
   void on_body_init_impl(const boost::optional<std::uint64_t>& /*length*/, beast_error& /*ec*/) override {}
 
-  std::size_t on_body_impl(string_view body, beast_error& /*ec*/) override {
-    request_access::body(*into_).append(body.data(), body.size());
+  std::size_t on_body_impl(string_view body, beast_error& ec) override {
+    if (body.size() > most_body_ - body_taken_) {
+      refuse(status::content_too_large, ec);
+      return 0;
+    }
+    body_taken_ += body.size();
+    if (body_ != nullptr) body_->append(body.data(), body.size());
     return body.size();
   }
 
-  void on_chunk_header_impl(std::uint64_t /*size*/, string_view extensions, beast_error& ec) override {
+  void on_chunk_header_impl(std::uint64_t size, string_view extensions, beast_error& ec) override {
+    if (size > most_body_ - body_taken_) return refuse(status::content_too_large, ec);
     if (extensions.size() > most_extensions_) return refuse(status::bad_request, ec);
     most_extensions_ -= extensions.size();
   }
@@ -176,6 +194,9 @@ class parser final : public beast::basic_parser<true> {
   void on_finish_impl(beast_error& /*ec*/) override {}
 
   request* into_;
+  std::string* body_;
+  std::uint64_t most_body_;
+  std::uint64_t body_taken_ = 0;
   std::optional<status> verdict_;
   std::optional<clock::duration> timeout_;
   std::size_t most_extensions_;  // of chunks, in bytes, all together
@@ -212,8 +233,6 @@ struct request_parser::impl {
     switch (why) {
       case beast::error::header_limit:
         return fail(current->line_done() ? status::request_header_fields_too_large : status::uri_too_long);
-      case beast::error::body_limit:
-        return fail(status::content_too_large);
       case beast::error::bad_version:
         return fail(has_other_version(bytes) ? status::http_version_not_supported : status::bad_request);
       default:
@@ -233,34 +252,44 @@ void request_parser::reset(request& into) {
   impl_->into = &into;
   request_access::clear(into);
   impl_->header_taken = 0;
-  auto& p = impl_->current.emplace(into, impl_->max_header);
+  auto& p = impl_->current.emplace(into, impl_->max_header, impl_->max_body);
   p.header_limit(static_cast<std::uint32_t>(std::min<std::size_t>(impl_->max_header, UINT32_MAX)));
-  p.body_limit(impl_->max_body);
+  p.body_limit(boost::none);  // its limits are looked at here
 }
 
-request_parser::progress request_parser::feed(std::string_view& bytes) {
+request_parser::progress request_parser::feed_header(std::string_view& bytes) {
   parser& p = *impl_->current;
+  if (p.fields_done()) return progress::done;
   if (!p.got_some()) {
     while (bytes.starts_with("\r\n")) bytes.remove_prefix(2);  // RFC 9112, 2.2: after a body, by old clients
     if (bytes.empty() || bytes == "\r") return progress::need_more;
   }
+  if (has_fold(bytes)) return impl_->fail(status::bad_request);
   beast_error ec;
-  if (!p.fields_done()) {  // no further than the header, whose size is looked at before the rest
-    if (has_fold(bytes)) return impl_->fail(status::bad_request);
-    const std::string_view given = bytes;
-    if (!p.got_some()) impl_->into->fields().reserve(std::min(bytes.size(), most_reserved));
-    const std::size_t taken = p.put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec);
-    bytes.remove_prefix(taken);
-    if (ec && ec != beast::error::need_more) {
-      return impl_->fail_by(static_cast<beast::error>(ec.value()), given);
-    }
-    impl_->header_taken += taken;
-    if (impl_->header_taken + (p.fields_done() ? 0 : bytes.size()) > impl_->max_header) {
-      return impl_->fail_by(beast::error::header_limit, given);
-    }
-    if (!p.fields_done()) return progress::need_more;
-    p.eager(true);
+  const std::string_view given = bytes;
+  if (!p.got_some()) impl_->into->fields().reserve(std::min(bytes.size(), most_reserved));
+  const std::size_t taken = p.put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec);
+  bytes.remove_prefix(taken);
+  if (ec && ec != beast::error::need_more) {
+    return impl_->fail_by(static_cast<beast::error>(ec.value()), given);
   }
+  impl_->header_taken += taken;
+  if (impl_->header_taken + (p.fields_done() ? 0 : bytes.size()) > impl_->max_header) {
+    return impl_->fail_by(beast::error::header_limit, given);
+  }
+  if (!p.fields_done()) return progress::need_more;
+  p.eager(true);
+  return progress::done;
+}
+
+request_parser::progress request_parser::feed(std::string_view& bytes) {
+  parser& p = *impl_->current;
+  if (!p.fields_done()) {
+    const auto header = feed_header(bytes);
+    if (header != progress::done) return header;
+    if (!p.limit_body()) return impl_->fail(status::content_too_large);
+  }
+  beast_error ec;
   if (p.is_done()) return progress::done;
   // A chunked body ends with "0\r\n\r\n"; Beast asserts that it gets all of that in one piece.
   constexpr std::size_t last_chunk = 5;
@@ -273,6 +302,23 @@ request_parser::progress request_parser::feed(std::string_view& bytes) {
   // What a chunk's header or a trailer is made of comes in one piece from the parser's point of view.
   if (bytes.size() > impl_->max_header) return impl_->fail(status::bad_request);
   return progress::need_more;
+}
+
+bool request_parser::limit_body(std::uint64_t most) noexcept {
+  const bool fits = impl_->current->limit_body(most);
+  if (!fits) impl_->fail(status::content_too_large);
+  return fits;
+}
+
+void request_parser::body_into(std::string* to) noexcept { impl_->current->body_into(to); }
+bool request_parser::is_done() const noexcept { return impl_->current->is_done(); }
+std::uint64_t request_parser::body_taken() const noexcept { return impl_->current->body_taken(); }
+
+std::optional<std::uint64_t> request_parser::body_left() const noexcept {
+  const parser& p = *impl_->current;
+  if (p.is_done()) return 0;
+  if (p.chunked()) return std::nullopt;
+  return p.content_length().value_or(0) - p.body_taken();
 }
 
 bool request_parser::started() const noexcept { return impl_->current->got_some(); }

@@ -1,0 +1,200 @@
+#include <curfew/http/body_reader.hpp>
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <cerrno>
+#include <curfew/http/errc.hpp>
+#include <curfew/io/offload.hpp>
+#include <curfew/sync/thread_pool.hpp>
+#include <future>
+#include <string_view>
+#include <system_error>
+
+#include "http/server/connection.hpp"
+#include "http/server/request_source.hpp"
+
+namespace curfew::http {
+
+namespace asio = boost::asio;
+
+namespace {
+
+using piece = result<std::optional<std::string>>;
+
+error failed(std::errc why, const char* detail) {
+  return error(std::make_error_code(why), std::string("reading the body of the request (") + detail + ')');
+}
+
+error is_over() {
+  return failed(std::errc::operation_not_permitted, "it is over, or its route does not stream it");
+}
+
+error too_large(std::uint64_t most) {
+  return error(make_error_code(errc::too_large),
+               "reading the body of the request (more than " + std::to_string(most) + " bytes)");
+}
+
+/// The file that a body goes to: it is removed again unless it is complete.
+class target_file {
+ public:
+  explicit target_file(std::string path) : path_(std::move(path)) {}
+  target_file(const target_file&) = delete;
+  target_file& operator=(const target_file&) = delete;
+  ~target_file() {
+    if (file_ < 0) return;
+    ::close(file_);
+    ::unlink(path_.c_str());
+  }
+
+  result<> open() {
+    file_ = ::open(path_.c_str(), O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0666);
+    if (file_ < 0) return system_error();
+    return {};
+  }
+  result<> write(std::string_view bytes) {
+    while (!bytes.empty()) {
+      const ssize_t taken = ::write(file_, bytes.data(), bytes.size());
+      if (taken < 0 && errno == EINTR) continue;
+      if (taken < 0) return system_error();
+      bytes.remove_prefix(static_cast<std::size_t>(taken));
+    }
+    return {};
+  }
+  result<> complete() {
+    if (::close(std::exchange(file_, -1)) == 0) return {};
+    const auto why = system_error();
+    ::unlink(path_.c_str());
+    return why;
+  }
+
+ private:
+  [[nodiscard]] error system_error() const {
+    return error(std::error_code(errno, std::generic_category()),
+                 "saving the body of the request to " + path_);
+  }
+
+  std::string path_;
+  int file_ = -1;
+};
+
+/// As async_offload() in the shared pool.
+template <class F>
+asio::awaitable<result<>> in_a_thread(context ctx, F f) {
+  auto work = async_offload(thread_pool::shared(), std::move(ctx), std::move(f));
+  auto done = co_await std::move(work);
+  if (!done) co_return std::unexpected(done.error());
+  co_return *std::move(done);
+}
+
+asio::awaitable<void> read_for(body_reader body, context ctx, std::shared_ptr<std::promise<piece>> to) {
+  try {
+    auto reading = body.async_read(std::move(ctx));
+    auto got = co_await std::move(reading);
+    to->set_value(std::move(got));
+  } catch (...) {
+    to->set_exception(std::current_exception());
+  }
+}
+
+}  // namespace
+
+asio::awaitable<piece> body_reader::async_read(context ctx) const {
+  const auto from = source_;  // the reader may be gone before the read is over
+  if (!from || from->open == nullptr) co_return is_over();
+  if (from->reading) {
+    co_return failed(std::errc::operation_in_progress, "another read is under way");
+  }
+  from->reading = true;
+  auto reading = from->open->read(std::move(ctx));
+  auto got = co_await std::move(reading);
+  from->reading = false;
+  if (from->open == nullptr) co_return is_over();
+  co_return got;
+}
+
+asio::awaitable<result<std::string>> body_reader::async_read_all(context ctx, std::uint64_t most) const {
+  const body_reader self = *this;
+  std::string all;
+  for (;;) {
+    auto reading = self.async_read(ctx);
+    auto got = co_await std::move(reading);
+    if (!got) co_return std::unexpected(got.error());
+    if (!*got) co_return all;
+    if ((**got).size() > most - all.size()) co_return too_large(most);
+    all += **got;
+  }
+}
+
+asio::awaitable<result<std::uint64_t>> body_reader::async_save(context ctx, std::string path,
+                                                               std::uint64_t most) const {
+  const body_reader self = *this;
+  target_file file(std::move(path));
+  std::optional<std::string> next;
+  std::uint64_t written = 0;
+  const auto open = [&file](const context&) { return file.open(); };
+  auto opening = in_a_thread(ctx, open);
+  auto done = co_await std::move(opening);
+  for (;;) {
+    if (!done) co_return std::unexpected(done.error());
+    auto reading = self.async_read(ctx);
+    auto got = co_await std::move(reading);
+    if (!got) co_return std::unexpected(got.error());
+    next = *std::move(got);
+    if (!next) break;
+    if (next->size() > most - written) co_return too_large(most);
+    written += next->size();
+    const auto write = [&file, &next](const context&) { return file.write(*next); };
+    auto writing = in_a_thread(ctx, write);
+    done = co_await std::move(writing);
+  }
+  const auto complete = [&file](const context&) { return file.complete(); };
+  auto completing = in_a_thread(ctx, complete);
+  done = co_await std::move(completing);
+  if (!done) co_return std::unexpected(done.error());
+  co_return written;
+}
+
+piece body_reader::read(const context& ctx) const {
+  if (!source_) return is_over();
+  const auto got = std::make_shared<std::promise<piece>>();
+  auto future = got->get_future();
+  {
+    const std::lock_guard guard(source_->mutex);
+    if (source_->io == nullptr) return is_over();
+    asio::co_spawn(*source_->io, read_for(*this, ctx, got), asio::detached);
+  }
+  return future.get();
+}
+
+result<std::string> body_reader::read_all(const context& ctx, std::uint64_t most) const {
+  std::string all;
+  for (;;) {
+    auto got = read(ctx);
+    if (!got) return std::unexpected(got.error());
+    if (!*got) return all;
+    if ((**got).size() > most - all.size()) return too_large(most);
+    all += **got;
+  }
+}
+
+result<std::uint64_t> body_reader::save(const context& ctx, const std::string& path,
+                                        std::uint64_t most) const {
+  target_file file(path);
+  if (auto opened = file.open(); !opened) return std::unexpected(opened.error());
+  std::uint64_t written = 0;
+  for (;;) {
+    auto got = read(ctx);
+    if (!got) return std::unexpected(got.error());
+    if (!*got) break;
+    if ((**got).size() > most - written) return too_large(most);
+    if (auto sent = file.write(**got); !sent) return std::unexpected(sent.error());
+    written += (**got).size();
+  }
+  if (auto complete = file.complete(); !complete) return std::unexpected(complete.error());
+  return written;
+}
+
+}  // namespace curfew::http
