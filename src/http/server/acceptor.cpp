@@ -85,6 +85,7 @@ std::string acceptor::url() const {
 
 std::vector<std::string> acceptor::addresses() const {
   std::vector<std::string> all;
+  all.reserve(doors_.size());
   for (const auto& d : doors_) all.push_back(d->socket.address());
   return all;
 }

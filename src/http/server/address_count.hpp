@@ -21,7 +21,7 @@ class address_count {
   /// A connection that is counted, for as long as this lives.
   class place {
    public:
-    place(place&& other) noexcept : of_(std::exchange(other.of_, nullptr)), key_(other.key_) {}
+    place(place&& other) noexcept : of_(std::exchange(other.of_, nullptr)), key_(std::move(other.key_)) {}
     place& operator=(place&& other) noexcept {
       std::swap(of_, other.of_);
       std::swap(key_, other.key_);

@@ -259,7 +259,7 @@ void listening_socket::read_name() {
     if (!path.empty() && path.front() == '\0') {
       path.front() = '@';
     } else {
-      path = path.c_str();  // without its null
+      path.resize(std::min(path.find('\0'), path.size()));
     }
     address_ = std::string(unix_prefix) + path;
     return;

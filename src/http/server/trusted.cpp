@@ -36,11 +36,11 @@ asio::ip::address first_of(const asio::ip::address& any, unsigned bits) {
 /// A hop as fields write it: "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]:80", "unix:".
 std::optional<host> parse_hop(std::string_view text) {
   if (text == unix_name) return host();
-  if (const auto address = parse_address(text)) return address;
+  if (auto address = parse_address(text)) return address;
   const bool brackets = text.starts_with('[');
   const auto end = brackets ? text.find(']') : text.find(':');
   if (end == std::string_view::npos) return std::nullopt;
-  const auto address = parse_address(brackets ? text.substr(1, end - 1) : text.substr(0, end));
+  auto address = parse_address(brackets ? text.substr(1, end - 1) : text.substr(0, end));
   if (!address || address->is_v6() != brackets) return std::nullopt;
   const auto port = brackets ? text.substr(end + 1) : text.substr(end);
   if (!port.empty() && (port.front() != ':' || !is_token(port.substr(1)))) return std::nullopt;
@@ -102,7 +102,8 @@ std::optional<std::string> take_value(std::string_view& rest) {
   if (rest.starts_with('"')) {
     std::size_t at = 1;
     for (; at < rest.size() && rest[at] != '"'; ++at) {
-      if (rest[at] == '\\' && ++at == rest.size()) return std::nullopt;
+      if (rest[at] == '\\') ++at;
+      if (at == rest.size()) return std::nullopt;
       value += rest[at];
     }
     if (at == rest.size()) return std::nullopt;
@@ -151,7 +152,9 @@ result<trusted_networks> trusted_networks::parse(const std::vector<std::string>&
   trusted_networks made;
   for (const std::string& text : list) {
     const auto fail = [&](const std::string& how) {
-      return error(make_error_code(errc::bad_address), "trusting \"" + text + "\" (" + how + ')');
+      std::string doing = "trusting \"";
+      doing.append(text).append("\" (").append(how) += ')';
+      return error(make_error_code(errc::bad_address), doing);
     };
     if (text == unix_name) {
       made.unix_ = true;

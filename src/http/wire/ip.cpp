@@ -12,7 +12,7 @@ std::optional<asio::ip::address> parse_ip(std::string_view text) {
   // Asio reads up to a null, and looks for the interface of a scope.
   if (text.find_first_not_of("0123456789abcdefABCDEF.:") != std::string_view::npos) return std::nullopt;
   boost::system::error_code bad;
-  const auto address = asio::ip::make_address(std::string(text), bad);
+  auto address = asio::ip::make_address(std::string(text), bad);
   if (bad) return std::nullopt;
   return address;
 }
