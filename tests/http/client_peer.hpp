@@ -67,6 +67,16 @@ class conversation {
     }
   }
 
+  /// The same, and leaves it unread.
+  std::string peek_header() {
+    std::string header = read_header();
+    unread_.insert(0, header);
+    return header;
+  }
+
+  /// What has been read beyond a header, else the next bytes.
+  std::string read_unread() { return unread_.empty() ? read_some() : std::exchange(unread_, {}); }
+
   /// Reads a header and the body that its Content-Length announces.
   std::string read_request() {
     std::string request = read_header();
@@ -267,6 +277,7 @@ class moment {
   }
   /// False if it does not happen within the test's patience.
   [[nodiscard]] bool wait() const { return future_.wait_for(patience) == std::future_status::ready; }
+  [[nodiscard]] bool is_set() const { return done_; }
 
  private:
   std::promise<void> promise_;

@@ -1,8 +1,10 @@
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/associated_executor.hpp>
 #include <boost/asio/async_result.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/system_executor.hpp>
 #include <chrono>
 #include <cstddef>
 #include <curfew/core/clock.hpp>
@@ -14,6 +16,7 @@
 #include <memory>
 #include <optional>
 #include <string>
+#include <type_traits>
 #include <utility>
 
 namespace curfew::http {
@@ -107,15 +110,22 @@ class download {
 /// Sends requests over HTTP/1.1 and keeps connections. A call over http:// runs on its handler's execution context, or in
 /// the thread that waits for it; one over https:// or through a proxy on a thread of the client's own.
 ///
+/// A body that streams (request::file, request::stream) is sent as the connection takes it, and only as far as the answer
+/// leaves a sense in it: an answer of 300 or above stops it, and so does one that is complete. The connection is not kept
+/// then. The source of a body runs on the handler's executor; for a blocking call, in the calling thread.
+///
 /// All calls, blocking or not:
-/// Completes when:  the response is complete (for open: its header), or fails, or `ctx` ends, in any phase:
+/// Completes when:  the response is complete (for open: its header, and the request's body is sent or in vain), or fails,
+///                  or `ctx` ends, in any phase:
 ///                  already before, waiting for a connection, resolving, connecting, in the TLS handshake,
 ///                  sending, waiting, reading. A response that is complete when ctx ends is delivered.
 /// Errors:          curfew::errc::canceled or deadline_exceeded when ctx ended, with its cause; http::errc;
 ///                  std::errc::invalid_argument for a method or a field that is not HTTP: nothing is sent
-///                  then. An answer of any status is a response, not an error. The error names method, URL
+///                  then. Of a body that streams: the system's code for its file; what its source throws, a
+///                  std::system_error with its code, else std::errc::io_error. An answer of any status is a response, not an error. The error names method, URL
 ///                  (never its userinfo) and phase.
-/// Cancellation:    the connection is closed, so that the server knows; the call returns within milliseconds.
+/// Cancellation:    the connection is closed, so that the server knows; the call returns within milliseconds, once the
+///                  source of its body has.
 /// Lifetime:        the client may be destroyed while calls are under way; they then end with errc::canceled.
 /// Thread safety:   any thread, any number of calls at a time.
 ///
@@ -138,29 +148,44 @@ class client {
 
   template <class Token = default_token>
   auto async_send(context ctx, request what, Token&& token = {}) {
-    return detail::initiate_locally<result<response>>(
-        std::forward<Token>(token), std::move(ctx),
-        [this, what = std::move(what)](context of, auto complete) mutable {
-          start_send(std::move(of), std::move(what), std::move(complete));
-        });
+    return initiate<response>(std::forward<Token>(token), std::move(ctx), std::move(what));
   }
   template <class Token = default_token>
   auto async_open(context ctx, request what, Token&& token = {}) {
-    return detail::initiate_locally<result<download>>(
-        std::forward<Token>(token), std::move(ctx),
-        [this, what = std::move(what)](context of, auto complete) mutable {
-          start_open(std::move(of), std::move(what), std::move(complete));
-        });
+    return initiate<download>(std::forward<Token>(token), std::move(ctx), std::move(what));
   }
 
   /// The client behind the free functions below: default options, made at the first use.
   static client& shared();
 
  private:
-  void start_send(context ctx, request what,
-                  std::shared_ptr<detail::local_completion<result<response>>> complete);
-  void start_open(context ctx, request what,
-                  std::shared_ptr<detail::local_completion<result<download>>> complete);
+  template <class T>
+  using completion = std::shared_ptr<detail::local_completion<result<T>>>;
+
+  template <class T, class Token>
+  auto initiate(Token&& token, context ctx, request what) {
+    return boost::asio::async_initiate<Token, void(result<T>)>(
+        [this](auto waits, context of, request asks) {
+          boost::asio::any_io_executor runs_source;
+          if (asks.streams()) runs_source = executor_of(waits);
+          auto complete = detail::local_handler<decltype(waits), result<T>>::make(std::move(waits), of);
+          start(std::move(of), std::move(asks), std::move(complete), runs_source);
+        },
+        token, std::move(ctx), std::move(what));
+  }
+  template <class Handler>
+  static boost::asio::any_io_executor executor_of(const Handler& of) {
+    using executor = boost::asio::associated_executor_t<Handler>;
+    if constexpr (std::is_convertible_v<executor, boost::asio::any_io_executor>) {
+      return boost::asio::get_associated_executor(of);
+    } else {
+      return boost::asio::system_executor();
+    }
+  }
+  void start(context ctx, request what, completion<response> complete,
+             const boost::asio::any_io_executor& runs_source);
+  void start(context ctx, request what, completion<download> complete,
+             const boost::asio::any_io_executor& runs_source);
 
   struct impl;
   std::unique_ptr<impl> impl_;

@@ -11,6 +11,8 @@ enum class errc {
   client_gone = 1,  ///< The client closed, half-closed or reset its connection.
   handler_done,     ///< The response has been sent: what still runs for the request is in vain.
   shutdown,         ///< The server stops and its grace time is over.
+  // The cause with which the context of a request body's source ends.
+  answered,  ///< The server has answered, or the call is over: what is left of the body is in vain.
   // Why a request of the client failed.
   bad_url,             ///< Not a URL, or not http:// or https://.
   name_not_found,      ///< The host's name has no address.

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <cstdint>
 #include <curfew/core/context.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/http/body_reader.hpp>
@@ -15,6 +16,40 @@
 #include <vector>
 
 namespace curfew::http {
+
+/// Takes the body of a message that is streamed: a handler's response, or a client's request. A cheap handle; the body is
+/// over when its `body_source` has returned.
+class body_writer {
+ public:
+  /// Sends `bytes` as soon as the connection takes them; waits if the other side reads slowly.
+  ///
+  /// Completes when:  the bytes are handed to the kernel, or to libcurl where that carries the request; or the context
+  ///                  ends, or the connection fails.
+  /// Errors:          the context's end; errc::connection_lost, also for a request whose rest is in vain;
+  ///                  std::errc::operation_not_permitted once the body is over: nothing is sent then. In a request:
+  ///                  std::errc::message_size for more than its Content-Length.
+  /// Cancellation:    at any point; the connection is closed then, since a part may have been sent.
+  /// Thread safety:   the thread that runs the source only; one write at a time.
+  boost::asio::awaitable<result<>> async_write(context ctx, std::string bytes);
+
+  struct sink;  // the connection's side
+  explicit body_writer(std::shared_ptr<sink> to) noexcept : sink_(std::move(to)) {}
+
+ private:
+  std::shared_ptr<sink> sink_;
+};
+
+/// Writes a body that is streamed; the body ends when it returns, and must not be written to by anything else
+/// then: a write that is still under way cuts it off.
+///
+/// Of a response: its context is the handler's, which lives until then. If it throws, or its context has ended by then,
+/// the connection is closed: the client sees a truncated body.
+/// Of a request: its context is one below the call's, which ends as soon as the rest of the body is in vain. If it throws,
+/// the call fails with that. The call does not complete before it has returned.
+using body_source = std::function<boost::asio::awaitable<void>(context ctx, body_writer out)>;
+
+/// May a source be called again for the same request, to give the same body from its beginning?
+enum class repeatable : bool { no, yes };
 
 /// A request, as a client sends it or as a handler gets it.
 class request {
@@ -37,8 +72,31 @@ class request {
   request& body(std::string bytes, std::string_view content_type = {}) {
     body_ = std::move(bytes);
     if (!content_type.empty()) fields_.set("Content-Type", content_type);
+    streamed_.reset();
     return *this;
   }
+  /// Sends a file, or a part of it, as the body, with Content-Length. It is opened when the request is sent, and read
+  /// piece by piece by the thread that sends. It must not become shorter meanwhile.
+  ///
+  ///     auto upload = http::request("PUT", url).file("backup.tar").set("Content-Type", "application/x-tar");
+  ///
+  /// \param length  None: up to its end.
+  request& file(std::string path, std::uint64_t offset = 0, std::optional<std::uint64_t> length = {});
+  /// Sends what `source` writes as the body, chunked, or with the Content-Length that is set as a field.
+  ///
+  ///     auto lines = [](curfew::context ctx, http::body_writer out) -> asio::awaitable<void> {
+  ///       for (int i = 0; i < 3; ++i) {
+  ///         auto sent = co_await out.async_write(ctx, "line\n");
+  ///         if (!sent) co_return;
+  ///       }
+  ///     };
+  ///     auto upload = http::request("POST", url).stream(lines, http::repeatable::yes);
+  ///
+  /// \param again  If not, a redirect that has to send the body again fails with std::errc::operation_not_supported, and
+  ///               a lost connection is not replaced once the source has been called.
+  request& stream(body_source source, repeatable again = repeatable::no);
+  /// Is the body a file or a source?
+  [[nodiscard]] bool streams() const noexcept { return streamed_ != nullptr; }
 
   // In a handler.
 
@@ -71,32 +129,9 @@ class request {
   bool https_ = false;
   body_reader reader_;
   std::vector<std::pair<std::string, std::string>> params_;
+  struct streamed;
+  std::shared_ptr<const streamed> streamed_;
 };
-
-/// Takes the body of a streaming response. A cheap handle; the body is over when its `body_source` has returned.
-class body_writer {
- public:
-  /// Sends `bytes` as soon as the connection takes them; waits if the client reads slowly.
-  ///
-  /// Completes when:  the bytes are handed to the kernel, or the context ends, or the connection fails.
-  /// Errors:          the context's end; errc::connection_lost; std::errc::operation_not_permitted once the body is
-  ///                  over: nothing is sent then.
-  /// Cancellation:    at any point; the connection is closed then, since a part may have been sent.
-  /// Thread safety:   the connection's thread only; one write at a time.
-  boost::asio::awaitable<result<>> async_write(context ctx, std::string bytes);
-
-  struct sink;  // the connection's side
-  explicit body_writer(std::shared_ptr<sink> to) noexcept : sink_(std::move(to)) {}
-
- private:
-  std::shared_ptr<sink> sink_;
-};
-
-/// Writes the body of a streaming response; the body ends when it returns, and must not be written to by anything else
-/// then: a write that is still under way cuts it off. Its context is the handler's,
-/// which lives until then. If it throws, or its context has ended by then, the connection is closed: the
-/// client sees a truncated body.
-using body_source = std::function<boost::asio::awaitable<void>(context ctx, body_writer out)>;
 
 /// A response, as a handler makes it or as a client gets it.
 class response {

@@ -114,7 +114,7 @@ void body_stream::end_early(error why) noexcept {
 void body_stream::end(std::optional<error> why) noexcept {
   over_ = true;
   error_ = std::move(why);
-  if (!error_ && exchange_->session.keeps_alive()) {
+  if (!error_ && !exchange_->cut_off && exchange_->session.keeps_alive()) {
     exchange_->lease.give_back();
   } else {
     exchange_->lease = {};

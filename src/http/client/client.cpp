@@ -1,4 +1,6 @@
 #include <atomic>
+#include <boost/asio/bind_executor.hpp>
+#include <boost/asio/io_context.hpp>
 #include <curfew/http/client.hpp>
 #include <memory>
 #include <optional>
@@ -8,9 +10,12 @@
 #include "http/client/client_call.hpp"
 #include "http/client/client_state.hpp"
 #include "http/client/transfer.hpp"
+#include "http/message/message_access.hpp"
 #include "http/wire/loop.hpp"
 
 namespace curfew::http {
+
+namespace asio = boost::asio;
 
 struct client::impl {
   explicit impl(client_options options) : state(std::make_shared<client_state>(std::move(options))) {}
@@ -87,32 +92,57 @@ client::client(client_options options) : impl_(std::make_unique<impl>(std::move(
 
 client::~client() { impl_->state->close(); }
 
+namespace {
+
+/// Has a source to be run by the thread that waits?
+bool has_source(const request& what) noexcept {
+  return what.streams() && request_access::streamed(what)->source;
+}
+
+/// Waits for an asynchronous call on an io_context of this thread's own.
+template <class T, class Start>
+result<T> run_here(Start start) {
+  std::optional<result<T>> value;
+  asio::io_context here(1);
+  start(asio::bind_executor(here.get_executor(), [&](result<T> got) { value.emplace(std::move(got)); }));
+  here.run();
+  return *std::move(value);
+}
+
+}  // namespace
+
 result<response> client::send(const context& ctx, const request& what) {
+  if (has_source(what)) {
+    return run_here<response>([&](auto handler) { async_send(ctx, what, std::move(handler)); });
+  }
   const auto state = impl_->state;
   return wait_for<result<response>>(*state, &what, [&](auto in, auto complete) {
-    client_call::start(state, std::move(in), ctx, what, response_completion(std::move(complete)));
+    client_call::start(state, std::move(in), ctx, what, {}, response_completion(std::move(complete)));
   });
 }
 
 result<download> client::open(const context& ctx, const request& what) {
+  if (has_source(what)) {
+    return run_here<download>([&](auto handler) { async_open(ctx, what, std::move(handler)); });
+  }
   const auto state = impl_->state;
   return wait_for<result<download>>(*state, &what, [&](auto in, auto complete) {
-    client_call::start(state, std::move(in), ctx, what, download_completion(std::move(complete)));
+    client_call::start(state, std::move(in), ctx, what, {}, download_completion(std::move(complete)));
   });
 }
 
-void client::start_send(context ctx, request what,
-                        std::shared_ptr<detail::local_completion<result<response>>> complete) {
+void client::start(context ctx, request what, completion<response> complete,
+                   const asio::any_io_executor& runs_source) {
   if (auto in = loop_of(*complete, &what)) {
-    client_call::start(impl_->state, std::move(in), std::move(ctx), std::move(what),
+    client_call::start(impl_->state, std::move(in), std::move(ctx), std::move(what), runs_source,
                        response_completion(std::move(complete)));
   }
 }
 
-void client::start_open(context ctx, request what,
-                        std::shared_ptr<detail::local_completion<result<download>>> complete) {
+void client::start(context ctx, request what, completion<download> complete,
+                   const asio::any_io_executor& runs_source) {
   if (auto in = loop_of(*complete, &what)) {
-    client_call::start(impl_->state, std::move(in), std::move(ctx), std::move(what),
+    client_call::start(impl_->state, std::move(in), std::move(ctx), std::move(what), runs_source,
                        download_completion(std::move(complete)));
   }
 }

@@ -6,6 +6,7 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <charconv>
 #include <chrono>
 #include <curfew/http/deadline.hpp>
 #include <curfew/http/errc.hpp>
@@ -23,6 +24,7 @@ namespace {
 constexpr std::size_t copied_body = 16 * 1024;  // a smaller body is sent from the same buffer as the head
 constexpr std::size_t redirect_body_limit = 64 * 1024;  // more of it is not worth the connection
 constexpr std::size_t decoded_at_once = 64 * 1024;
+constexpr std::size_t sent_in_turn = 1024 * 1024;  // of a body that streams; then others have theirs
 constexpr std::chrono::seconds longest_wait_for_continue{1};
 
 void complete(const client_call::completion& done, error why, bool here) {
@@ -96,8 +98,8 @@ class client_call::attempt final : public watched {
 // The life of a call.
 
 void client_call::start(std::shared_ptr<client_state> client, std::shared_ptr<loop> in, context ctx,
-                        request what, completion done) {
-  auto target = call_target::make(ctx, std::move(what));
+                        request what, const boost::asio::any_io_executor& runs_source, completion done) {
+  auto target = call_target::make(ctx, std::move(what), runs_source);
   if (!target) return refuse(in, std::move(done), std::move(target.error()));
   if (target->url.tls || goes_through_proxy(target->url)) {
     return hand_to_curl(client, ctx, *std::move(target), done);
@@ -105,6 +107,7 @@ void client_call::start(std::shared_ptr<client_state> client, std::shared_ptr<lo
   const auto made = std::make_shared<client_call>(std::move(client), std::move(in), std::move(ctx),
                                                   *std::move(target), std::move(done));
   std::visit([&](const auto& each) { each->keep(made); }, made->done_);
+  if (made->target_.body) made->target_.body->used_by(made);
   made->loop_->hold();
   made->watch_.emplace(made->ctx_, on_end{made});  // may run at once, here or in another thread
   const std::lock_guard guard(made->mutex_);
@@ -120,6 +123,10 @@ client_call::client_call(std::shared_ptr<client_state> client, std::shared_ptr<l
       target_(std::move(target)) {}
 
 client_call::~client_call() {
+  if (target_.body) {
+    target_.body->stop();
+    target_.body->settle();
+  }
   watch_.reset();
   lookup_.drop();
   alarm_.reset();
@@ -152,12 +159,28 @@ void client_call::client_gone() noexcept {
   if (phase_ != phase::over) fail(curfew::errc::canceled, "the client was destroyed");
 }
 
-/// In the loop's thread: there is a grant, an alarm to set, or an outcome.
+/// The source of the body has written something, or has returned.
+void client_call::upload_ready() noexcept {
+  const std::lock_guard guard(mutex_);
+  if (phase_ < phase::sending || phase_ == phase::over || holds_body_back_) return;
+  if (has_unsent() && !target_.body->failure()) return;  // there is room for nothing
+  unsent_ = {};
+  pump_out();
+}
+
+void client_call::source_returned() noexcept {
+  const std::lock_guard guard(mutex_);
+  if (!delivered_) loop_->later(shared_from_this());
+}
+
+/// In the loop's thread: there is a grant, an alarm to set, more to send, or an outcome.
 void client_call::run() {
   outcome what;
   std::shared_ptr<alarm> clock_set;
+  if (target_.body) target_.body->settle();
   {
     std::unique_lock lock(mutex_);
+    if (std::exchange(send_more_, false) && phase_ >= phase::sending && phase_ != phase::over) pump_out();
     if (phase_ == phase::queued && waiter_.granted) return with_place();
     if (const auto at = std::exchange(alarm_at_, std::nullopt); at && phase_ != phase::over) {
       lock.unlock();
@@ -165,7 +188,12 @@ void client_call::run() {
       lock.lock();
       alarm_.swap(clock_set);
     }
-    if (phase_ != phase::over || std::exchange(delivered_, true)) return;
+    if (phase_ != phase::over || delivered_) return;
+    if (target_.body && !std::holds_alternative<handed_over>(outcome_) &&
+        !target_.body->when_done([self = shared_from_this()] { self->source_returned(); })) {
+      return;
+    }
+    delivered_ = true;
     what = std::move(outcome_);
   }
   watch_.reset();
@@ -288,6 +316,7 @@ void client_call::transmit(std::shared_ptr<client_connection> over) {
   exchange_->session.expect(target_.what.method() == "HEAD", exchange_->head);
   phase_ = phase::sending;
   sent_some_ = false;
+  body_over_ = false;
   following_ = false;
   location_.clear();
   ignored_ = 0;
@@ -304,7 +333,7 @@ void client_call::write_head() {
                        .timeout = client_->options.send_deadline() ? timeout_to_send(ctx_) : std::nullopt});
   const std::string& body = target_.what.body();
   const auto expect = target_.what.fields().find("Expect");
-  holds_body_back_ = expect && same_name(*expect, "100-continue") && !body.empty();
+  holds_body_back_ = expect && same_name(*expect, "100-continue") && (target_.body || !body.empty());
   unsent_ = {};
   if (body.size() <= copied_body && !holds_body_back_) {
     out_ += body;
@@ -314,19 +343,64 @@ void client_call::write_head() {
   unsent_[0] = out_;
 }
 
+/// Fetches what is to be sent next of a body that streams.
+client_call::part client_call::next_part() {
+  if (!target_.body || body_over_ || exchange_->cut_off) return part::none;
+  const bool chunked = !target_.body->length();
+  switch (target_.body->look(unsent_[1])) {
+    case upload::state::bytes:
+      if (chunked) {
+        char* const from = chunk_size_.data();
+        char* const end = std::to_chars(from, from + 16, unsent_[1].size(), 16).ptr;
+        end[0] = '\r';
+        end[1] = '\n';
+        unsent_[0] = {from, static_cast<std::size_t>(end + 2 - from)};
+        unsent_[2] = "\r\n";
+      }
+      return part::some;
+    case upload::state::waits:
+      return part::waits;
+    case upload::state::over:
+      body_over_ = true;
+      if (!chunked) return part::none;
+      unsent_[0] = "0\r\n\r\n";
+      return part::some;
+    case upload::state::failed:
+      if (ctx_.err()) {  // and so the context of the source
+        finish(error::ended(ctx_, target_.doing(phase_name())));
+      } else {
+        fail(target_.body->failure(), target_.body->detail());
+      }
+      return part::failed;
+  }
+  return part::none;
+}
+
 void client_call::pump_out() {
+  std::size_t in_turn = 0;
   for (;;) {
-    std::array<iovec, 2> parts;
+    std::array<iovec, 3> parts;
     std::size_t count = 0;
     for (std::size_t i = 0; i < unsent_.size(); ++i) {
-      if (unsent_[i].empty() || (i == 1 && holds_body_back_)) continue;
+      if (unsent_[i].empty() || (i != 0 && holds_body_back_)) continue;
       // sendmsg does not write to what it sends
       parts[count++] = {const_cast<char*>(unsent_[i].data()), unsent_[i].size()};
     }
-    if (count == 0) {
-      if (phase_ == phase::sending && !holds_body_back_) phase_ = phase::waiting;
+    if (count == 0 && holds_body_back_) {
       if (phase_ == phase::sending) set_alarm(clock::now() + longest_wait_for_continue);
       return;
+    }
+    if (count == 0) {
+      const part fetched = next_part();
+      if (fetched == part::some) continue;
+      if (fetched != part::none) return;
+      if (phase_ == phase::sending) phase_ = phase::waiting;
+      if (opens_later_) finish(std::move(exchange_));
+      return;
+    }
+    if (in_turn > sent_in_turn) {
+      send_more_ = true;
+      return loop_->later(shared_from_this());
     }
     msghdr message{};
     message.msg_iov = parts.data();
@@ -338,7 +412,8 @@ void client_call::pump_out() {
     if (taken < 0) {
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) return;
-      unsent_ = {};
+      cut_off();
+      if (opens_later_) return finish(std::move(exchange_));
       const client_exchange* const failed = exchange_.get();
       pump_in(true);  // the server may have answered before it closed
       if (phase_ != phase::over && exchange_.get() == failed)
@@ -347,12 +422,29 @@ void client_call::pump_out() {
     }
     sent_some_ = true;
     auto left = static_cast<std::size_t>(taken);
-    for (auto& part : unsent_) {
-      const auto now = std::min(left, part.size());
-      part.remove_prefix(now);
+    if (target_.body) in_turn += left;
+    for (auto& each : unsent_) {
+      const auto now = std::min(left, each.size());
+      each.remove_prefix(now);
       left -= now;
+      if (&each == &unsent_[1] && target_.body && now != 0) target_.body->consumed(now);
     }
   }
+}
+
+/// No more of the request is sent over this connection.
+void client_call::cut_off() noexcept {
+  unsent_ = {};
+  exchange_->cut_off = true;
+  holds_body_back_ = false;
+}
+
+/// For another connection. \return false: it cannot.
+bool client_call::begin_body_again() {
+  unsent_ = {};
+  if (!target_.body) return true;
+  loop_->later(shared_from_this());  // settles it
+  return target_.body->rewind();
 }
 
 // Receiving.
@@ -364,6 +456,15 @@ void client_call::on_socket(client_connection& c, std::uint32_t events) {
   const std::lock_guard guard(mutex_);
   if (!is_ours()) return;
   const bool at_end = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
+  if (opens_later_) {
+    if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
+      cut_off();
+      finish(std::move(exchange_));
+    } else if ((events & EPOLLOUT) != 0 && has_unsent()) {
+      pump_out();
+    }
+    return;
+  }
   if (at_end || (events & EPOLLIN) != 0) pump_in(at_end);
   if (!is_ours()) return;
   const bool told_to = std::exchange(may_send_, false);
@@ -413,8 +514,11 @@ client_call::progress client_call::take(std::string_view bytes) {
         if (on_head() == progress::over) return progress::over;
         if (streams() && !following_) {
           exchange_->keep(bytes);
-          auto opened = std::move(exchange_);
-          finish(std::move(opened));
+          if (all_sent() || exchange_->cut_off) {
+            finish(std::move(exchange_));
+          } else {
+            opens_later_ = true;
+          }
           return progress::over;
         }
         break;
@@ -433,12 +537,18 @@ client_call::progress client_call::take(std::string_view bytes) {
 client_call::progress client_call::on_head() {
   response& head = exchange_->head;
   phase_ = phase::body;
+  const bool in_vain = to_number(head.status()) >= 300 && !all_sent();
+  if (in_vain) cut_off();
   const auto location = head.fields().find("Location");
   if (location && !location->empty() && client_->options.max_redirects() != 0 &&
       target_.is_redirect(to_number(head.status()))) {
     following_ = true;
     location_ = *location;
     return progress::needs_input;
+  }
+  if (in_vain && target_.body) {
+    target_.body->stop();
+    loop_->later(shared_from_this());  // settles it
   }
   const auto coding = head.fields().find("Content-Encoding");
   if (streams() || !coding || target_.sets_accept_encoding()) return progress::needs_input;
@@ -485,7 +595,7 @@ client_call::progress client_call::on_piece(std::string_view bytes) {
 }
 
 client_call::progress client_call::on_answer(bool nothing_left) {
-  const bool keeps = nothing_left && !has_unsent() && exchange_->session.keeps_alive();
+  const bool keeps = nothing_left && all_sent() && exchange_->session.keeps_alive();
   if (following_) {
     redirect(keeps);
   } else if (decoding_ == decoding::begun) {
@@ -511,6 +621,10 @@ void client_call::on_close() {
 
 void client_call::redirect(bool keeps_connection) {
   if (auto why = target_.follow(location_, client_->options.max_redirects())) return finish(*std::move(why));
+  if (!begin_body_again()) {
+    return fail(std::make_error_code(std::errc::operation_not_supported),
+                "a redirect, and the source of the body cannot begin again");
+  }
   let_go(keeps_connection);
   if (target_.url.tls || goes_through_proxy(target_.url)) return finish(handed_over());
   hop();
@@ -520,6 +634,7 @@ void client_call::redirect(bool keeps_connection) {
 void client_call::lost(std::error_code code, std::string_view detail) {
   const bool unanswered = !exchange_->session.started() && code == errc::connection_lost;
   if (!kept_ || !unanswered || (sent_some_ && !target_.is_idempotent())) return fail(code, detail);
+  if (!begin_body_again()) return fail(code, "and the source of the body cannot begin again");
   let_go(false);
   hop();
 }
@@ -532,6 +647,10 @@ void client_call::fail(std::error_code code, std::string_view detail) {
 
 void client_call::finish(outcome what) {
   outcome_ = std::move(what);
+  if (target_.body && !std::holds_alternative<handed_over>(outcome_)) {
+    unsent_ = {};
+    target_.body->stop();
+  }
   let_go(false);
   phase_ = phase::over;
   client_->delist(*this);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/on_done.hpp>
@@ -34,6 +35,9 @@ namespace curfew::http {
 /// `mutex_`, and finds it over or moves it on. So there is one outcome, and whatever comes second changes nothing.
 /// The loop's thread then tells the handler, without the lock.
 ///
+/// A body that streams is sent while the answer is awaited and read. A download opens when its header has come and the
+/// body has been sent, or is in vain.
+///
 /// Races: the end of the context against a complete response: the first under the lock. A grant of the pool against that
 /// end: withdraw() hands it on. An event of a socket that has been given back: on_socket() compares the connection. A
 /// kept connection that the server has closed: the request is sent again on another if nothing of an answer came
@@ -43,13 +47,15 @@ namespace curfew::http {
 class client_call final : public job,
                           public connection_user,
                           public client_activity,
+                          public upload_user,
                           public std::enable_shared_from_this<client_call> {
  public:
   using completion = std::variant<response_completion, download_completion>;
 
   /// Starts a call whose handler runs on `in`.
+  /// \param runs_source  Where the source of a body runs.
   static void start(std::shared_ptr<client_state> client, std::shared_ptr<loop> in, context ctx, request what,
-                    completion done);
+                    const boost::asio::any_io_executor& runs_source, completion done);
 
   /// For start.
   client_call(std::shared_ptr<client_state> client, std::shared_ptr<loop> in, context ctx, call_target target,
@@ -61,11 +67,13 @@ class client_call final : public job,
   void run() override;
   void on_socket(client_connection& c, std::uint32_t events) override;
   void client_gone() noexcept override;
+  void upload_ready() noexcept override;
   std::shared_ptr<client_activity> owned() noexcept override { return weak_from_this().lock(); }
 
  private:
   enum class phase : unsigned char { queued, resolving, connecting, sending, waiting, header, body, over };
   enum class progress { needs_input, over };
+  enum class part { some, waits, none, failed };
 
   struct on_end {
     std::weak_ptr<client_call> of;
@@ -99,6 +107,10 @@ class client_call final : public job,
   void transmit(std::shared_ptr<client_connection> over);
   void write_head();
   void pump_out();
+  part next_part();
+  void source_returned() noexcept;
+  void cut_off() noexcept;
+  bool begin_body_again();
   void pump_in(bool to_the_end);
   progress take(std::string_view bytes);
   progress on_head();
@@ -112,7 +124,12 @@ class client_call final : public job,
   void let_go(bool keep) noexcept;
   void set_alarm(clock::time_point at);
   void ring();
-  [[nodiscard]] bool has_unsent() const noexcept { return !unsent_[0].empty() || !unsent_[1].empty(); }
+  [[nodiscard]] bool has_unsent() const noexcept {
+    return std::ranges::any_of(unsent_, [](std::string_view each) { return !each.empty(); });
+  }
+  [[nodiscard]] bool all_sent() const noexcept {
+    return !has_unsent() && !exchange_->cut_off && (!target_.body || body_over_);
+  }
   [[nodiscard]] std::string_view phase_name() const noexcept;
   [[nodiscard]] bool streams() const noexcept { return std::holds_alternative<download_completion>(done_); }
 
@@ -123,12 +140,12 @@ class client_call final : public job,
   // The loop's thread, and start().
   std::optional<on_done<on_end>> watch_;
   completion done_;
-  bool delivered_ = false;
 
   std::mutex mutex_;
   // Guarded by mutex_.
   phase phase_ = phase::queued;
   bool begun_ = false;  // start() is through: only then may run() touch watch_
+  bool delivered_ = false;
   outcome outcome_;
   call_target target_;
   std::shared_ptr<pool_origin> origin_;
@@ -143,8 +160,13 @@ class client_call final : public job,
 
   std::unique_ptr<client_exchange> exchange_;
   std::string out_;
-  std::array<std::string_view, 2> unsent_{};
+  std::array<std::string_view, 3>
+      unsent_{};  // the header or the size of a chunk; the body; the end of a chunk
+  std::array<char, 20> chunk_size_{};
   bool sent_some_ = false;
+  bool body_over_ = false;        // of one that streams: there is nothing more to fetch
+  bool send_more_ = false;        // after the work of others
+  bool opens_later_ = false;      // the header of a download is there, and the body is not sent yet
   bool holds_body_back_ = false;  // until the server says that it wants it
   bool may_send_ = false;         // the server has just said so
   bool following_ = false;

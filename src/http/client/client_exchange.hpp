@@ -18,6 +18,8 @@ struct client_exchange {
   client_session session;
   response head;
   std::string input;  ///< Received, not yet understood.
+  bool cut_off =
+      false;  ///< The request was not sent to its end, and will not be: the connection is not kept.
 
   /// What is not understood yet, with new bytes behind. Valid until keep().
   std::string_view with_rest(std::string_view bytes) {

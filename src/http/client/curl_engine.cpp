@@ -290,6 +290,7 @@ void curl_engine::handle(const std::shared_ptr<transfer>& t, unsigned wishes) {
     finish(t, t->failed(curfew::errc::canceled, "the download was given up"));
   } else if ((wishes & resumes) != 0) {
     curl_easy_pause(t->easy, CURLPAUSE_CONT);
+    touch(*t);  // a download may open
   }
 }
 
@@ -312,7 +313,7 @@ void curl_engine::finish(const std::shared_ptr<transfer>& t, std::optional<error
   }
   t->watch.reset();
   active_.erase(t);
-  t->complete(std::move(failure));
+  t->complete_after_source(std::move(failure));
 }
 
 void curl_engine::take_finished() {

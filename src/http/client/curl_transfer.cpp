@@ -68,10 +68,11 @@ std::error_code code_of(CURLcode code, bool has_head, std::string_view detail) {
 }  // namespace
 
 void curl_transfer::launch() {
+  if (target.body) target.body->used_by(weak_from_this());
   watch.emplace(ctx, on_end{this});
   if (!engine->post(shared_from_this(), curl_engine::starts)) {
     watch.reset();
-    complete(failed(curfew::errc::canceled, "the client was destroyed"));
+    complete_after_source(failed(curfew::errc::canceled, "the client was destroyed"));
   }
 }
 
@@ -105,6 +106,7 @@ void curl_transfer::make_lines() {
   if (streaming && !target.what.fields().contains("Accept-Encoding")) {
     lines.emplace_back("Accept-Encoding: identity");
   }
+  if (target.body && !target.body->length()) lines.emplace_back("Transfer-Encoding: chunked");
   if (!has_expect) lines.emplace_back("Expect:");
   if (!has_type) lines.emplace_back("Content-Type:");
   if (engine->options().send_deadline() && !target.what.fields().contains(timeout_field) &&
@@ -124,7 +126,7 @@ bool curl_transfer::configure() {
   phase = phase_kind::queued;
   sends = 0;
   no_socket = 0;
-  in_header = head_complete = following = false;
+  in_header = head_complete = following = sent_all = false;
   location.clear();
   ignored_bytes = 0;
   answer = response();
@@ -183,6 +185,14 @@ bool curl_transfer::add_options() {
 
   const std::string& method = target.what.method();
   if (method == "HEAD") return ok && set(easy, CURLOPT_NOBODY, 1L);
+  if (target.body) {
+    const auto length = target.body->length();
+    return ok && set(easy, CURLOPT_UPLOAD, 1L) && set(easy, CURLOPT_READFUNCTION, &curl_transfer::on_read) &&
+           set(easy, CURLOPT_READDATA, this) && set(easy, CURLOPT_SEEKFUNCTION, &curl_transfer::on_seek) &&
+           set(easy, CURLOPT_SEEKDATA, this) &&
+           set(easy, CURLOPT_INFILESIZE_LARGE, length ? static_cast<curl_off_t>(*length) : curl_off_t{-1}) &&
+           (method == "PUT" || set(easy, CURLOPT_CUSTOMREQUEST, method.c_str()));
+  }
   if (!target.what.body().empty() || method == "POST" || method == "PUT" || method == "PATCH") {
     ok = ok && set(easy, CURLOPT_POST, 1L) && set(easy, CURLOPT_POSTFIELDS, target.what.body().data()) &&
          set(easy, CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(target.what.body().size()));
@@ -244,6 +254,49 @@ int curl_transfer::on_send(void* self, char*, char*, int, int) noexcept {
   }
 }
 
+std::size_t curl_transfer::on_read(char* into, std::size_t, std::size_t room, void* self) noexcept {
+  auto& t = *static_cast<curl_transfer*>(self);
+  try {
+    return t.next_bytes(into, room);
+  } catch (...) {
+    return CURL_READFUNC_ABORT;
+  }
+}
+
+std::size_t curl_transfer::next_bytes(char* into, std::size_t room) {
+  std::string_view bytes;
+  switch (target.body->look(bytes)) {
+    case upload::state::bytes: {
+      const std::size_t size = std::min(room, bytes.size());
+      std::memcpy(into, bytes.data(), size);
+      target.body->consumed(size);
+      return size;
+    }
+    case upload::state::waits:
+      return CURL_READFUNC_PAUSE;
+    case upload::state::over:
+      sent_all = true;
+      return 0;
+    case upload::state::failed:
+      break;
+  }
+  failure = ctx.err() ? ended() : failed(target.body->failure(), target.body->detail());
+  return CURL_READFUNC_ABORT;
+}
+
+int curl_transfer::on_seek(void* self, curl_off_t offset, int origin) noexcept {
+  auto& t = *static_cast<curl_transfer*>(self);
+  try {
+    if (offset == 0 && origin == SEEK_SET && t.target.body->rewind()) {
+      t.engine->touch(t);  // settles it
+      return CURL_SEEKFUNC_OK;
+    }
+    t.failure = t.failed(errc::connection_lost, "and the source of the body cannot begin again");
+  } catch (...) {  // curl says that it failed
+  }
+  return CURL_SEEKFUNC_FAIL;
+}
+
 std::size_t curl_transfer::on_header(char* bytes, std::size_t, std::size_t size, void* self) noexcept {
   auto& t = *static_cast<curl_transfer*>(self);
   try {
@@ -303,9 +356,17 @@ void curl_transfer::header_done() {
   }
   head_complete = true;
   phase = phase_kind::body;
+  if (target.body && number >= 300) {
+    // curl stops to send, but does not take an answer for complete while what it sends is paused.
+    engine->post(shared_from_this(), curl_engine::resumes);
+  }
   if (!location.empty() && engine->options().max_redirects() != 0 && target.is_redirect(number)) {
     following = true;
     return;
+  }
+  if (target.body && number >= 300) {
+    target.body->stop();
+    engine->touch(*this);  // settles it
   }
   if (decodes() && target.what.method() != "HEAD" && answer.fields().contains("Content-Encoding")) {
     answer.fields().erase("Content-Encoding");  // the body is decoded: these would be wrong about it
@@ -368,6 +429,7 @@ const char* curl_transfer::phase_name() const {
     case phase_kind::sent: {
       curl_off_t sent = 0;
       if (easy != nullptr) curl_easy_getinfo(easy, CURLINFO_SIZE_UPLOAD_T, &sent);
+      if (target.body) return sent_all ? "waiting for the response" : "sending";
       return sent < static_cast<curl_off_t>(target.what.body().size()) ? "sending"
                                                                        : "waiting for the response";
     }
@@ -388,6 +450,11 @@ error curl_transfer::ended() const { return error::ended(ctx, target.doing(phase
 bool curl_transfer::redirected() {
   if (!following || failure) return false;
   failure = target.follow(location, engine->options().max_redirects());
+  if (!failure && target.body && !target.body->rewind()) {
+    failure = failed(std::make_error_code(std::errc::operation_not_supported),
+                     "a redirect, and the source of the body cannot begin again");
+  }
+  if (target.body) engine->touch(*this);  // settles it
   return !failure;
 }
 
@@ -430,6 +497,18 @@ void curl_transfer::end_body(const std::optional<error>& why) {
   if (why && why->code().category() == curfew_category()) buffer.clear();
 }
 
+void curl_transfer::complete_after_source(std::optional<error> why) {
+  if (target.body) {
+    target.body->stop();
+    target.body->settle();
+    waits_for_source = true;
+    auto later = [self = shared_from_this(), why] { self->complete(why); };
+    if (!target.body->when_done(std::move(later))) return;
+    waits_for_source = false;
+  }
+  complete(std::move(why));
+}
+
 void curl_transfer::complete(std::optional<error> why) {
   if (on_response) {
     send_handler h = std::exchange(on_response, nullptr);
@@ -445,7 +524,7 @@ void curl_transfer::complete(std::optional<error> why) {
     h(std::unexpected(why ? *std::move(why) : failed(errc::connection_lost)));
     return;
   }
-  deliver();
+  deliver_now();
 }
 
 void curl_transfer::socket_removed() {
@@ -454,14 +533,22 @@ void curl_transfer::socket_removed() {
   engine->touch(*this);
 }
 
+void curl_transfer::upload_ready() noexcept { engine->post(shared_from_this(), curl_engine::resumes); }
+
 void curl_transfer::deliver() {
+  if (waits_for_source) return;
+  if (target.body) target.body->settle();
+  deliver_now();
+}
+
+void curl_transfer::deliver_now() {
   if (std::exchange(stalled, false) && state == state_kind::running && phase == phase_kind::connecting) {
     // libcurl 7.88 goes on to the next address of a name when it is called the next time, and asks for
     // nothing that would make it be called. Leaving a pause is what makes it run at once.
     curl_easy_pause(easy, CURLPAUSE_RECV);
     curl_easy_pause(easy, CURLPAUSE_CONT);
   }
-  if (on_download && head_ready) {
+  if (on_download && head_ready && (!target.body || target.body->is_done())) {
     open_handler h = std::exchange(on_download, nullptr);
     h(download(shared_from_this()));
   }

@@ -25,7 +25,7 @@ namespace curfew::http {
 ///
 /// Its context's end, wherever it is, posts a wish to the engine; the engine decides, in the order in which
 /// things reach its thread, whether the end or the response came first.
-struct curl_transfer final : download::transfer, std::enable_shared_from_this<curl_transfer> {
+struct curl_transfer final : download::transfer, upload_user, std::enable_shared_from_this<curl_transfer> {
   using send_handler = std::move_only_function<void(result<response>)>;
   using open_handler = std::move_only_function<void(result<download>)>;
   using read_handler = std::move_only_function<void(piece)>;
@@ -79,6 +79,8 @@ struct curl_transfer final : download::transfer, std::enable_shared_from_this<cu
   bool redirected();
   /// Ends the body of a download, where this is one.
   void end_body(const std::optional<error>& why);
+  /// As complete(), when the source of the request's body has returned. Then not in the engine's thread.
+  void complete_after_source(std::optional<error> why);
   /// Completes the call with `why`, or with the whole response, or the read that waits for a body.
   void complete(std::optional<error> why);
   /// curl has closed one of its sockets, or wants nothing of it any more.
@@ -96,6 +98,7 @@ struct curl_transfer final : download::transfer, std::enable_shared_from_this<cu
   std::optional<piece> take(bool& resume);
   void start_read(context reader_ctx, std::shared_ptr<loop> in, piece_completion complete) override;
   void drop() noexcept override;
+  void upload_ready() noexcept override;
   [[nodiscard]] const response& head() const noexcept override { return answer; }
 
   const std::shared_ptr<curl_engine> engine;
@@ -124,8 +127,10 @@ struct curl_transfer final : download::transfer, std::enable_shared_from_this<cu
   bool stalled = false;  // an attempt to connect is over
   bool in_header = false;
   bool head_complete = false;
-  bool head_ready = false;  // of a download: its opening may be completed
-  bool following = false;   // the response is a redirect that will be followed
+  bool head_ready = false;        // of a download: its opening may be completed
+  bool sent_all = false;          // of a body that streams
+  bool waits_for_source = false;  // over, but for that: complete() is called in its thread
+  bool following = false;         // the response is a redirect that will be followed
   std::string location;
   std::size_t header_bytes = 0;
   std::size_t ignored_bytes = 0;
@@ -153,10 +158,14 @@ struct curl_transfer final : download::transfer, std::enable_shared_from_this<cu
   [[nodiscard]] bool decodes() const;
   void header_done();
   bool header_line(std::string_view line);
+  void deliver_now();
   std::size_t body_bytes(const char* bytes, std::size_t size);
 
   static std::size_t on_header(char* bytes, std::size_t, std::size_t size, void* self) noexcept;
   static std::size_t on_body(char* bytes, std::size_t, std::size_t size, void* self) noexcept;
+  std::size_t next_bytes(char* into, std::size_t room);
+  static std::size_t on_read(char* into, std::size_t, std::size_t room, void* self) noexcept;
+  static int on_seek(void* self, curl_off_t offset, int origin) noexcept;
   static int on_resolve(void*, void*, void* self) noexcept;
   static curl_socket_t on_open_socket(void* self, curlsocktype, curl_sockaddr* address) noexcept;
   static CURLcode on_handshake(CURL*, void*, void* self) noexcept;

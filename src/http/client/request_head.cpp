@@ -63,7 +63,13 @@ void append_request_head(std::string& out, const call_target& target, const requ
     out += shown;
     out += "\r\n";
   }
-  if (has_body(what)) append_field(out, "Content-Length", std::to_string(what.body().size()));
+  if (target.body && !target.body->length()) {
+    out += "Transfer-Encoding: chunked\r\n";
+  } else if (target.body) {
+    append_field(out, "Content-Length", std::to_string(*target.body->length()));
+  } else if (has_body(what)) {
+    append_field(out, "Content-Length", std::to_string(what.body().size()));
+  }
   out += "\r\n";
 }
 

@@ -13,7 +13,8 @@ struct request_head_options {
 };
 
 /// Appends the header of the request, with its empty line: Host, User-Agent, Accept and Accept-Encoding where the
-/// request does not set them, its fields, Content-Length.
+/// request does not set them, its fields, Content-Length or, where that
+/// is not known, Transfer-Encoding.
 void append_request_head(std::string& out, const call_target& target, const request_head_options& options);
 
 }  // namespace curfew::http

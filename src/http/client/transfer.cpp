@@ -2,9 +2,13 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <cstdint>
 #include <curfew/http/errc.hpp>
+#include <limits>
 #include <utility>
 
+#include "http/message/message_access.hpp"
 #include "http/message/syntax.hpp"
 
 namespace curfew::http {
@@ -20,11 +24,21 @@ std::string printable(std::string_view text) {
   return out;
 }
 
+bool is_length(std::string_view text) noexcept {
+  std::uint64_t size = 0;
+  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), size);
+  return failure == std::errc() && end == text.data() + text.size() &&
+         size <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
+}
+
 /// What is wrong with the request besides its URL; empty if nothing is.
 std::string problem(const request& what) {
   if (!is_token(what.method())) return "the method is not a token";
   if (what.method() == "CONNECT") return "CONNECT is not for requests";
-  if (what.method() == "HEAD" && !what.body().empty()) return "a HEAD request has no body";
+  if (what.method() == "HEAD" && (!what.body().empty() || what.streams()))
+    return "a HEAD request has no body";
+  const auto& streamed = request_access::streamed(what);
+  if (streamed && !streamed->source && streamed->path.empty()) return "the body has no source, and no file";
   for (const auto& [name, value] : what.fields()) {
     if (!is_token(name)) return "the field name \"" + printable(name) + "\" is not a token";
     if (!is_field_value(value))
@@ -32,9 +46,12 @@ std::string problem(const request& what) {
     if (same_name(name, "Transfer-Encoding") || same_name(name, "Upgrade")) {
       return "the field " + std::string(name) + " is not for the caller to set";
     }
-    if (same_name(name, "Content-Length") && value != std::to_string(what.body().size())) {
+    if (!same_name(name, "Content-Length")) continue;
+    if (!streamed && value != std::to_string(what.body().size()))
       return "Content-Length is not the size of the body";
-    }
+    if (streamed && !streamed->source)
+      return "Content-Length is not for the caller to set: a file has a size";
+    if (streamed && !is_length(value)) return "Content-Length is not a number";
   }
   return {};
 }
@@ -47,7 +64,8 @@ bool stays_with_origin(std::string_view name) noexcept {
   return std::ranges::any_of(names, [&](std::string_view n) { return same_name(n, name); });
 }
 
-result<call_target> call_target::make(const context& ctx, request what) {
+result<call_target> call_target::make(const context& ctx, request what,
+                                      const boost::asio::any_io_executor& runs_source) {
   std::string why;
   std::optional<client_url> url = client_url::parse(what.target(), why);
   if (!url)
@@ -57,7 +75,13 @@ result<call_target> call_target::make(const context& ctx, request what) {
                  printable(what.method()) + ' ' + url->text + " : " + why);
   }
   if (ctx.err()) return error::ended(ctx, what.method() + ' ' + url->text + " : before it was sent");
-  return call_target{std::move(what), *std::move(url)};
+  call_target made{.what = std::move(what), .url = *std::move(url), .body = nullptr};
+  if (made.what.streams()) {
+    auto body = upload::open(made.what, ctx, runs_source);
+    if (!body) return error(body.error().code(), made.doing(body.error().doing()));
+    made.body = *std::move(body);
+  }
+  return made;
 }
 
 bool call_target::is_redirect(unsigned status) const noexcept {

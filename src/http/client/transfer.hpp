@@ -10,6 +10,7 @@
 #include <utility>
 
 #include "http/client/client_url.hpp"
+#include "http/client/upload.hpp"
 #include "http/wire/loop.hpp"
 
 namespace curfew::http {
@@ -42,10 +43,13 @@ struct call_target {
   request what;
   client_url url;
   unsigned redirects = 0;
-  bool cross_origin = false;  ///< Redirected away: credentials stay behind.
+  bool cross_origin = false;     ///< Redirected away: credentials stay behind.
+  std::shared_ptr<upload> body;  ///< Where that of `what` streams.
 
   /// Checks the request; nothing has been sent when this fails.
-  static result<call_target> make(const context& ctx, request what);
+  /// \param runs_source  Of a body that streams.
+  static result<call_target> make(const context& ctx, request what,
+                                  const boost::asio::any_io_executor& runs_source);
 
   /// Is a response with that status one to follow?
   [[nodiscard]] bool is_redirect(unsigned status) const noexcept;

@@ -17,6 +17,8 @@ class category final : public std::error_category {
         return "handler done";
       case errc::shutdown:
         return "server is shutting down";
+      case errc::answered:
+        return "the server has answered already";
       case errc::bad_url:
         return "not an http:// or https:// URL";
       case errc::name_not_found:

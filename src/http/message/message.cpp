@@ -3,6 +3,7 @@
 #include <curfew/http/message.hpp>
 
 #include "http/message/body_sink.hpp"
+#include "http/message/message_access.hpp"
 #include "http/message/target.hpp"
 
 namespace curfew::http {
@@ -19,6 +20,25 @@ std::pair<std::string_view, std::string_view> split_target(std::string_view targ
   const auto mark = target.find('?');
   if (mark == std::string_view::npos) return {target, {}};
   return {target.substr(0, mark), target.substr(mark + 1)};
+}
+
+request& request::file(std::string path, std::uint64_t offset, std::optional<std::uint64_t> length) {
+  body_.clear();
+  auto made = std::make_shared<streamed>();
+  made->path = std::move(path);
+  made->offset = offset;
+  made->length = length;
+  streamed_ = std::move(made);
+  return *this;
+}
+
+request& request::stream(body_source source, repeatable again) {
+  body_.clear();
+  auto made = std::make_shared<streamed>();
+  made->source = std::move(source);
+  made->again = again;
+  streamed_ = std::move(made);
+  return *this;
 }
 
 std::string_view request::param(std::string_view name) const noexcept {

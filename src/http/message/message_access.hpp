@@ -1,14 +1,31 @@
 #pragma once
 
+#include <cstdint>
 #include <curfew/http/message.hpp>
+#include <memory>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
 
 namespace curfew::http {
 
-/// Lets the server fill in what a handler reads.
+/// The body of a request that is not in memory: a file, or a source.
+struct request::streamed {
+  body_source source;  ///< Empty: a file.
+  repeatable again = repeatable::yes;
+  std::string path;
+  std::uint64_t offset = 0;
+  std::optional<std::uint64_t> length;
+};
+
+/// Lets the server fill in what a handler reads, and the client read what is streamed.
 struct request_access {
+  using streamed_body = request::streamed;
+
+  static const std::shared_ptr<const streamed_body>& streamed(const request& r) noexcept {
+    return r.streamed_;
+  }
   static std::string& method(request& r) noexcept { return r.method_; }
   static std::string& target(request& r) noexcept { return r.target_; }
   static std::string& body(request& r) noexcept { return r.body_; }
