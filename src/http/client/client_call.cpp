@@ -271,10 +271,11 @@ void client_call::advance_connector() {
     case connector::state::connected:
       break;
   }
+  const bool watched = connector_->fresh().empty();
   descriptor socket(connector_->release());
-  loop_->unwatch(socket.get());
+  auto made = watched ? client_connection::take_over(loop_, std::move(socket), weak_from_this())
+                      : client_connection::make(loop_, std::move(socket), weak_from_this());
   for (auto& each : std::exchange(attempts_, {})) loop_->retire(std::move(each));
-  auto made = client_connection::make(loop_, std::move(socket), weak_from_this());
   if (!made) return fail(std::error_code(errno, std::generic_category()));
   transmit(std::move(made));
 }

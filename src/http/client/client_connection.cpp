@@ -10,11 +10,25 @@
 
 namespace curfew::http {
 
+namespace {
+
+constexpr std::uint32_t all_events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+
+}  // namespace
+
 std::shared_ptr<client_connection> client_connection::make(std::shared_ptr<loop> in, descriptor socket,
                                                            std::weak_ptr<connection_user> user) {
   auto made = std::make_shared<client_connection>(std::move(in), std::move(socket));
   made->user_ = std::move(user);
-  if (!made->loop_->watch(made->fd(), EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, *made)) return nullptr;
+  if (!made->loop_->watch(made->fd(), all_events, *made)) return nullptr;
+  return made;
+}
+
+std::shared_ptr<client_connection> client_connection::take_over(std::shared_ptr<loop> in, descriptor socket,
+                                                                std::weak_ptr<connection_user> user) {
+  auto made = std::make_shared<client_connection>(std::move(in), std::move(socket));
+  made->user_ = std::move(user);
+  made->loop_->change(made->fd(), all_events, *made);  // no event is lost: it tells what there is by now
   return made;
 }
 

@@ -37,6 +37,9 @@ class client_connection final : public watched, public std::enable_shared_from_t
   /// Enters the socket into the loop's set. Null, with errno, where the system refuses: the socket is closed.
   static std::shared_ptr<client_connection> make(std::shared_ptr<loop> in, descriptor socket,
                                                  std::weak_ptr<connection_user> user);
+  /// Takes over a socket that is in the loop's set already.
+  static std::shared_ptr<client_connection> take_over(std::shared_ptr<loop> in, descriptor socket,
+                                                      std::weak_ptr<connection_user> user);
 
   void on_event(std::uint32_t events) override;
 
