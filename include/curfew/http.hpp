@@ -15,5 +15,6 @@
 #include <curfew/http/fields.hpp>
 #include <curfew/http/message.hpp>
 #include <curfew/http/router.hpp>
+#include <curfew/http/save_file.hpp>
 #include <curfew/http/server.hpp>
 #include <curfew/http/status.hpp>

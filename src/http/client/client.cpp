@@ -42,7 +42,7 @@ class waiting_thread final : public detail::completion<T> {
     value_.emplace(std::move(value));
     const std::shared_ptr<void> over = std::move(kept_);
     const std::shared_ptr<loop> in = in_;  // from here on this may go
-    const bool here = in->is_here();  // then run_once() returns to wait() by itself
+    const bool here = in->is_here();       // then run_once() returns to wait() by itself
     ready_.store(true, std::memory_order_release);
     if (!here) in->wake();
   }
