@@ -11,6 +11,7 @@
 #include <curfew/core.hpp>
 #include <curfew/http/deadline.hpp>
 #include <curfew/http/errc.hpp>
+#include <future>
 #include <optional>
 #include <string>
 #include <thread>
@@ -40,6 +41,26 @@ TEST(Client, GivesStatusFieldsAndBody) {
   std::string all;
   for (const auto& [name, value] : answer->fields()) all.append(name).append("=").append(value).append(";");
   EXPECT_EQ(all, "B=2;Set-Cookie=a;A=1;Set-Cookie=b;Content-Length=4;");
+}
+
+// The socket is in the loop's set while it connects, and stays there: no event is lost between.
+TEST(Client, HearsASocketThatHadToWaitForItsConnection) {
+  unanswering server;
+  client sender;
+  auto reply = std::async(std::launch::async, [&] { return sender.send(background(), get_of(server.url)); });
+  ASSERT_TRUE(wait_until_connecting());
+  const int full = accept4(server.listener, nullptr, nullptr, SOCK_CLOEXEC);  // now there is room
+  const int fd = accept4(server.listener, nullptr, nullptr, SOCK_CLOEXEC);
+  {
+    conversation c(fd, 1);
+    EXPECT_THAT(c.read_request(), StartsWith("GET / HTTP/1.1\r\n"));
+    c.write(ok("late"));
+  }
+  const auto answer = reply.get();
+  close(fd);
+  close(full);
+  ASSERT_TRUE(answer) << answer.error();
+  EXPECT_EQ(answer->body(), "late");
 }
 
 TEST(Client, SendsMethodTargetFieldsAndBody) {
