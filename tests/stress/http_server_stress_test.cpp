@@ -143,7 +143,9 @@ void be_a_client(std::uint16_t port, unsigned seed, counts& c, clock::time_point
       for (const auto& q : asked) {
         const auto got = client.read_response();
         ASSERT_EQ(got.status, q.status) << q.bytes.substr(0, 60);
-        ASSERT_EQ(got.body, q.body);
+        // A request whose time is over before its turn has come is answered without its handler.
+        const bool too_late = q.body == "ended" && got.body == "504 Gateway Timeout\n";
+        ASSERT_TRUE(too_late || got.body == q.body) << got.body << " instead of " << q.body;
         ++c.answered;
       }
     }
