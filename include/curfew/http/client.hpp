@@ -169,7 +169,7 @@ class client {
           boost::asio::any_io_executor runs_source;
           if (asks.streams()) runs_source = executor_of(waits);
           auto complete = detail::local_handler<decltype(waits), result<T>>::make(std::move(waits), of);
-          start(std::move(of), std::move(asks), std::move(complete), runs_source);
+          this->start(std::move(of), std::move(asks), std::move(complete), runs_source);
         },
         token, std::move(ctx), std::move(what));
   }

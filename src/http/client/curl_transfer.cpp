@@ -292,7 +292,7 @@ int curl_transfer::on_seek(void* self, curl_off_t offset, int origin) noexcept {
       return CURL_SEEKFUNC_OK;
     }
     t.failure = t.failed(errc::connection_lost, "and the source of the body cannot begin again");
-  } catch (...) {  // curl says that it failed
+  } catch (...) {  // NOLINT(bugprone-empty-catch): curl says that it failed
   }
   return CURL_SEEKFUNC_FAIL;
 }

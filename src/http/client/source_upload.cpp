@@ -25,7 +25,7 @@ constexpr auto writing = "sending the body of the request";
 /// What the writers of one run write to.
 class source_upload::run final : public body_writer::sink, public std::enable_shared_from_this<run> {
  public:
-  explicit run(std::shared_ptr<source_upload> of) noexcept : of_(std::move(of)) {}
+  explicit run(const std::shared_ptr<source_upload>& of) noexcept : of_(of) {}
 
   asio::awaitable<result<>> write(context ctx, std::string bytes) override {
     const auto self = shared_from_this();  // the writer may be gone before the write is over

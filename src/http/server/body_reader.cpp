@@ -65,7 +65,7 @@ class target_file {
   }
   result<> complete() {
     if (::close(std::exchange(file_, -1)) == 0) return {};
-    const auto why = system_error();
+    auto why = system_error();
     ::unlink(path_.c_str());
     return why;
   }
