@@ -357,12 +357,12 @@ TEST(ServerUpload, AKeptReaderGetsAnError) {
 TEST(ServerUpload, AReadThatOutlivesItsHandlerGetsAnError) {
   event over;
   std::optional<error> failed;
+  auto read = [&](context of, body_reader body) -> asio::awaitable<void> {
+    const auto piece = co_await body.async_read(of);
+    if (!piece) failed = piece.error();
+    over.set();
+  };
   http_server s(with_upload([&](context ctx, const request& r) -> asio::awaitable<response> {
-    auto read = [&over, &failed](context of, body_reader body) -> asio::awaitable<void> {
-      const auto piece = co_await body.async_read(of);
-      if (!piece) failed = piece.error();
-      over.set();
-    };
     asio::co_spawn(co_await asio::this_coro::executor, read(ctx, r.reader()), asio::detached);
     std::ignore = co_await async_sleep_for(ctx, 1ms);
     const auto second = co_await r.reader().async_read(ctx);
