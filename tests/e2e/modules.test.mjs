@@ -234,6 +234,15 @@ describe("timeline_model", () => {
     assert.deepEqual(disk_of(model.view(4000, 2000)).bars.map((bar) => bar.row), [0, 1, 0]);
   });
 
+  test("what has no room in its row any more, since the picture has grown, gets another", () => {
+    const model = new timeline_model();
+    model.take(...event(4000, { recent: [over("a", 1000, 1010, 1010), over("b", 2000, 2010, 2010)] }));
+    const rows = (least_ms) => disk_of(model.view(4000, least_ms)).bars.map((bar) => bar.row);
+    assert.deepEqual(rows(900), [0, 0]);
+    assert.deepEqual(rows(2000), [0, 1]);
+    assert.deepEqual(rows(2000), [0, 1]);
+  });
+
   test("at the right edge too, so that it does not lie upon the one before", () => {
     const model = new timeline_model();
     model.take(...event(2000, { recent: [over("a", 1000, 1500, 1500)] }));

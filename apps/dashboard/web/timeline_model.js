@@ -123,8 +123,8 @@ export class timeline_model {
 
   /**
    * What to draw: the times `from` and `to` of the edges, the `lanes` with their bars, the marks and bands between
-   * the edges. Time stands still while nothing is at work. A bar keeps its row; bars of a row do not overlap, and
-   * take `least_ms` of it at least.
+   * the edges. Time stands still while nothing is at work. Bars of a row do not overlap, and take `least_ms` of
+   * it at least; a bar keeps its row as long as it has room there.
    */
   view(now, least_ms = 0) {
     const until = this.busy ? now : Math.min(now, this.last + lead_ms);
@@ -154,12 +154,16 @@ export class timeline_model {
     const inside = [...this.bars.values()]
       .filter((bar) => bar.service === service && bar.start <= to && (bar.home ?? now) >= Math.max(from, this.began))
       .sort((a, b) => a.start - b.start);
+    const has_room = (bar) => (until) => until <= bar.start + settling_ms;
     for (const bar of inside) {
-      if (bar.row !== null) occupied[bar.row] = Math.max(occupied[bar.row], takes_until(bar));
+      if (bar.row === null) continue;
+      // The least grows with the picture: the bar before it in its row may need its place now.
+      if (!has_room(bar)(occupied[bar.row])) bar.row = null;
+      else occupied[bar.row] = takes_until(bar);
     }
     for (const bar of inside) {
       if (bar.row !== null || now - bar.start < settling_ms) continue;
-      const free = occupied.findIndex((until) => until <= bar.start + settling_ms);
+      const free = occupied.findIndex(has_room(bar));
       if (free < 0) continue;
       bar.row = free;
       occupied[free] = takes_until(bar);
