@@ -121,22 +121,19 @@ test("hostile file names are text", { timeout: 30_000 }, async () => {
 test("ten clicks on Refresh leave one request in each service", { timeout: 30_000 }, async () => {
   const page = await open_slow();
   const past = await dashboard.requests();
-  let clicked;
-  for (let i = 0; i < 10; ++i) clicked = await refresh(page, dashboard);
+  for (let i = 0; i < 10; ++i) await refresh(page, dashboard);
 
+  // How soon is a figure, which bench_dashboard_refresh measures: other tests want the cores, too. The disk would be at
+  // work for minutes.
   let seen;
-  await eventually(
-    "nine ended by the client, one lives",
-    async () => {
-      seen = await dashboard.requests();
-      return services.every((name) => {
-        const [was, is] = [counters_of(past, name), counters_of(seen, name)];
-        const over = is.answered - was.answered + is.ended_by_client - was.ended_by_client;
-        return is.living <= 1 && is.ignored === 0 && is.started - was.started === 10 && over + is.living === 10;
-      });
-    },
-    1000 - (performance.now() - clicked),
-  );
+  await eventually("nine ended by the client, one lives", async () => {
+    seen = await dashboard.requests();
+    return services.every((name) => {
+      const [was, is] = [counters_of(past, name), counters_of(seen, name)];
+      const over = is.answered - was.answered + is.ended_by_client - was.ended_by_client;
+      return is.living <= 1 && is.ignored === 0 && is.started - was.started === 10 && over + is.living === 10;
+    });
+  });
   const [was, is] = [counters_of(past, "disk"), counters_of(seen, "disk")];
   assert.equal(is.ended_by_client - was.ended_by_client, 9);
   assert.equal(is.living, 1);
