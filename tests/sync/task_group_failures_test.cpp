@@ -75,7 +75,7 @@ TEST(TaskGroup, DropsTasksThatWereNotStartedWhenOneFails) {
 
 TEST(TaskGroup, ReportsTheEndOfItsContextOnlyIfTasksWereDroppedBecauseOfIt) {
   auto scope = with_cancel(background());
-  task_group finished(scope);
+  task_group finished(scope, task_group::limit(1));  // one after the other
   finished.spawn([](const context&) {});
   finished.spawn([&](const context&) { scope.cancel("gone"); });
   task_group late(scope);
