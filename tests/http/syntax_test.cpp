@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
+#include <cstdint>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -58,6 +60,21 @@ TEST(Syntax, ItemsOfAListAreTrimmed) {
   EXPECT_FALSE(any_item(" a ,b\t,, c d", keep));
   EXPECT_THAT(all, ::testing::ElementsAre("a", "b", "", "c d"));
   EXPECT_TRUE(any_item("a, b", [](std::string_view item) { return item == "b"; }));
+}
+
+TEST(Syntax, ANumberIsDigitsAndNothingBesideThem) {
+  EXPECT_EQ(parse_number<std::uint16_t>("65535"), 65535);
+  EXPECT_EQ(parse_number<std::uint64_t>("18446744073709551615"), UINT64_MAX);
+  for (const char* other : {"", " 1", "1 ", "+1", "-1", "0x1", "1.0", "65536"}) {
+    EXPECT_EQ(parse_number<std::uint16_t>(other), std::nullopt) << other;
+  }
+}
+
+TEST(Syntax, ALengthIsThatOfAFile) {
+  EXPECT_EQ(parse_length("0"), 0U);
+  EXPECT_EQ(parse_length("9223372036854775807"), static_cast<std::uint64_t>(INT64_MAX));
+  EXPECT_EQ(parse_length("9223372036854775808"), std::nullopt);
+  EXPECT_EQ(parse_length("5, 5"), std::nullopt);
 }
 
 }  // namespace

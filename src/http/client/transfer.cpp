@@ -2,10 +2,7 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
-#include <cstdint>
 #include <curfew/http/errc.hpp>
-#include <limits>
 #include <utility>
 
 #include "http/message/message_access.hpp"
@@ -22,13 +19,6 @@ std::string printable(std::string_view text) {
   std::string out(text.substr(0, 200));
   std::ranges::replace_if(out, [](char c) { return static_cast<unsigned char>(c) < ' ' || c == 0x7f; }, '?');
   return out;
-}
-
-bool is_length(std::string_view text) noexcept {
-  std::uint64_t size = 0;
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), size);
-  return failure == std::errc() && end == text.data() + text.size() &&
-         size <= static_cast<std::uint64_t>(std::numeric_limits<std::int64_t>::max());
 }
 
 /// What is wrong with the request besides its URL; empty if nothing is.
@@ -51,7 +41,7 @@ std::string problem(const request& what) {
       return "Content-Length is not the size of the body";
     if (streamed && !streamed->source)
       return "Content-Length is not for the caller to set: a file has a size";
-    if (streamed && !is_length(value)) return "Content-Length is not a number";
+    if (streamed && !parse_length(value)) return "Content-Length is not a number";
   }
   return {};
 }

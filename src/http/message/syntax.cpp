@@ -4,6 +4,7 @@
 #include <array>
 #include <cstdint>
 #include <cstring>
+#include <limits>
 
 namespace curfew::http {
 
@@ -31,6 +32,11 @@ bool has_control(std::uint64_t bytes) noexcept {
 constexpr bool is_blank(char c) noexcept { return c == ' ' || c == '\t' || c == '\r' || c == '\n'; }
 
 }  // namespace
+
+std::optional<std::uint64_t> parse_length(std::string_view text) noexcept {
+  const auto size = parse_number<std::uint64_t>(text);
+  return size && *size <= std::uint64_t{std::numeric_limits<std::int64_t>::max()} ? size : std::nullopt;
+}
 
 std::size_t token_size(std::string_view text) noexcept {
   std::size_t size = 0;

@@ -1,7 +1,12 @@
 #pragma once
 
+#include <charconv>
+#include <concepts>
 #include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string_view>
+#include <system_error>
 #include <utility>
 
 namespace curfew::http {
@@ -17,6 +22,18 @@ namespace curfew::http {
 
 /// Without the blanks, tabs and ends of line around it.
 [[nodiscard]] std::string_view trimmed(std::string_view text) noexcept;
+
+/// The number that decimal digits, and nothing beside them, say; none if it does not fit into T.
+template <std::unsigned_integral T>
+[[nodiscard]] std::optional<T> parse_number(std::string_view digits) noexcept {
+  T number = 0;
+  const auto [end, wrong] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+  if (wrong != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  return number;
+}
+
+/// What a Content-Length says; none for what is no length. Nothing that measures a file holds more than 63 bits.
+[[nodiscard]] std::optional<std::uint64_t> parse_length(std::string_view text) noexcept;
 
 /// Is there an item of a comma-separated list that `is_it` holds for?
 template <class F>

@@ -12,7 +12,6 @@
 #include <boost/asio/ip/address.hpp>
 #include <boost/asio/ip/tcp.hpp>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <cstring>
@@ -21,6 +20,8 @@
 #include <string_view>
 #include <thread>
 #include <utility>
+
+#include "http/message/syntax.hpp"
 
 namespace curfew::http {
 
@@ -47,17 +48,15 @@ std::optional<tcp::endpoint> parse(std::string_view address) {
   const auto colon = address.rfind(':');
   if (colon == std::string_view::npos || address.find('\0') != std::string_view::npos) return std::nullopt;
   auto host = address.substr(0, colon);
-  const auto digits = address.substr(colon + 1);
-  std::uint16_t port = 0;
-  const auto [end, wrong] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-  if (digits.empty() || wrong != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  const auto port = parse_number<std::uint16_t>(address.substr(colon + 1));
+  if (!port) return std::nullopt;
   const bool brackets = host.starts_with('[') && host.ends_with(']');
   if (brackets) host = host.substr(1, host.size() - 2);
   if (host == "localhost") host = "127.0.0.1";
   boost::system::error_code bad;
   const auto ip = asio::ip::make_address(std::string(host), bad);
   if (bad || ip.is_v6() != brackets) return std::nullopt;
-  return tcp::endpoint(ip, port);
+  return tcp::endpoint(ip, *port);
 }
 
 std::string host_text(const asio::ip::address& ip) {

@@ -5,11 +5,12 @@
 #include <unistd.h>
 
 #include <algorithm>
-#include <charconv>
 #include <cstdlib>
 #include <curfew/http/errc.hpp>
 #include <optional>
 #include <utility>
+
+#include "http/message/syntax.hpp"
 
 namespace curfew::http {
 
@@ -23,13 +24,6 @@ std::optional<std::string> take_variable(const char* name) {
   std::string copy = value;
   ::unsetenv(name);
   return copy;
-}
-
-std::optional<int> number(std::string_view digits) {
-  int value = 0;
-  const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
-  if (failed != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
-  return value;
 }
 
 std::optional<int> socket_option(int fd, int which) {
@@ -65,11 +59,11 @@ void passed_sockets::read_environment() {
   const auto pid = take_variable("LISTEN_PID");
   const auto count = take_variable("LISTEN_FDS");
   const auto names = take_variable("LISTEN_FDNAMES");
-  const int how_many = count ? number(*count).value_or(0) : 0;
+  const unsigned how_many = count ? parse_number<unsigned>(*count).value_or(0) : 0;
   if (!pid || !count) {
     absent_ =
         "systemd passed no socket: start the program by its .socket unit, or by systemd-socket-activate";
-  } else if (number(*pid) != static_cast<int>(::getpid())) {
+  } else if (parse_number<unsigned>(*pid) != static_cast<unsigned>(::getpid())) {
     absent_ = "systemd passed its sockets to process " + *pid + ", and this is " +
               std::to_string(::getpid()) + ": what starts the program has to exec it";
   } else if (how_many < 1 || how_many > 10'000) {
@@ -77,7 +71,7 @@ void passed_sockets::read_environment() {
   }
   if (!absent_.empty()) return;
   std::string_view rest = names ? *names : std::string_view();
-  for (int fd = first_; fd < first_ + how_many; ++fd) {
+  for (int fd = first_; fd < first_ + static_cast<int>(how_many); ++fd) {
     const auto name = rest.substr(0, rest.find(':'));
     rest.remove_prefix(std::min(rest.size(), name.size() + 1));
     const int flags = ::fcntl(fd, F_GETFD);

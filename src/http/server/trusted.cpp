@@ -5,7 +5,6 @@
 #include <boost/asio/ip/address_v6.hpp>
 #include <boost/asio/ip/network_v4.hpp>
 #include <boost/asio/ip/network_v6.hpp>
-#include <charconv>
 #include <cstddef>
 #include <curfew/http/errc.hpp>
 #include <utility>
@@ -162,24 +161,16 @@ result<trusted_networks> trusted_networks::parse(const std::vector<std::string>&
     }
     const auto slash = text.find('/');
     const auto address = parse_address(std::string_view(text).substr(0, slash));
-    unsigned bits = 0;
-    bool good = address.has_value();
-    if (good) {
-      const unsigned all = address->is_v4() ? 32 : 128;
-      bits = all;
-      if (slash != std::string::npos) {
-        const char* first = text.data() + slash + 1;
-        const char* last = text.data() + text.size();
-        const auto [end, failed] = std::from_chars(first, last, bits);
-        good = first != last && failed == std::errc() && end == last && bits <= all;
-      }
-    }
-    if (!good) return fail("write it as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1; unix: is for Unix sockets");
-    if (const auto whole = first_of(*address, bits); whole != *address) {
+    const unsigned all = address && address->is_v4() ? 32 : 128;
+    const auto bits =
+        slash == std::string::npos ? all : parse_number<unsigned>(std::string_view(text).substr(slash + 1));
+    if (!address || !bits || *bits > all)
+      return fail("write it as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1; unix: is for Unix sockets");
+    if (const auto whole = first_of(*address, *bits); whole != *address) {
       return fail("a network begins with its prefix: write " + whole.to_string() + '/' +
-                  std::to_string(bits));
+                  std::to_string(*bits));
     }
-    made.networks_.push_back({*address, bits});
+    made.networks_.push_back({*address, *bits});
   }
   return made;
 }

@@ -1,7 +1,6 @@
 #include "http/wire/client_session.hpp"
 
 #include <algorithm>
-#include <charconv>
 #include <limits>
 
 #include "http/message/syntax.hpp"
@@ -15,12 +14,6 @@ constexpr std::uint64_t max_size = std::numeric_limits<std::int64_t>::max();
 constexpr std::string_view version = "HTTP/1.";
 constexpr std::size_t max_size_digits = 16;
 constexpr std::size_t usual_head = 500;  // the fields of most servers fit in
-
-/// Content-Length: digits, and nothing beside them.
-bool parse_length(std::string_view text, std::uint64_t& size) noexcept {
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), size);
-  return error == std::errc() && end == text.data() + text.size() && size <= max_size;
-}
 
 /// The value of a hexadecimal digit; 16 for other characters.
 constexpr unsigned hex_value(char c) noexcept {
@@ -266,7 +259,11 @@ client_session::event client_session::read_framing(std::string_view name, std::s
       if (!same_name(name, length)) break;
       if (has_length_) return fail(errc::bad_response, "two Content-Length fields");
       has_length_ = true;
-      if (!parse_length(value, left_)) return fail(errc::bad_response, "Content-Length");
+      if (const auto size = parse_length(value)) {
+        left_ = *size;
+      } else {
+        return fail(errc::bad_response, "Content-Length");
+      }
       break;
     case coding.size():
       if (!same_name(name, coding)) break;

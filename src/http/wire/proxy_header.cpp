@@ -3,10 +3,10 @@
 #include <algorithm>
 #include <boost/asio/ip/address_v4.hpp>
 #include <boost/asio/ip/address_v6.hpp>
-#include <charconv>
 #include <cstdint>
 #include <optional>
 
+#include "http/message/syntax.hpp"
 #include "http/wire/ip.hpp"
 
 namespace curfew::http {
@@ -27,10 +27,7 @@ std::string_view next_word(std::string_view& rest) {
 }
 
 bool is_port(std::string_view digits) {
-  std::uint16_t port = 0;
-  const auto [end, failed] = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-  return !digits.empty() && failed == std::errc() && end == digits.data() + digits.size() &&
-         (digits.size() == 1 || digits.front() != '0');
+  return parse_number<std::uint16_t>(digits) && (digits.size() == 1 || digits.front() != '0');
 }
 
 std::optional<asio::ip::address> parse(std::string_view text, bool v6) {
