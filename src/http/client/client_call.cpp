@@ -2,14 +2,13 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 
 #include <algorithm>
 #include <cerrno>
-#include <charconv>
 #include <chrono>
 #include <curfew/http/deadline.hpp>
 #include <curfew/http/errc.hpp>
+#include <span>
 #include <utility>
 
 #include "http/client/body_stream.hpp"
@@ -351,12 +350,8 @@ client_call::part client_call::next_part() {
   switch (target_.body->look(unsent_[1])) {
     case upload::state::bytes:
       if (chunked) {
-        char* const from = chunk_size_.data();
-        char* const end = std::to_chars(from, from + 16, unsent_[1].size(), 16).ptr;
-        end[0] = '\r';
-        end[1] = '\n';
-        unsent_[0] = {from, static_cast<std::size_t>(end + 2 - from)};
-        unsent_[2] = "\r\n";
+        unsent_[0] = chunk_line_.of(unsent_[1].size());
+        unsent_[2] = end_of_chunk;
       }
       return part::some;
     case upload::state::waits:
@@ -364,7 +359,7 @@ client_call::part client_call::next_part() {
     case upload::state::over:
       body_over_ = true;
       if (!chunked) return part::none;
-      unsent_[0] = "0\r\n\r\n";
+      unsent_[0] = last_chunk;
       return part::some;
     case upload::state::failed:
       if (ctx_.err()) {  // and so the context of the source
@@ -380,18 +375,11 @@ client_call::part client_call::next_part() {
 void client_call::pump_out() {
   std::size_t in_turn = 0;
   for (;;) {
-    std::array<iovec, 3> parts;
-    std::size_t count = 0;
-    for (std::size_t i = 0; i < unsent_.size(); ++i) {
-      if (unsent_[i].empty() || (i != 0 && holds_body_back_)) continue;
-      // sendmsg does not write to what it sends
-      parts[count++] = {const_cast<char*>(unsent_[i].data()), unsent_[i].size()};
-    }
-    if (count == 0 && holds_body_back_) {
+    if (holds_body_back_ && unsent_[0].empty()) {
       if (phase_ == phase::sending) set_alarm(clock::now() + longest_wait_for_continue);
       return;
     }
-    if (count == 0) {
+    if (!has_unsent()) {
       const part fetched = next_part();
       if (fetched == part::some) continue;
       if (fetched != part::none) return;
@@ -403,15 +391,10 @@ void client_call::pump_out() {
       send_more_ = true;
       return loop_->later(shared_from_this());
     }
-    msghdr message{};
-    message.msg_iov = parts.data();
-    message.msg_iovlen = count;
-    const ssize_t taken =
-        count == 1 ? ::send(exchange_->lease.connection->fd(), parts[0].iov_base, parts[0].iov_len,
-                            MSG_NOSIGNAL | MSG_DONTWAIT)
-                   : ::sendmsg(exchange_->lease.connection->fd(), &message, MSG_NOSIGNAL | MSG_DONTWAIT);
+    const std::size_t body_before = unsent_[1].size();
+    const ssize_t taken = send_parts(exchange_->lease.connection->fd(),
+                                     std::span(unsent_).first(holds_body_back_ ? 1 : unsent_.size()));
     if (taken < 0) {
-      if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) return;
       cut_off();
       if (opens_later_) return finish(std::move(exchange_));
@@ -422,14 +405,9 @@ void client_call::pump_out() {
       return;
     }
     sent_some_ = true;
-    auto left = static_cast<std::size_t>(taken);
-    if (target_.body) in_turn += left;
-    for (auto& each : unsent_) {
-      const auto now = std::min(left, each.size());
-      each.remove_prefix(now);
-      left -= now;
-      if (&each == &unsent_[1] && target_.body && now != 0) target_.body->consumed(now);
-    }
+    if (!target_.body) continue;
+    in_turn += static_cast<std::size_t>(taken);
+    if (const auto of_body = body_before - unsent_[1].size(); of_body != 0) target_.body->consumed(of_body);
   }
 }
 

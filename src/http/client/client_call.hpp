@@ -21,6 +21,7 @@
 #include "http/client/transfer.hpp"
 #include "http/wire/decoder.hpp"
 #include "http/wire/loop.hpp"
+#include "http/wire/send_parts.hpp"
 
 namespace curfew::http {
 
@@ -162,7 +163,7 @@ class client_call final : public job,
   std::string out_;
   std::array<std::string_view, 3>
       unsent_{};  // the header or the size of a chunk; the body; the end of a chunk
-  std::array<char, 20> chunk_size_{};
+  chunk_line chunk_line_;
   bool sent_some_ = false;
   bool body_over_ = false;        // of one that streams: there is nothing more to fetch
   bool send_more_ = false;        // after the work of others

@@ -2,13 +2,13 @@
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <sys/uio.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 #include <cerrno>
 #include <utility>
+
+#include "http/wire/send_parts.hpp"
 
 namespace curfew::http {
 
@@ -55,38 +55,14 @@ std::size_t plain_transport::read(std::span<char> into) noexcept {
 }
 
 transport::written plain_transport::write(std::span<std::string_view> parts) noexcept {
-  for (;;) {
-    std::array<iovec, 4> vector;
-    std::size_t count = 0;
-    for (const auto part : parts) {
-      // sendmsg does not write to what it sends
-      if (!part.empty() && count < vector.size())
-        vector[count++] = {const_cast<char*>(part.data()), part.size()};
-    }
-    if (count == 0) return written::all;
+  while (std::ranges::any_of(parts, [](std::string_view part) { return !part.empty(); })) {
     if (gone_) return written::failed;
-    ssize_t taken = 0;
-    if (count == 1) {
-      taken = ::send(socket_, vector[0].iov_base, vector[0].iov_len, MSG_NOSIGNAL);
-    } else {
-      msghdr message{};
-      message.msg_iov = vector.data();
-      message.msg_iovlen = count;
-      taken = ::sendmsg(socket_, &message, MSG_NOSIGNAL);
-    }
-    if (taken < 0) {
-      if (errno == EAGAIN || errno == EWOULDBLOCK) return written::blocked;
-      if (errno == EINTR) continue;
-      gone_ = true;
-      return written::failed;
-    }
-    auto left = static_cast<std::size_t>(taken);
-    for (auto& part : parts) {
-      const auto now = std::min(left, part.size());
-      part.remove_prefix(now);
-      left -= now;
-    }
+    if (send_parts(socket_, parts) >= 0) continue;
+    if (errno == EAGAIN || errno == EWOULDBLOCK) return written::blocked;
+    gone_ = true;
+    return written::failed;
   }
+  return written::all;
 }
 
 void plain_transport::finish() noexcept {

@@ -51,13 +51,15 @@ class transport {
   void close(bool reset = false) noexcept;
 
   /// May a read find something?
-  [[nodiscard]] bool may_read() const noexcept { return readable_ && !gone_ && !at_end_; }
+  [[nodiscard]] bool may_read() const noexcept { return readable_ && !ended(); }
   /// The client sends nothing more.
   [[nodiscard]] bool half_closed() const noexcept { return half_closed_; }
   /// Everything that the client sent has been read.
   [[nodiscard]] bool at_end() const noexcept { return at_end_; }
   /// Neither direction is of use.
   [[nodiscard]] bool gone() const noexcept { return gone_; }
+  /// Nothing more is to be read.
+  [[nodiscard]] bool ended() const noexcept { return gone_ || at_end_; }
   [[nodiscard]] bool closed() const noexcept { return socket_ < 0; }
 
  protected:
