@@ -261,7 +261,7 @@ TEST(ListeningSocket, ItsConnectionsEndIfTheOtherEndIsSilent) {
 TEST(ListeningSocket, OfAServerItHasTheTimeOfTheOptions) {
   server_state state(router(), server_options().silent_peer_timeout(20s));
   acceptor door(state);
-  ASSERT_TRUE(door.open(state.settings.listeners));
+  ASSERT_TRUE(door.open(state.settings.listeners()));
   // Found by its address: no interface names the descriptor.
   int timeout = 0;
   for (int fd = 0; fd < 1024 && timeout == 0; ++fd) {

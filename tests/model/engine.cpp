@@ -1,4 +1,5 @@
 #undef _FORTIFY_SOURCE  // its longjmp does not let one stack jump to another
+// The scheduler, its memory model and the reports: long, since each needs the state of the others.
 
 #include "model/engine.hpp"
 

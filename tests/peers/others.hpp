@@ -27,7 +27,7 @@ class nginx {
 
  private:
   std::string configure(std::string_view http, std::string_view server) {
-    // Workers of root would be those of another user, who may not look into the folder.
+    // Workers of root would be those of another user, to which the folder is closed.
     std::string made = ::geteuid() == 0 ? "user root;\n" : "";
     made +=
         "daemon off; worker_processes 1; pid nginx.pid;\n"

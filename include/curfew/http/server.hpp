@@ -37,7 +37,7 @@ class listen_options {
   bool proxy_protocol_ = false;
 };
 
-/// Which fields of a request say who asks, where its peer is trusted.
+/// Which fields of a request name its client, where the peer is trusted.
 enum class forwarding {
   x_forwarded,  ///< X-Forwarded-For and X-Forwarded-Proto.
   rfc7239,      ///< Forwarded.

@@ -6,7 +6,6 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <charconv>
 #include <curfew/http/errc.hpp>
 #include <filesystem>
 #include <fstream>
@@ -18,11 +17,6 @@
 namespace curfew::http {
 
 namespace {
-
-bool parse_number(std::string_view text, std::uint64_t& number) noexcept {
-  const auto [end, failure] = std::from_chars(text.data(), text.data() + text.size(), number);
-  return failure == std::errc() && end == text.data() + text.size();
-}
 
 /// "bytes 100-199/200", "bytes 100-199/*", "bytes */200"
 struct content_range {
@@ -41,23 +35,22 @@ std::optional<content_range> parse_content_range(std::string_view text) {
   const auto range = text.substr(0, slash);
   if (range != "*") {
     const auto dash = range.find('-');
-    if (dash == std::string_view::npos || !parse_number(range.substr(0, dash), made.first.emplace()) ||
-        !parse_number(range.substr(dash + 1), made.last) || made.last < *made.first) {
-      return std::nullopt;
-    }
+    if (dash == std::string_view::npos) return std::nullopt;
+    made.first = parse_number<std::uint64_t>(range.substr(0, dash));
+    const auto last = parse_number<std::uint64_t>(range.substr(dash + 1));
+    if (!made.first || !last || *last < *made.first) return std::nullopt;
+    made.last = *last;
   }
   const auto total = text.substr(slash + 1);
-  if (total != "*" &&
-      (!parse_number(total, made.total.emplace()) || (made.first && made.last >= *made.total)))
-    return std::nullopt;
+  if (total == "*") return made;
+  made.total = parse_number<std::uint64_t>(total);
+  if (!made.total || (made.first && made.last >= *made.total)) return std::nullopt;
   return made;
 }
 
 std::optional<std::uint64_t> length_of(const response& head) {
   const auto text = head.fields().find("Content-Length");
-  std::uint64_t length = 0;
-  if (!text || !parse_number(*text, length)) return std::nullopt;
-  return length;
+  return text ? parse_number<std::uint64_t>(*text) : std::nullopt;
 }
 
 }  // namespace
@@ -215,15 +208,10 @@ result<> file_saver::begin(const response& head) {
 
 result<> file_saver::write(std::string_view bytes) {
   if (auto small = check_size(size_ + bytes.size()); !small) return small.error();
-  while (!bytes.empty()) {
-    const ssize_t count = ::write(file_.get(), bytes.data(), bytes.size());
-    if (count < 0) {
-      if (errno == EINTR) continue;
-      return system_error("writing " + part());
-    }
-    size_ += static_cast<std::uint64_t>(count);
-    bytes.remove_prefix(static_cast<std::size_t>(count));
-  }
+  const std::size_t whole = bytes.size();
+  const bool written = write_all(file_.get(), bytes);
+  size_ += whole - bytes.size();
+  if (!written) return system_error("writing " + part());
   if (options_.on_progress()) options_.on_progress()({size_, total_});
   return {};
 }

@@ -60,7 +60,7 @@ result<> acceptor::open(const std::vector<server_options::listener>& where) {
     auto sockets = listening_socket::open(one);
     if (!sockets) return sockets.error();
     for (auto& socket : *sockets) {
-      socket.ends_silent_after(server_.settings.silent_peer_timeout);
+      socket.ends_silent_after(server_.settings.silent_peer_timeout());
       made.push_back(std::make_unique<door>(*this, std::move(socket), proxy));
     }
   }
@@ -134,7 +134,7 @@ void acceptor::accept_from(door& at) {
   constexpr int at_a_time = 64;  // level-triggered: what is left makes another event
   if (paused_) return;           // since an event of the same round
   for (int i = 0; i < at_a_time; ++i) {
-    if (server_.open.load() >= server_.settings.max_connections) {
+    if (server_.open.load() >= server_.settings.max_connections()) {
       pause({});
       return;
     }
@@ -178,12 +178,12 @@ void acceptor::pause(clock::duration at_least) {
     return paused_;
   });
   // A connection that closed before `wants_room` was set has not called on_room.
-  if (server_.open.load() < server_.settings.max_connections) resume();
+  if (server_.open.load() < server_.settings.max_connections()) resume();
 }
 
 void acceptor::resume() {
   if (!paused_ || clock::now() < not_before_) return;
-  if (server_.open.load() >= server_.settings.max_connections) return;
+  if (server_.open.load() >= server_.settings.max_connections()) return;
   paused_ = false;
   server_.wants_room.store(false);
   watch_for(EPOLLIN);

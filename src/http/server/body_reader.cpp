@@ -15,6 +15,7 @@
 
 #include "http/server/connection.hpp"
 #include "http/server/request_source.hpp"
+#include "http/wire/descriptor.hpp"
 
 namespace curfew::http {
 
@@ -55,12 +56,7 @@ class target_file {
     return {};
   }
   result<> write(std::string_view bytes) {
-    while (!bytes.empty()) {
-      const ssize_t taken = ::write(file_, bytes.data(), bytes.size());
-      if (taken < 0 && errno == EINTR) continue;
-      if (taken < 0) return system_error();
-      bytes.remove_prefix(static_cast<std::size_t>(taken));
-    }
+    if (!write_all(file_, bytes)) return system_error();
     return {};
   }
   result<> complete() {
@@ -89,14 +85,28 @@ asio::awaitable<result<>> in_a_thread(context ctx, F f) {
   co_return *std::move(done);
 }
 
-asio::awaitable<void> read_for(body_reader body, context ctx, std::shared_ptr<std::promise<piece>> to) {
+template <class T>
+asio::awaitable<void> carry_out(asio::awaitable<T> read, std::shared_ptr<std::promise<T>> to) {
   try {
-    auto reading = body.async_read(std::move(ctx));
-    auto got = co_await std::move(reading);
+    auto got = co_await std::move(read);
     to->set_value(std::move(got));
   } catch (...) {
     to->set_exception(std::current_exception());
   }
+}
+
+/// Has the connection's thread read, and waits.
+template <class T>
+T in_its_thread(const std::shared_ptr<body_reader::source>& from, asio::awaitable<T> read) {
+  if (!from) return is_over();
+  const auto got = std::make_shared<std::promise<T>>();
+  auto future = got->get_future();
+  {
+    const std::lock_guard guard(from->mutex);
+    if (from->io == nullptr) return is_over();
+    asio::co_spawn(*from->io, carry_out(std::move(read), got), asio::detached);
+  }
+  return future.get();
 }
 
 }  // namespace
@@ -157,27 +167,10 @@ asio::awaitable<result<std::uint64_t>> body_reader::async_save(context ctx, std:
   co_return written;
 }
 
-piece body_reader::read(const context& ctx) const {
-  if (!source_) return is_over();
-  const auto got = std::make_shared<std::promise<piece>>();
-  auto future = got->get_future();
-  {
-    const std::lock_guard guard(source_->mutex);
-    if (source_->io == nullptr) return is_over();
-    asio::co_spawn(*source_->io, read_for(*this, ctx, got), asio::detached);
-  }
-  return future.get();
-}
+piece body_reader::read(const context& ctx) const { return in_its_thread(source_, async_read(ctx)); }
 
 result<std::string> body_reader::read_all(const context& ctx, std::uint64_t most) const {
-  std::string all;
-  for (;;) {
-    auto got = read(ctx);
-    if (!got) return std::unexpected(got.error());
-    if (!*got) return all;
-    if ((**got).size() > most - all.size()) return too_large(most);
-    all += **got;
-  }
+  return in_its_thread(source_, async_read_all(ctx, most));
 }
 
 result<std::uint64_t> body_reader::save(const context& ctx, const std::string& path,

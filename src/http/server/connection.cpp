@@ -3,7 +3,6 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
-#include <charconv>
 #include <curfew/core/on_done.hpp>
 #include <curfew/http/errc.hpp>
 #include <exception>
@@ -48,8 +47,8 @@ connection::connection(worker& on, int socket, peer from)
       from_(std::move(from)),
       proxy_header_(from_.sends_proxy_header ? std::make_unique<proxy_header>() : nullptr),
       exchange_(std::in_place, on, from_),
-      parser_(exchange_->request(), on.server().settings.max_header_size,
-              on.server().settings.max_body_size) {}
+      parser_(exchange_->request(), on.server().settings.max_header_size(),
+              on.server().settings.max_body_size()) {}
 
 connection::~connection() = default;
 
@@ -121,7 +120,7 @@ asio::awaitable<void> connection::serve() {
 /// Closing a socket with unread input makes the kernel send a reset, which may overtake the response. So: no
 /// more output, and then what the client still sends is thrown away, for a while. No shutdown waits for that.
 asio::awaitable<void> connection::linger() {
-  if (transport_->gone() || transport_->at_end()) co_return;
+  if (transport_->ended()) co_return;
   lingering_ = true;
   worker_.server().lingers();
   transport_->finish();
@@ -129,7 +128,7 @@ asio::awaitable<void> connection::linger() {
   for (;;) {
     input_.clear();
     if (!receive().empty()) continue;
-    if (transport_->gone() || transport_->at_end() || given_up_) co_return;
+    if (transport_->ended() || given_up_) co_return;
     co_await suspend(in_);
     if (in_.timed_out || in_.aborted) co_return;
   }
@@ -140,7 +139,8 @@ bool connection::is_stopping() const noexcept {
 }
 
 bool connection::has_gone() const noexcept {
-  return transport_->gone() || (transport_->half_closed() && !worker_.server().settings.half_close_is_alive);
+  return transport_->gone() ||
+         (transport_->half_closed() && !worker_.server().settings.half_close_is_alive());
 }
 
 // Waiting.
@@ -197,7 +197,7 @@ void connection::on_event(std::uint32_t events) {
   transport_->on_event(events);
   if (exchange_->is_left_behind()) {
     while (!receive().empty()) input_.clear();
-    if (transport_->gone() || transport_->at_end()) transport_->close();
+    if (transport_->ended()) transport_->close();
   } else if (exchange_->is_running()) {
     if (parser_.is_done())
       read_ahead();  // what is left of a body stays with the kernel, until it is asked for
@@ -243,10 +243,7 @@ void connection::cut() {
   out_.expires = clock::now() + linger_time;
   if (transport_->gone()) return;
   const response late = plain(status::service_unavailable);
-  head_options options;
-  options.is_head = exchange_->request().method() == "HEAD";
-  options.http11 = parser_.http11();
-  options.keep_alive = false;
+  head_options options = options_of_head(false);
   output_.clear();
   const auto how = append_head(output_, late, worker_.date(), options);
   if (how == framing::sized) output_ += late.body();
@@ -274,12 +271,12 @@ clock::time_point connection::arm_input() {
   const auto& s = worker_.server().settings;
   const auto begin = clock::now();  // a handler may have taken long since the worker looked
   if (parser_.header_done()) {
-    in_.expires = begin + s.body_timeout - body_waited_;
-    if (s.min_body_rate != 0) in_.expires += std::chrono::seconds(parser_.body_taken() / s.min_body_rate);
+    in_.expires = begin + s.body_timeout() - body_waited_;
+    if (s.min_body_rate() != 0) in_.expires += std::chrono::seconds(parser_.body_taken() / s.min_body_rate());
   } else if (const phase now = parser_.started() ? phase::header : phase::idle; phase_ != now) {
     // The first header has its time from the connection's start on.
     if (!first_request_ || phase_ == phase::none) {
-      in_.expires = begin + (now == phase::idle && !first_request_ ? s.idle_timeout : s.header_timeout);
+      in_.expires = begin + (now == phase::idle && !first_request_ ? s.idle_timeout() : s.header_timeout());
     }
     phase_ = now;
   }
@@ -330,7 +327,7 @@ connection::step connection::advance() {
       }
     }
     bytes = receive();
-    if (transport_->gone() || transport_->at_end()) return step::close;
+    if (transport_->ended()) return step::close;
     if (bytes.empty()) return step::wait;
   }
 }
@@ -341,14 +338,14 @@ bool connection::take_proxy_header(std::string_view& bytes) {
     case proxy_header::progress::need_more:
       return true;
     case proxy_header::progress::failed:
-      worker_.server().settings.on_error(from_.name + ": connection closed: it began with no PROXY header");
+      worker_.server().settings.on_error()(from_.name + ": connection closed: it began with no PROXY header");
       return false;
     case proxy_header::progress::done:
       break;
   }
   const auto source = proxy_header_->from();
   if (source == proxy_header::source::none) {
-    // The proxy does not know the client: then no field of a request may say who that is.
+    // The proxy does not know the client: then no field of a request may name it.
     from_.is_trusted = false;
     proxy_header_.reset();
     return true;
@@ -367,13 +364,10 @@ bool connection::take_proxy_header(std::string_view& bytes) {
 /// \return false if it is too large.
 bool connection::take_header() {
   const routing& where = exchange_->find_route();
-  const route_options* options = where.what == routing::kind::found ? &where.to->options : nullptr;
-  if (options != nullptr && options->max_body_size()) {
-    if (!parser_.limit_body(*options->max_body_size())) return false;
-  } else if (!parser_.limit_body(worker_.server().settings.max_body_size)) {
+  const route_options options = where.what == routing::kind::found ? where.to->options : route_options();
+  if (!parser_.limit_body(options.max_body_size().value_or(worker_.server().settings.max_body_size())))
     return false;
-  }
-  if (options != nullptr && options->streams_body()) {
+  if (options.streams_body()) {
     source_ = std::make_shared<body_reader::source>(*this, worker_.io());
     request_access::reader(exchange_->request()) = body_reader(source_);
     parser_.body_into(nullptr);
@@ -421,8 +415,7 @@ asio::awaitable<bool> connection::throw_rest_away() {
     const auto progress = pump_body(nullptr);
     whole = progress == request_parser::progress::done;
     const auto taken = parser_.body_taken() - before;
-    if (whole || progress == request_parser::progress::failed || taken > left || transport_->gone() ||
-        transport_->at_end()) {
+    if (whole || progress == request_parser::progress::failed || taken > left || transport_->ended()) {
       break;
     }
     left -= taken;
@@ -462,7 +455,7 @@ asio::awaitable<result<std::optional<std::string>>> connection::read(context ctx
         co_return fail(error(make_error_code(errc::too_large), doing));
       co_return fail(error(std::make_error_code(std::errc::bad_message), doing));
     }
-    if (transport_->gone() || transport_->at_end() || given_up_) {
+    if (transport_->ended() || given_up_) {
       if (exchange_->is_running()) exchange_->client_gone();
       if (ctx.err()) co_return std::unexpected(error::ended(ctx, doing));
       co_return fail(error(make_error_code(errc::connection_lost), doing));
@@ -538,7 +531,7 @@ void connection::next_exchange() {
 /// \return whether the connection stays for another request.
 asio::awaitable<bool> connection::answer() {
   if (from_.is_trusted) exchange_->ask_proxies(from_.address);
-  const auto most = worker_.server().settings.max_requests;
+  const auto most = worker_.server().settings.max_requests();
   keep_alive_ = keep_alive_ && parser_.keep_alive() && (++requests_ < most || most == 0);
   const routing& where = exchange_->find_route();
   std::optional<response> reply;
@@ -601,15 +594,21 @@ asio::awaitable<bool> connection::answer() {
 
 // Writing.
 
+/// As the request at hand wants it.
+head_options connection::options_of_head(bool keep_alive) const {
+  head_options options;
+  options.is_head = exchange_->request().method() == "HEAD";
+  options.http11 = !parser_.header_done() || parser_.http11();
+  options.keep_alive = keep_alive;
+  return options;
+}
+
 /// \param ctx  Of the request, if a handler made the response.
 /// \return whether all of it has been sent.
 asio::awaitable<bool> connection::send_response(response reply, const context* ctx) {
   if (transport_->gone()) co_return false;
   if (ctx != nullptr && ctx->err()) ctx = nullptr;  // what is sent is the answer to that end
-  head_options options;
-  options.is_head = exchange_->request().method() == "HEAD";
-  options.http11 = !parser_.header_done() || parser_.http11();
-  options.keep_alive = keep_alive_ && !is_stopping();
+  head_options options = options_of_head(keep_alive_ && !is_stopping());
   if (options.keep_alive && parser_.header_done() && !reply.source()) options.keep_alive = is_rest_small();
   output_.clear();
   if (reply.source() && source_ && parser_.expects_continue() && !continued_ && !parser_.is_done()) {
@@ -675,7 +674,7 @@ asio::awaitable<bool> connection::send_stream(body_source source, framing how) {
     co_return false;
   }
   if (!chunked_) co_return true;
-  pending_ = {"0\r\n\r\n"};
+  pending_ = {last_chunk};
   const bool rest = co_await send_pending(nullptr, patience::response);
   co_return rest;
 }
@@ -703,11 +702,7 @@ asio::awaitable<result<>> connection::write(context ctx, std::string bytes) {
     co_return std::unexpected(error(make_error_code(errc::connection_lost), doing));
   if (bytes.empty()) co_return result<>();  // as a chunk it would be the last one
   if (chunked_) {
-    const auto end = std::to_chars(chunk_size_.data(), chunk_size_.data() + 16, bytes.size(), 16).ptr;
-    end[0] = '\r';
-    end[1] = '\n';
-    pending_ = {std::string_view(chunk_size_.data(), static_cast<std::size_t>(end + 2 - chunk_size_.data())),
-                bytes, "\r\n"};
+    pending_ = {chunk_line_.of(bytes.size()), bytes, end_of_chunk};
   } else {
     pending_ = {bytes};
   }
@@ -745,7 +740,7 @@ asio::awaitable<bool> connection::finish_send(const context* ctx, patience how) 
     std::size_t left = 0;
     for (const auto part : pending_) left += part.size();
     if (left != before)  // a client that takes some may go on
-      out_.expires = clock::now() + worker_.server().settings.body_timeout;
+      out_.expires = clock::now() + worker_.server().settings.body_timeout();
     before = left;
     if (given_up_ || out_.aborted || transport_->gone()) break;
     co_await suspend(out_);

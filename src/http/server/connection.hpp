@@ -20,6 +20,7 @@
 #include "http/wire/proxy_header.hpp"
 #include "http/wire/request_parser.hpp"
 #include "http/wire/response_head.hpp"
+#include "http/wire/send_parts.hpp"
 
 namespace curfew::http {
 
@@ -115,6 +116,7 @@ class connection final : public watched,
   [[nodiscard]] bool has_gone() const noexcept;
 
   // Writing: `pending_` is what is still to be sent, without the parts that have been.
+  [[nodiscard]] head_options options_of_head(bool keep_alive) const;
   written try_send();
   boost::asio::awaitable<bool> finish_send(const context* ctx, patience how);
   /// All of it, as far as the client takes it.
@@ -157,7 +159,7 @@ class connection final : public watched,
   bool broken_ = false;  // a part of a stream may have been sent and the rest not
   bool chunked_ = false;
   std::string output_;
-  std::array<char, 20> chunk_size_{};
+  chunk_line chunk_line_;
   std::array<std::string_view, 3> pending_{};
 };
 

@@ -41,7 +41,8 @@ exchange::exchange(worker& on, const peer& from)
 
 void exchange::ask_proxies(const host& nearest) {
   const server_state& server = worker_.server();
-  const auto client = find_client(request_->fields(), nearest, server.trusted, server.settings.forwarded_by);
+  const auto client =
+      find_client(request_->fields(), nearest, server.trusted, server.settings.forwarded_by());
   request_access::client(*request_) = text_of(client.address);
   request_access::https(*request_) = client.https;
 }
@@ -57,7 +58,7 @@ bool exchange::count_body() noexcept {
   if (now == counted_) return true;
   const auto more = now - std::exchange(counted_, now);
   return server.buffered.fetch_add(more, std::memory_order_relaxed) + more <=
-         server.settings.max_buffered_bodies;
+         server.settings.max_buffered_bodies();
 }
 
 void exchange::let_go_of_body() noexcept {
@@ -73,7 +74,7 @@ bool exchange::is_overdue() const noexcept {
 bool exchange::begin(std::optional<clock::duration> asked) {
   const server_state& server = worker_.server();
   auto limit =
-      where_->to->options.has_time_limit() ? server.settings.max_request_time : clock::duration::max();
+      where_->to->options.has_time_limit() ? server.settings.max_request_time() : clock::duration::max();
   if (asked) limit = std::min(limit, *asked);
   const bool unlimited = limit == clock::duration::max();
   if (!unlimited && header_at_) limit -= server.base.now() - *header_at_;
@@ -103,7 +104,7 @@ void exchange::end(outcome how) noexcept {
 }
 
 void exchange::complain(std::string_view what) const {
-  worker_.server().settings.on_error(name_of(*request_) + ": " + std::string(what));
+  worker_.server().settings.on_error()(name_of(*request_) + ": " + std::string(what));
 }
 
 std::string exchange::describe(clock::time_point now) const {

@@ -55,7 +55,7 @@ class exchange final : public detail::list_hook<> {
   /// The header is complete since then, on the clock of the contexts: its time counts from there. If this is not called,
   /// it counts from begin().
   void header_came(clock::time_point when) noexcept { header_at_ = when; }
-  /// Has the header say who asks; for a trusted peer.
+  /// Has the header name the client; for a trusted peer.
   void ask_proxies(const host& nearest);
   /// Where the request goes. Valid until the end.
   const routing& find_route();

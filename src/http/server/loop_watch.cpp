@@ -16,7 +16,7 @@ constexpr int still_after = 10;  // times the limit: then the line does not wait
 
 loop_watch::loop_watch(server_state& server, const std::vector<std::unique_ptr<worker>>& workers)
     : server_(server),
-      limit_(server.settings.max_hold) {
+      limit_(server.settings.max_hold()) {
   if (limit_ == clock::duration::max()) return;
   for (const auto& w : workers) loops_.push_back({w.get(), false, false, {}, {}});
   thread_ = std::thread([this] { run(); });
@@ -82,7 +82,7 @@ void loop_watch::tell(const watched_loop& what, clock::duration held, bool still
                      "; the thread's other clients waited. Work that blocks belongs in http::blocking";
   if (left_out_ != 0) line += " (and " + std::to_string(left_out_) + " more since the last line)";
   left_out_ = 0;
-  server_.settings.on_held_thread(line);
+  server_.settings.on_held_thread()(line);
 }
 
 }  // namespace curfew::http

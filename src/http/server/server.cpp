@@ -38,28 +38,12 @@ error second_time() {
 
 }  // namespace
 
-server_settings::server_settings(const server_options& o)
-    : listeners(o.listeners()),
-      threads(o.threads() != 0 ? o.threads() : std::max(1U, std::thread::hardware_concurrency())),
-      max_request_time(o.max_request_time()),
-      grace(o.grace()),
-      header_timeout(o.header_timeout()),
-      body_timeout(o.body_timeout()),
-      idle_timeout(o.idle_timeout()),
-      max_hold(o.max_hold()),
-      max_header_size(o.max_header_size()),
-      max_body_size(o.max_body_size()),
-      min_body_rate(o.min_body_rate()),
-      max_buffered_bodies(o.max_buffered_bodies()),
-      max_requests(o.max_requests()),
-      max_connections(o.max_connections()),
-      max_connections_per_address(o.max_connections_per_address()),
-      silent_peer_timeout(o.silent_peer_timeout()),
-      trusted_peers(o.trusted_peers()),
-      forwarded_by(o.forwarded_by()),
-      half_close_is_alive(o.half_close_is_alive()),
-      on_error(o.on_error() ? o.on_error() : write_to_stderr),
-      on_held_thread(o.on_held_thread() ? o.on_held_thread() : write_to_stderr) {}
+server_options with_defaults(server_options options) {
+  if (options.threads() == 0) options.threads(std::max(1U, std::thread::hardware_concurrency()));
+  if (!options.on_error()) options.on_error(write_to_stderr);
+  if (!options.on_held_thread()) options.on_held_thread(write_to_stderr);
+  return options;
+}
 
 struct server::impl {
   impl(router routes, const server_options& options) : state(std::move(routes), options), door(state) {}
@@ -88,10 +72,10 @@ struct server::impl {
   result<> listen() {
     const std::lock_guard guard(mutex);
     if (door.is_open()) return {};
-    auto trusted = trusted_networks::parse(state.settings.trusted_peers);
+    auto trusted = trusted_networks::parse(state.settings.trusted_peers());
     if (!trusted) return trusted.error();
     state.trusted = std::move(*trusted);
-    return door.open(state.settings.listeners);
+    return door.open(state.settings.listeners());
   }
 
   result<shutdown_report> serve(const context& ctx);
@@ -136,7 +120,8 @@ result<shutdown_report> server::impl::serve(const context& ctx) {
   state.base = without_cancel(ctx);
   std::optional<loop_watch> watch;
   try {
-    for (unsigned i = 0; i < state.settings.threads; ++i) workers.push_back(std::make_unique<worker>(state));
+    for (unsigned i = 0; i < state.settings.threads(); ++i)
+      workers.push_back(std::make_unique<worker>(state));
     for (auto& w : workers) w->start();
     watch.emplace(state, workers);
   } catch (const std::system_error& e) {
@@ -155,7 +140,7 @@ result<shutdown_report> server::impl::serve(const context& ctx) {
   state.stopping.store(true);
   door.stop();
   for (auto& w : workers) w->begin_shutdown();
-  const bool home = wait_until_home(state.settings.grace, false);
+  const bool home = wait_until_home(state.settings.grace(), false);
   report.finished = finished();
   if (!home) {
     state.ending.store(true);

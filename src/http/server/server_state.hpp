@@ -18,41 +18,17 @@
 
 namespace curfew::http {
 
-/// server_options with their defaults filled in.
-struct server_settings {
-  explicit server_settings(const server_options& o);
-
-  std::vector<server_options::listener> listeners;
-  unsigned threads;
-  clock::duration max_request_time;
-  clock::duration grace;
-  clock::duration header_timeout;
-  clock::duration body_timeout;
-  clock::duration idle_timeout;
-  clock::duration max_hold;
-  std::size_t max_header_size;
-  std::size_t max_body_size;
-  std::size_t min_body_rate;
-  std::size_t max_buffered_bodies;
-  std::size_t max_requests;
-  std::size_t max_connections;
-  std::size_t max_connections_per_address;
-  clock::duration silent_peer_timeout;
-  std::vector<std::string> trusted_peers;
-  forwarding forwarded_by;
-  bool half_close_is_alive;
-  server_options::line_sink on_error;
-  server_options::line_sink on_held_thread;
-};
+/// With what is left to the server: the number of threads, and where lines go.
+server_options with_defaults(server_options options);
 
 /// What the threads of one server share.
 struct server_state {
   server_state(router r, const server_options& options)
-      : settings(options),
+      : settings(with_defaults(options)),
         routes(std::move(r)),
-        per_address(settings.max_connections_per_address) {}
+        per_address(settings.max_connections_per_address()) {}
 
-  const server_settings settings;
+  const server_options settings;  // with_defaults
   const router routes;
   // The parent of all requests: the values of serve's context. Set before the threads start.
   context base = background();

@@ -38,7 +38,7 @@ class trusted_networks {
   std::vector<network> networks_;
 };
 
-/// Who asks, as the proxies in between say.
+/// The client, as the proxies in between name it.
 struct told_client {
   host address;
   bool https = false;

@@ -2,6 +2,9 @@
 
 #include <unistd.h>
 
+#include <cerrno>
+#include <cstddef>
+#include <string_view>
 #include <utility>
 
 namespace curfew::http {
@@ -30,5 +33,17 @@ class descriptor {
  private:
   int fd_ = -1;
 };
+
+/// Writes to a file until `bytes` is empty; what is left in it has not been written.
+/// \return false, with errno, if the system refuses.
+[[nodiscard]] inline bool write_all(int file, std::string_view& bytes) noexcept {
+  while (!bytes.empty()) {
+    const ssize_t taken = ::write(file, bytes.data(), bytes.size());
+    if (taken < 0 && errno == EINTR) continue;
+    if (taken < 0) return false;
+    bytes.remove_prefix(static_cast<std::size_t>(taken));
+  }
+  return true;
+}
 
 }  // namespace curfew::http
