@@ -84,7 +84,7 @@ int up(const std::string& url, std::size_t size) {
   http::request what("PUT", url);
   what.body(std::string(size, 'u'));
   const auto begun = steady::now();
-  const auto answer = client.send(curfew::background(), what);
+  const auto answer = client.send(curfew::background(), std::move(what));
   if (!answer) throw std::runtime_error(answer.error().message());
   std::cout << seconds_since(begun) << std::endl;
   return 0;

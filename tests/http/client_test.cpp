@@ -43,6 +43,15 @@ TEST(Client, GivesStatusFieldsAndBody) {
   EXPECT_EQ(all, "B=2;Set-Cookie=a;A=1;Set-Cookie=b;Content-Length=4;");
 }
 
+TEST(Client, DoesNotCopyTheBodyOfARequestThatIsMovedIn) {
+  peer server(answering(ok("")));
+  client sender;
+  request what("PUT", server.url());
+  what.body(std::string(100'000, 'x'));
+  ASSERT_TRUE(sender.send(background(), std::move(what)));
+  EXPECT_TRUE(what.body().empty());  // NOLINT(bugprone-use-after-move): it has been taken
+}
+
 // The socket is in the loop's set while it connects, and stays there: no event is lost between.
 TEST(Client, HearsASocketThatHadToWaitForItsConnection) {
   unanswering server;

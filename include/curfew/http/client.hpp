@@ -143,8 +143,9 @@ class client {
   client& operator=(const client&) = delete;
   ~client();
 
-  [[nodiscard]] result<response> send(const context& ctx, const request& what);
-  [[nodiscard]] result<download> open(const context& ctx, const request& what);
+  /// Move a request with a large body in: it is not copied then.
+  [[nodiscard]] result<response> send(const context& ctx, request what);
+  [[nodiscard]] result<download> open(const context& ctx, request what);
 
   template <class Token = default_token>
   auto async_send(context ctx, request what, Token&& token = {}) {

@@ -112,23 +112,25 @@ result<T> run_here(Start start) {
 
 }  // namespace
 
-result<response> client::send(const context& ctx, const request& what) {
+result<response> client::send(const context& ctx, request what) {
   if (has_source(what)) {
-    return run_here<response>([&](auto handler) { async_send(ctx, what, std::move(handler)); });
+    return run_here<response>([&](auto handler) { async_send(ctx, std::move(what), std::move(handler)); });
   }
   const auto state = impl_->state;
   return wait_for<result<response>>(*state, &what, [&](auto in, auto complete) {
-    client_call::start(state, std::move(in), ctx, what, {}, response_completion(std::move(complete)));
+    client_call::start(state, std::move(in), ctx, std::move(what), {},
+                       response_completion(std::move(complete)));
   });
 }
 
-result<download> client::open(const context& ctx, const request& what) {
+result<download> client::open(const context& ctx, request what) {
   if (has_source(what)) {
-    return run_here<download>([&](auto handler) { async_open(ctx, what, std::move(handler)); });
+    return run_here<download>([&](auto handler) { async_open(ctx, std::move(what), std::move(handler)); });
   }
   const auto state = impl_->state;
   return wait_for<result<download>>(*state, &what, [&](auto in, auto complete) {
-    client_call::start(state, std::move(in), ctx, what, {}, download_completion(std::move(complete)));
+    client_call::start(state, std::move(in), ctx, std::move(what), {},
+                       download_completion(std::move(complete)));
   });
 }
 

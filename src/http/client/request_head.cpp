@@ -41,7 +41,7 @@ void append_request_head(std::string& out, const call_target& target, const requ
   const auto sets = [&](std::string_view name) {
     return what.fields().contains(name) && !(target.cross_origin && stays_with_origin(name));
   };
-  out.reserve(out.size() + 256 + target.url.target.size() + what.body().size());
+  out.reserve(out.size() + 256 + target.url.target.size());
   out += what.method();
   out += ' ';
   out += target.url.target;
