@@ -103,6 +103,60 @@ TEST(ProxyHeader, IsReadHoweverItIsCut) {
   }
 }
 
+std::string tlv(char type, const std::string& value) {
+  std::string made(1, type);
+  made += static_cast<char>(value.size() >> 8U);
+  made += static_cast<char>(value.size() & 0xFFU);
+  return made + value;
+}
+
+TEST(ProxyHeader, TellsOfTlsInATlv) {
+  const auto tls = [](char client) { return tlv('\x20', client + "\0\0\0\0\x21\0\x07TLSv1.3"s); };
+  const auto other = tlv('\x03', "crc3") + tlv('\x04', "") + tlv('\x05', std::string(300, '\x20'));
+  struct {
+    unsigned char family;
+    std::string block;
+    bool by_tls;
+  } const cases[] = {
+      {0x11, block_v4, false},
+      {0x11, block_v4 + tls('\1'), true},
+      {0x11, block_v4 + tls('\7'), true},
+      {0x11, block_v4 + tls('\0'), false},
+      {0x11, block_v4 + tls('\6'), false},
+      {0x11, block_v4 + other, false},
+      {0x11, block_v4 + other + tls('\1') + other, true},
+      {0x11, block_v4 + tlv('\x05', tls('\1')), false},
+      {0x11, block_v4 + tlv('\x20', ""), false},
+      {0x11, block_v4 + tlv('\x20', "") + tls('\1'), true},
+      {0x11, block_v4 + "\x20\xFF\xFF\1"s, true},  // longer than the header
+      {0x11, block_v4 + "\x20\0\5"s, false},       // without its value
+      {0x11, block_v4 + "\x20"s, false},
+      {0x21, block_v6 + tls('\1'), true},
+      {0x31, std::string(216, '\x20') + tls('\1'), true},
+      {0x31, std::string(216, '\x20'), false},
+  };
+  for (const auto& [family, block, by_tls] : cases) {
+    const auto bytes = binary(0x21, family, block);
+    for (std::size_t cut = 0; cut <= bytes.size(); ++cut) {
+      proxy_header header;
+      std::string_view first = std::string_view(bytes).substr(0, cut);
+      std::string_view second = std::string_view(bytes).substr(cut);
+      ASSERT_EQ(header.feed(first), cut < bytes.size() ? progress::need_more : progress::done) << cut;
+      if (cut < bytes.size()) {
+        ASSERT_EQ(header.feed(second), progress::done);
+      }
+      ASSERT_EQ(header.by_tls(), by_tls) << block << " cut at " << cut;
+    }
+  }
+  for (const auto command : {0x20, 0x21}) {
+    proxy_header header;
+    const auto bytes = binary(static_cast<unsigned char>(command), 0x00, tls('\1'));
+    std::string_view rest = bytes;
+    ASSERT_EQ(header.feed(rest), progress::done);
+    EXPECT_FALSE(header.by_tls()) << "of a client that is not known";
+  }
+}
+
 TEST(ProxyHeader, ThatIsNotWholeNeedsMore) {
   for (const auto& header : good_headers()) {
     if (header.bytes.size() > 1000) continue;

@@ -125,6 +125,23 @@ TEST(ServerPeers, AHeaderOfTheProxyProtocolSaysWhoConnects) {
     EXPECT_EQ(kept.get("/").body, "http 203.0.113.7") << "for all of the connection";
 }
 
+TEST(ServerPeers, AHeaderOfTheProxyProtocolTellsOfTlsBetweenItAndWhatItNames) {
+  http_server s(handler{who}, behind_proxies({"127.0.0.1", "203.0.113.7"}));
+  const auto with_tls = [](const char* host) {
+    return "\r\n\r\n\0\r\nQUIT\n\x21\x11\x00\x14\xCB\x00\x71"s + host +
+           "\x7F\x00\x00\x01\x9D\x78\x00\x50\x20\x00\x05\x01\x00\x00\x00\x00"s;
+  };
+  raw_client client(s.port());
+  client.send(with_tls("\x08"));
+  for (int i = 0; i < 2; ++i) EXPECT_EQ(client.get("/").body, "https 203.0.113.8");
+  raw_client proxy(s.port());
+  proxy.send(with_tls("\x07"));
+  EXPECT_EQ(proxy.get("/").body, "https 203.0.113.7") << "it names no other client";
+  EXPECT_EQ(proxy.get("/", "X-Forwarded-For: 198.51.100.9\r\n").body, "http 198.51.100.9");
+  EXPECT_EQ(proxy.get("/", "X-Forwarded-For: 198.51.100.9\r\nX-Forwarded-Proto: https\r\n").body,
+            "https 198.51.100.9");
+}
+
 TEST(ServerPeers, AProxyThatDoesNotKnowTheClientIsIt) {
   http_server s(handler{who}, behind_proxies());
   for (const auto& header : {"PROXY UNKNOWN\r\n"s, local_header}) {

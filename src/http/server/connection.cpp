@@ -352,11 +352,13 @@ bool connection::take_proxy_header(std::string_view& bytes) {
   }
   from_.address.reset();
   if (source == proxy_header::source::address) from_.address = plain_ip(proxy_header_->address());
+  from_.by_tls = proxy_header_->by_tls();
   proxy_header_.reset();
   server_state& server = worker_.server();
   from_.told = text_of(from_.address);
   from_.is_trusted = server.trusted.contains(from_.address);
   request_access::client(exchange_->request()) = from_.told;
+  request_access::https(exchange_->request()) = from_.by_tls;
   return server.admit(from_);
 }
 
@@ -530,7 +532,7 @@ void connection::next_exchange() {
 /// Runs the handler and sends what it returns.
 /// \return whether the connection stays for another request.
 asio::awaitable<bool> connection::answer() {
-  if (from_.is_trusted) exchange_->ask_proxies(from_.address);
+  if (from_.is_trusted) exchange_->ask_proxies(from_);
   const auto most = worker_.server().settings.max_requests();
   keep_alive_ = keep_alive_ && parser_.keep_alive() && (++requests_ < most || most == 0);
   const routing& where = exchange_->find_route();

@@ -37,14 +37,15 @@ exchange::exchange(worker& on, const peer& from)
       request_(&holder_.value(request_key)->it) {
   request_access::remote(*request_) = from.name;
   request_access::client(*request_) = from.told;
+  request_access::https(*request_) = from.by_tls;
 }
 
-void exchange::ask_proxies(const host& nearest) {
+void exchange::ask_proxies(const peer& nearest) {
   const server_state& server = worker_.server();
   const auto client =
-      find_client(request_->fields(), nearest, server.trusted, server.settings.forwarded_by());
+      find_client(request_->fields(), nearest.address, server.trusted, server.settings.forwarded_by());
   request_access::client(*request_) = text_of(client.address);
-  request_access::https(*request_) = client.https;
+  request_access::https(*request_) = client.https || (nearest.by_tls && client.address == nearest.address);
 }
 
 const routing& exchange::find_route() {

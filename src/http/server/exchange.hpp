@@ -56,7 +56,7 @@ class exchange final : public detail::list_hook<> {
   /// it counts from begin().
   void header_came(clock::time_point when) noexcept { header_at_ = when; }
   /// Has the header name the client; for a trusted peer.
-  void ask_proxies(const host& nearest);
+  void ask_proxies(const peer& nearest);
   /// Where the request goes. Valid until the end.
   const routing& find_route();
 

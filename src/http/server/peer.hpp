@@ -10,9 +10,10 @@ namespace curfew::http {
 
 /// The other end of a connection.
 struct peer {
-  std::string name;  // "127.0.0.1:40312", "unix:"
-  host address;      // what fields of a request are judged by: its own, or what a PROXY header told
-  std::string told;  // address, where a PROXY header told one
+  std::string name;     // "127.0.0.1:40312", "unix:"
+  host address;         // what fields of a request are judged by: its own, or what a PROXY header told
+  std::string told;     // address, where a PROXY header told one
+  bool by_tls = false;  // as a PROXY header told
   bool is_trusted = false;
   bool sends_proxy_header = false;
   std::optional<address_count::place> place;

@@ -18,6 +18,9 @@ namespace {
 constexpr std::string_view line_start = "PROXY ";
 constexpr std::string_view signature{"\r\n\r\n\0\r\nQUIT\n", 12};
 constexpr std::size_t start_size = 16;  // of version 2: signature, command, family, length
+constexpr std::size_t tlv_head = 3;
+constexpr unsigned tls_type = 0x20;
+constexpr unsigned client_uses_tls = 1;  // in the first byte of that TLV
 
 /// The next word of a line whose words are separated by one blank.
 std::string_view next_word(std::string_view& rest) {
@@ -47,11 +50,9 @@ Address address_of(const char* bytes) {
 
 proxy_header::progress proxy_header::feed(std::string_view& bytes) {
   while (!bytes.empty()) {
-    if (size_ == wanted_ && skip_ != 0) {
-      const auto now = std::min(skip_, bytes.size());
-      bytes.remove_prefix(now);
-      skip_ -= now;
-      if (skip_ == 0) return progress::done;
+    if (size_ == wanted_ && rest_ != 0) {
+      read_rest(bytes);
+      if (rest_ == 0) return progress::done;
       continue;
     }
     const char next = bytes.front();
@@ -74,7 +75,7 @@ proxy_header::progress proxy_header::take(char c) {
   if (size_ == start_size) return read_start();
   if (size_ < wanted_) return progress::need_more;
   read_address();
-  return skip_ == 0 ? progress::done : progress::need_more;
+  return rest_ == 0 ? progress::done : progress::need_more;
 }
 
 /// "PROXY TCP4 192.0.2.1 198.51.100.1 40312 80\r\n"
@@ -108,6 +109,7 @@ proxy_header::progress proxy_header::read_start() {
   std::size_t kept = 0;  // of the block
   switch (command == local ? 0 : family) {
     case 0x00:  // the proxy does not say; what it sends is skipped
+      skip_ = length;
       break;
     case 0x11:  // TCP over IPv4
       kept = block = 12;
@@ -116,7 +118,7 @@ proxy_header::progress proxy_header::read_start() {
       kept = block = 36;
       break;
     case 0x31:  // a stream over a Unix socket: two paths
-      block = 216;
+      skip_ = block = 216;
       source_ = source::unix_socket;
       break;
     default:
@@ -124,7 +126,7 @@ proxy_header::progress proxy_header::read_start() {
   }
   if (length < block) return progress::failed;
   wanted_ = start_size + kept;
-  skip_ = length - kept;
+  rest_ = length - kept;
   return length == 0 ? progress::done : progress::need_more;
 }
 
@@ -136,6 +138,31 @@ void proxy_header::read_address() {
   } else {
     address_ = address_of<asio::ip::address_v6>(from);
   }
+}
+
+/// A TLV that goes beyond the header ends with it.
+void proxy_header::read_rest(std::string_view& bytes) {
+  while (rest_ != 0 && !bytes.empty()) {
+    const std::size_t now = skip_ == 0 ? 1 : std::min({skip_, rest_, bytes.size()});
+    if (skip_ != 0) {
+      skip_ -= now;
+    } else {
+      tlv_[tlv_size_++] = static_cast<unsigned char>(bytes.front());
+      begin_value();
+    }
+    rest_ -= now;
+    bytes.remove_prefix(now);
+  }
+}
+
+/// One more byte of a TLV's beginning is there.
+void proxy_header::begin_value() {
+  if (tlv_size_ < tlv_head) return;
+  const std::size_t length = tlv_[1] * 256U + tlv_[2];
+  if (tlv_size_ == tlv_head && tlv_[0] == tls_type && length != 0) return;
+  if (tlv_size_ > tlv_head) by_tls_ = (tlv_[tlv_head] & client_uses_tls) != 0;
+  skip_ = length - (tlv_size_ - tlv_head);
+  tlv_size_ = 0;
 }
 
 }  // namespace curfew::http
