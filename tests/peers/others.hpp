@@ -47,19 +47,22 @@ class nginx {
 /// haproxy in front of a server, on a free port.
 class haproxy {
  public:
-  /// \param server  "127.0.0.1:40312"
-  explicit haproxy(const std::string& server)
-      : program_({find_program("haproxy"), "-db", "-f", configure(server)}, &port_) {}
+  /// \param server  Its address and its options: "127.0.0.1:40312 send-proxy".
+  /// \param lines   Of its listen block.
+  /// \param bind    Options of its own socket: "ssl crt server.pem".
+  explicit haproxy(const std::string& server, std::string_view lines = {}, std::string_view bind = {})
+      : program_({find_program("haproxy"), "-db", "-f", configure(server, lines, bind)}, &port_) {}
 
   [[nodiscard]] std::string url(std::string_view path) const { return port_.url(path); }
+  [[nodiscard]] std::uint16_t port() const { return port_.number(); }
 
  private:
-  std::string configure(const std::string& server) {
-    return folder_.write("haproxy.cfg",
-                         "defaults\n  mode http\n  option abortonclose\n  timeout connect 20s\n"
-                         "  timeout client 60s\n  timeout server 60s\n"
-                         "listen all\n  bind fd@3\n  server one " +
-                             server + '\n');
+  std::string configure(const std::string& server, std::string_view lines, std::string_view bind) {
+    std::string made =
+        "defaults\n  mode http\n  option abortonclose\n  timeout connect 20s\n"
+        "  timeout client 60s\n  timeout server 60s\nlisten all\n  bind fd@3 ";
+    made.append(bind).append("\n").append(lines).append("  server one ").append(server).append("\n");
+    return folder_.write("haproxy.cfg", made);
   }
 
   own_folder folder_;
