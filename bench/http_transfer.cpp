@@ -5,6 +5,7 @@
 //   bench_http_transfer sink                a bare loop that reads a body and answers
 //   bench_http_transfer down <url>          the client: reads a download to its end, prints the seconds
 //   bench_http_transfer up <url> <MiB>      sends a body
+//   bench_http_transfer file <url> <path>   sends a file
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
@@ -79,10 +80,8 @@ int down(const std::string& url) {
   return 0;
 }
 
-int up(const std::string& url, std::size_t size) {
+int up(http::request what) {
   http::client client;
-  http::request what("PUT", url);
-  what.body(std::string(size, 'u'));
   const auto begun = steady::now();
   const auto answer = client.send(curfew::background(), std::move(what));
   if (!answer) throw std::runtime_error(answer.error().message());
@@ -205,13 +204,14 @@ int compare(std::size_t mebibytes, int rounds) {
       std::vector<double> own = {};
       std::vector<double> other = {};
     };
+    const std::string file = folder / "down";
+    const std::string upload = bare.line() + "/up";
+    const auto upload_by_curl = curl_with({"-H", "Expect:", "-T", file, upload});
     std::vector<row> rows{
         {"server, download by curl", "nginx", curl_with({ours.line() + "/down"}), curl_with({from_nginx})},
         {"client, download from nginx", "curl", {self, "down", from_nginx}, curl_with({from_nginx})},
-        {"client, upload to a bare loop",
-         "curl",
-         {self, "up", bare.line() + "/up", size},
-         curl_with({"-H", "Expect:", "-T", (folder / "down").string(), bare.line() + "/up"})},
+        {"client, upload to a bare loop", "curl", {self, "up", upload, size}, upload_by_curl},
+        {"client, upload of a file", "curl", {self, "file", upload, file}, upload_by_curl},
     };
     for (int round = 0; round < rounds; ++round) {
       for (row& each : rows) {
@@ -239,7 +239,15 @@ int main(int argc, char** argv) {
     if (args.size() == 2 && args[0] == "serve") return serve(std::stoull(args[1]) * mebibyte);
     if (args.size() == 1 && args[0] == "sink") return sink();
     if (args.size() == 2 && args[0] == "down") return down(args[1]);
-    if (args.size() == 3 && args[0] == "up") return up(args[1], std::stoull(args[2]) * mebibyte);
+    if (args.size() == 3 && (args[0] == "up" || args[0] == "file")) {
+      http::request what("PUT", args[1]);
+      if (args[0] == "up") {
+        what.body(std::string(std::stoull(args[2]) * mebibyte, 'u'));
+      } else {
+        what.file(args[2]);
+      }
+      return up(std::move(what));
+    }
     return compare(args.empty() ? 1024 : std::stoull(args[0]), args.size() > 1 ? std::stoi(args[1]) : 5);
   } catch (const std::exception& e) {
     std::cerr << e.what() << '\n';

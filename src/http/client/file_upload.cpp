@@ -6,13 +6,12 @@
 
 #include <algorithm>
 #include <cerrno>
+#include <span>
 #include <utility>
 
 namespace curfew::http {
 
 namespace {
-
-constexpr std::size_t read_at_once = 128 * 1024;
 
 error cannot(std::error_code code, const std::string& path) {
   return error(code, "opening the file " + path);
@@ -51,18 +50,19 @@ upload::state file_upload::look(std::string_view& bytes) {
   if (failure_) return state::failed;
   if (ready_.empty()) {
     if (read_ == length_) return state::over;
-    if (!buffer_) buffer_.reset(new char[read_at_once]);
-    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(read_at_once, length_ - read_));
+    if (!buffer_) buffer_ = std::make_unique_for_overwrite<buffer>();
+    const std::span<char> into = buffer_->bytes;
+    const auto wanted = static_cast<std::size_t>(std::min<std::uint64_t>(into.size(), length_ - read_));
     ssize_t got = 0;
     do {
-      got = ::pread(file_.get(), buffer_.get(), wanted, static_cast<off_t>(offset_ + read_));
+      got = ::pread(file_.get(), into.data(), wanted, static_cast<off_t>(offset_ + read_));
     } while (got < 0 && errno == EINTR);
     if (got <= 0) {
       failure_ = got == 0 ? std::make_error_code(std::errc::io_error)
                           : std::error_code(errno, std::generic_category());
       return state::failed;
     }
-    ready_ = {buffer_.get(), static_cast<std::size_t>(got)};
+    ready_ = {into.data(), static_cast<std::size_t>(got)};
     read_ += ready_.size();
   }
   bytes = ready_;
