@@ -142,22 +142,23 @@ std::string find(const std::string& name) {
 
 /// nginx, which sends the files of a folder.
 struct nginx {
-  explicit nginx(const std::filesystem::path& folder)
+  /// \param sendfile  "on": the kernel sends what it has of a file; "off": nginx reads it and sends that.
+  nginx(const std::filesystem::path& folder, const std::string& sendfile)
       : program({"/bin/sh", "-c",
                  "echo started; exec " + find("nginx") + " -p " + folder.string() + " -e error.log -c " +
-                     configure(folder)},
+                     configure(folder, sendfile)},
                 0) {}
 
-  std::string configure(const std::filesystem::path& folder) {
+  std::string configure(const std::filesystem::path& folder, const std::string& sendfile) {
     ::close(listening(port));  // free, unless another program takes it meanwhile
-    std::ofstream file(folder / "nginx.conf");
-    file << (::geteuid() == 0 ? "user root;\n" : "")
-         << "daemon off;\nmaster_process off;\npid nginx.pid;\nevents {}\n"
-            "http {\naccess_log off;\nsendfile on;\n";
+    const std::string name = "nginx-" + std::to_string(port);
+    std::ofstream file(folder / (name + ".conf"));
+    file << (::geteuid() == 0 ? "user root;\n" : "") << "daemon off;\nmaster_process off;\npid " << name
+         << ".pid;\nevents {}\nhttp {\naccess_log off;\nsendfile " << sendfile << ";\n";
     for (const std::string kind : {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"})
       file << kind << "_temp_path " << folder.string() << "/" << kind << ";\n";
     file << "server { listen 127.0.0.1:" << port << "; root " << folder.string() << "; }\n}\n";
-    return (folder / "nginx.conf").string();
+    return (folder / (name + ".conf")).string();
   }
 
   std::uint16_t port = 0;
@@ -185,10 +186,13 @@ int compare(std::size_t mebibytes, int rounds) {
   }
   const std::string size = std::to_string(mebibytes);
   {
-    nginx files(folder);
+    const nginx files(folder, "on");
+    const nginx copies(folder, "off");
     const pinned_program ours({self, "serve", size}, 0);
     const pinned_program bare({self, "sink"}, 0);
-    const std::string from_nginx = "http://127.0.0.1:" + std::to_string(files.port) + "/down";
+    const auto from = [](const nginx& of) { return "http://127.0.0.1:" + std::to_string(of.port) + "/down"; };
+    const std::string from_nginx = from(files);
+    const std::string from_curfew = ours.line() + "/down";
     const std::vector<std::string> curl{find("curl"), "-sS",       "-q", "--noproxy",       "*",
                                         "-o",         "/dev/null", "-w", "%{time_total}\\n"};
     const auto curl_with = [&](std::vector<std::string> more) {
@@ -208,7 +212,8 @@ int compare(std::size_t mebibytes, int rounds) {
     const std::string upload = bare.line() + "/up";
     const auto upload_by_curl = curl_with({"-H", "Expect:", "-T", file, upload});
     std::vector<row> rows{
-        {"server, download by curl", "nginx", curl_with({ours.line() + "/down"}), curl_with({from_nginx})},
+        {"server, download by curl", "nginx", curl_with({from_curfew}), curl_with({from_nginx})},
+        {"the same", "nginx without sendfile", curl_with({from_curfew}), curl_with({from(copies)})},
         {"client, download from nginx", "curl", {self, "down", from_nginx}, curl_with({from_nginx})},
         {"client, upload to a bare loop", "curl", {self, "up", upload, size}, upload_by_curl},
         {"client, upload of a file", "curl", {self, "file", upload, file}, upload_by_curl},
