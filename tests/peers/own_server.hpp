@@ -23,7 +23,7 @@ inline std::string streamed_text() {
   return made;
 }
 
-/// The server that the other programs call.
+/// The server that the other programs call, or that a browser opens.
 class own_server {
  public:
   explicit own_server(http::server_options options = {})
@@ -35,7 +35,7 @@ class own_server {
   [[nodiscard]] std::string address() const { return server_.url().substr(7); }
   [[nodiscard]] std::uint16_t port() const { return server_.port(); }
 
-  /// Waits until a handler of "/wait" or a body of "/hold" has begun.
+  /// Waits until a handler of "/wait", or a body of "/hold" or "/endless", has begun.
   [[nodiscard]] bool has_begun() { return begun_.wait(); }
   /// How the context of that one ended; waits for it.
   cause end() { return ended_.wait()[0].second; }
@@ -71,14 +71,30 @@ class own_server {
     });
     // Sends a piece, and then nothing any more.
     made.get("/hold", [this](context, const http::request&) -> boost::asio::awaitable<http::response> {
+      auto held = http::stream("text/plain",
+                               [this](context ctx, http::body_writer out) -> boost::asio::awaitable<void> {
+                                 std::ignore = co_await out.async_write(ctx, "first piece\n");
+                                 begun_.set();
+                                 co_await async_wait(ctx.done());
+                                 ended_.add(ctx);
+                               });
+      held.set("X-Content-Type-Options", "nosniff");  // a browser shows the piece without looking at more
+      co_return held;
+    });
+    // Sends as much as is taken.
+    made.get("/endless", [this](context, const http::request&) -> boost::asio::awaitable<http::response> {
       co_return http::stream("text/plain",
                              [this](context ctx, http::body_writer out) -> boost::asio::awaitable<void> {
-                               std::ignore = co_await out.async_write(ctx, "first piece\n");
-                               begun_.set();
-                               co_await async_wait(ctx.done());
+                               const std::string piece(64 * 1024, '.');
+                               while (co_await out.async_write(ctx, piece)) begun_.set();
                                ended_.add(ctx);
                              });
     });
+    // Refuses a body of which it has read nothing.
+    const auto refuse = [](context, const http::request&) -> boost::asio::awaitable<http::response> {
+      co_return http::text(http::status::content_too_large, "refused\n");
+    };
+    made.post("/refuse", refuse, http::route_options().stream_body());
     return made;
   }
 
