@@ -1,9 +1,12 @@
 #pragma once
 
 #include <arpa/inet.h>
+#include <linux/filter.h>
+#include <linux/sockios.h>
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <sys/un.h>
 #include <unistd.h>
@@ -18,6 +21,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 namespace curfew::tests {
@@ -196,6 +200,18 @@ class raw_client {
   /// Makes a `send` that blocks in another thread return.
   void stop_sending() { ::shutdown(socket_, SHUT_RDWR); }
   void half_close() { ::shutdown(socket_, SHUT_WR); }
+  /// As a machine that is switched off: from now on nothing of what comes is answered, not even by the kernel. What was
+  /// sent before has been acknowledged: no repetition of it gives a sign of life.
+  void fall_silent() {
+    const auto until = std::chrono::steady_clock::now() + patience;
+    for (int sent = 1; ::ioctl(socket_, SIOCOUTQ, &sent) == 0 && sent > 0;) {
+      if (std::chrono::steady_clock::now() > until) throw std::runtime_error("nothing is acknowledged");
+      std::this_thread::sleep_for(std::chrono::milliseconds(1));
+    }
+    sock_filter drop[] = {BPF_STMT(BPF_RET | BPF_K, 0)};
+    const sock_fprog program{1, drop};
+    if (::setsockopt(socket_, SOL_SOCKET, SO_ATTACH_FILTER, &program, sizeof program) != 0) fail("a filter");
+  }
   void reset() {
     const linger at_once{1, 0};
     ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);

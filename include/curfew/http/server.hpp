@@ -135,7 +135,7 @@ class server_options {
   /// How long the other end of a TCP connection may give no sign of life, not even the acknowledgement that its system
   /// sends by itself, until it counts as gone; a machine that was switched off gives none. It is asked for one when the
   /// connection was quiet for half of this (keepalive). From 2 s on. clock::duration::max(): as the system is set up.
-  /// Default: 1 minute.
+  /// One that lives, but takes nothing of a response for as long, is gone, too. Default: 1 minute.
   server_options& silent_peer_timeout(clock::duration d) { return silent_peer_timeout_ = d, *this; }
   [[nodiscard]] clock::duration silent_peer_timeout() const noexcept { return silent_peer_timeout_; }
   /// The proxies whose word about the client counts: "10.0.0.0/8", "2001:db8::/32", "192.0.2.1", "unix:" for Unix
