@@ -95,6 +95,33 @@ TEST(ServerStream, AnswersHeadWithoutRunningTheSource) {
   EXPECT_TRUE(ran);
 }
 
+// Hunts: a client that takes all at once, so that no write has to wait, and its source holds the thread.
+TEST(ServerStream, ASourceWhoseWritesNeedNotWaitLeavesTheThreadToOthers) {
+  constexpr std::size_t most = 300;
+  std::optional<raw_client> other;
+  bool asked = false;
+  std::size_t pieces = 0;
+  router routes = streaming([&](context ctx, body_writer out) -> asio::awaitable<void> {
+    other->send("GET /other HTTP/1.1\r\nHost: t\r\n\r\n");
+    for (; !asked && pieces < most; ++pieces) {
+      const auto sent = co_await out.async_write(ctx, "x");
+      EXPECT_TRUE(sent);
+    }
+  });
+  routes.get("/other", [&](context, const request&) -> asio::awaitable<response> {
+    asked = true;
+    co_return text(status::ok, "other");
+  });
+  http_server s(routes, server_options().threads(1));
+  other.emplace(s.port());
+  EXPECT_EQ(other->get("/nothing").status, 404) << "it is connected";
+  raw_client client(s.port());
+  const auto body = client.get("/").body;
+  EXPECT_EQ(other->read_response().body, "other");
+  EXPECT_EQ(body, std::string(pieces, 'x'));
+  EXPECT_LT(pieces, most);
+}
+
 TEST(ServerStream, AWriterThatIsKeptWritesIntoNoOtherResponse) {
   std::optional<body_writer> kept;
   router routes = streaming([&](context, body_writer out) -> asio::awaitable<void> {

@@ -28,6 +28,7 @@ constexpr std::size_t small_rest =
     64 * 1024;  // of a body that nothing reads: is thrown away to keep the connection
 constexpr std::chrono::seconds linger_time{2};
 constexpr unsigned requests_in_a_row = 64;  // then the other connections have their turn
+constexpr unsigned writes_in_a_row = 64;    // the same
 
 response plain(status code) {
   std::string body = std::to_string(to_number(code));
@@ -683,13 +684,16 @@ asio::awaitable<bool> connection::send_stream(body_source source, framing how) {
 
 asio::awaitable<result<>> response_sink::write(context ctx, std::string bytes) {
   const auto self = shared_from_this();  // the writer may be gone before the write is over
+  ++writing;
+  // A client that takes all at once lets no write wait.
+  if (++written % writes_in_a_row == 0) co_await asio::post(asio::use_awaitable);
   if (open == nullptr) {
+    --writing;
     co_return error(std::make_error_code(std::errc::operation_not_permitted),
                     "sending the body of the response (it is over)");
   }
-  ++writing;
-  auto written = open->write(std::move(ctx), std::move(bytes));
-  auto outcome = co_await std::move(written);
+  auto write = open->write(std::move(ctx), std::move(bytes));
+  auto outcome = co_await std::move(write);
   --writing;
   co_return outcome;
 }

@@ -16,6 +16,7 @@ struct response_sink final : body_writer::sink, std::enable_shared_from_this<res
 
   connection* open = nullptr;  ///< Null: the body is over.
   unsigned writing = 0;        ///< Writes under way.
+  unsigned written = 0;        ///< Writes in all.
 };
 
 }  // namespace curfew::http
