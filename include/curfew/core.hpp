@@ -32,3 +32,4 @@
 #include <curfew/core/key.hpp>
 #include <curfew/core/observer.hpp>
 #include <curfew/core/on_done.hpp>
+#include <curfew/core/task.hpp>

@@ -1,0 +1,207 @@
+#pragma once
+
+// Where tasks are reported: core and the modules above it tell what begins, goes on, waits and ends, and never know
+// who listens. Without a listener each report is a load and a branch.
+//
+// A task_ref names a task for as long as that is open, and none after that: its record is never unmapped, and is given to
+// another task with another generation. So a task_ref may stand in executors and threads, and is never counted.
+
+#include <cstdint>
+#include <curfew/core/context.hpp>
+#include <curfew/core/detail/threads.hpp>
+#include <source_location>
+#include <string_view>
+#include <utility>
+
+namespace curfew {
+
+/// What a task is, for those who look at it: "query". A constant at namespace scope; its address tells it from others.
+struct task_kind {
+  const char* name;
+
+  constexpr explicit task_kind(const char* literal) noexcept : name(literal) {}
+  task_kind(const task_kind&) = delete;
+  task_kind& operator=(const task_kind&) = delete;
+};
+
+namespace detail {
+
+/// What a task waits for: "channel receive". As a task_kind.
+struct wait_kind {
+  const char* name;
+
+  constexpr explicit wait_kind(const char* literal) noexcept : name(literal) {}
+  wait_kind(const wait_kind&) = delete;
+  wait_kind& operator=(const wait_kind&) = delete;
+};
+
+struct task_record;
+
+struct task_ref {
+  task_record* record = nullptr;
+  std::uint32_t generation = 0;
+
+  [[nodiscard]] explicit operator bool() const noexcept { return record != nullptr; }
+  friend bool operator==(const task_ref&, const task_ref&) = default;
+};
+
+/// How a task is opened.
+struct task_opening {
+  const task_kind* kind;
+  std::string_view name;  // copied
+  task_ref parent;
+  std::source_location where;
+};
+
+/// The listener. It is called in the thread that does what it is told, with no lock of the library held.
+struct task_hooks {
+  task_ref (*open)(const context& ctx, const task_opening& how) noexcept;
+  void (*close)(task_ref) noexcept;
+  /// Opens what stands for a coroutine that works for one task after another. It is no task by itself.
+  task_ref (*open_carrier)() noexcept;
+  /// This thread works for `to` from now on, or for none.
+  void (*work_for)(task_ref to) noexcept;
+  /// The innermost of the tasks that nest in `outer`, or `outer`.
+  task_ref (*innermost)(task_ref outer) noexcept;
+  /// `inner`, null: none, is what `outer` is at.
+  void (*nest)(task_ref outer, task_ref inner) noexcept;
+  /// What the task waits for; null: it goes on. \param on  An id of a task or another number, by its kind.
+  void (*wait)(task_ref, const wait_kind* what, std::uint64_t on) noexcept;
+};
+
+/// Null: nobody has listened so far. Once set it stays, so that what was opened can be closed; a listener that no longer
+/// cares opens nothing.
+inline constinit threads::atomic<const task_hooks*> hooks{nullptr};
+
+/// What this thread works for. Changed by the hooks alone.
+inline constinit thread_local task_ref current_task;
+
+[[nodiscard]] inline const task_hooks* task_listener() noexcept {
+  return hooks.load(std::memory_order_acquire);  // pairs: the store of the listener
+}
+
+/// As long as it lives, this thread works for `task`, or what is nested in it; for none if `task` names none.
+class working_for {
+ public:
+  explicit working_for(task_ref task) noexcept {
+    if (const task_hooks* h = task_listener(); h != nullptr) [[unlikely]]
+      begin(*h, task);
+  }
+  working_for(const working_for&) = delete;
+  working_for& operator=(const working_for&) = delete;
+  ~working_for() {
+    if (listener_ != nullptr) [[unlikely]]
+      listener_->work_for(before_);
+  }
+
+ private:
+  void begin(const task_hooks& h, task_ref task) noexcept {
+    listener_ = &h;
+    before_ = current_task;
+    h.work_for(task ? h.innermost(task) : task);
+  }
+
+  const task_hooks* listener_ = nullptr;
+  task_ref before_;
+};
+
+/// A task that the library opens for a piece of its work. It ends with this, in any thread.
+class open_task {
+ public:
+  open_task() noexcept = default;
+  /// Its parent is the task that this thread works for.
+  open_task(const context& ctx, const task_kind& kind, std::string_view name,
+            std::source_location where) noexcept {
+    if (const task_hooks* h = task_listener(); h != nullptr) [[unlikely]]
+      ref_ = h->open(ctx, {&kind, name, current_task, where});
+  }
+  open_task(open_task&& other) noexcept : ref_(std::exchange(other.ref_, {})) {}
+  open_task& operator=(open_task&& other) noexcept {
+    std::swap(ref_, other.ref_);
+    return *this;
+  }
+  ~open_task() { close(); }
+
+  void close() noexcept {
+    if (ref_) [[unlikely]]
+      task_listener()->close(std::exchange(ref_, {}));
+  }
+  [[nodiscard]] task_ref ref() const noexcept { return ref_; }
+
+ private:
+  friend class carrier;
+  explicit open_task(task_ref adopted) noexcept : ref_(adopted) {}
+
+  task_ref ref_;
+};
+
+/// Stands for a coroutine that works for one task after another, which nest in it: the coroutine's executor names it.
+class carrier {
+ public:
+  carrier() noexcept {
+    if (const task_hooks* h = task_listener(); h != nullptr) [[unlikely]]
+      self_ = open_task(h->open_carrier());
+  }
+  [[nodiscard]] task_ref ref() const noexcept { return self_.ref(); }
+
+ private:
+  open_task self_;
+};
+
+/// Nests a task in another one that this thread works for, and has the thread work for it; until this ends, in any thread.
+class nested {
+ public:
+  nested() noexcept = default;
+  nested(task_ref outer, task_ref inner) noexcept : outer_(outer), inner_(inner) {
+    if (!inner_) return;
+    const task_hooks& h = *task_listener();
+    if (outer_) h.nest(outer_, inner_);
+    h.work_for(inner_);
+  }
+  nested(nested&& other) noexcept : outer_(other.outer_), inner_(std::exchange(other.inner_, {})) {}
+  nested& operator=(nested&&) = delete;
+  ~nested() { end(); }
+
+  void end() noexcept {
+    if (!inner_) return;
+    const task_hooks& h = *task_listener();
+    if (outer_) h.nest(outer_, {});
+    if (current_task == std::exchange(inner_, {})) h.work_for(outer_);
+  }
+
+ private:
+  task_ref outer_;
+  task_ref inner_;
+};
+
+/// Says what the task of this thread waits for, as long as it lives. For the slow path of a wait of a thread.
+class waiting_for {
+ public:
+  explicit waiting_for(const wait_kind& what, std::uint64_t on = 0) noexcept {
+    if (current_task) [[unlikely]]
+      begin(what, on);
+  }
+  waiting_for(const waiting_for&) = delete;
+  waiting_for& operator=(const waiting_for&) = delete;
+  ~waiting_for() {
+    if (task_) [[unlikely]]
+      task_listener()->wait(task_, nullptr, 0);
+  }
+
+ private:
+  void begin(const wait_kind& what, std::uint64_t on) noexcept {
+    task_ = current_task;
+    task_listener()->wait(task_, &what, on);
+  }
+
+  task_ref task_;
+};
+
+/// Says what the coroutine that is about to be suspended waits for. That ends when a thread works for it again.
+inline void about_to_wait(const wait_kind& what, std::uint64_t on = 0) noexcept {
+  if (current_task) [[unlikely]]
+    task_listener()->wait(current_task, &what, on);
+}
+
+}  // namespace detail
+}  // namespace curfew
