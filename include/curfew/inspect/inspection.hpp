@@ -52,7 +52,7 @@ class inspection {
  public:
   /// Throws: std::bad_alloc, std::system_error where no thread can be started.
   [[nodiscard("an inspection that is not kept ends at once: name it")]] explicit inspection(
-      inspection_options how = {});
+      const inspection_options& how = {});
   inspection(const inspection&) = delete;
   inspection& operator=(const inspection&) = delete;
   ~inspection();

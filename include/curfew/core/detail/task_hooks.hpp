@@ -65,8 +65,17 @@ struct task_hooks {
   task_ref (*innermost)(task_ref outer) noexcept;
   /// `inner`, null: none, is what `outer` is at.
   void (*nest)(task_ref outer, task_ref inner) noexcept;
-  /// What the task waits for; null: it goes on. \param on  An id of a task or another number, by its kind.
-  void (*wait)(task_ref, const wait_kind* what, std::uint64_t on) noexcept;
+  /// What the coroutine of this thread's task is about to wait for. \param on  An id of a task or another number, by `what`.
+  void (*wait)(const wait_kind& what, std::uint64_t on) noexcept;
+  /// The same of this thread itself, and that it goes on.
+  void (*block)(const wait_kind& what, std::uint64_t on) noexcept;
+  void (*unblock)() noexcept;
+  /// A time for `lag`.
+  std::uint64_t (*ticks)() noexcept;
+  /// A coroutine that could go on at `since` does so now.
+  void (*lag)(std::uint64_t since) noexcept;
+  /// The id of a task, 0: none.
+  std::uint64_t (*id)(task_ref) noexcept;
 };
 
 /// Null: nobody has listened so far. Once set it stays, so that what was opened can be closed; a listener that no longer
@@ -174,33 +183,30 @@ class nested {
   task_ref inner_;
 };
 
-/// Says what the task of this thread waits for, as long as it lives. For the slow path of a wait of a thread.
+/// Says what this thread waits for, as long as it lives. For the slow path of a wait.
 class waiting_for {
  public:
-  explicit waiting_for(const wait_kind& what, std::uint64_t on = 0) noexcept {
-    if (current_task) [[unlikely]]
-      begin(what, on);
+  explicit waiting_for(const wait_kind& what, std::uint64_t on = 0) noexcept
+      : told_(static_cast<bool>(current_task)) {
+    if (told_) [[unlikely]]
+      task_listener()->block(what, on);
   }
   waiting_for(const waiting_for&) = delete;
   waiting_for& operator=(const waiting_for&) = delete;
   ~waiting_for() {
-    if (task_) [[unlikely]]
-      task_listener()->wait(task_, nullptr, 0);
+    if (told_) [[unlikely]]
+      task_listener()->unblock();
   }
 
  private:
-  void begin(const wait_kind& what, std::uint64_t on) noexcept {
-    task_ = current_task;
-    task_listener()->wait(task_, &what, on);
-  }
-
-  task_ref task_;
+  const bool told_;
 };
 
-/// Says what the coroutine that is about to be suspended waits for. That ends when a thread works for it again.
+/// Says what the coroutine waits for that this thread runs and that is suspended now. That ends when a thread works for
+/// its task again.
 inline void about_to_wait(const wait_kind& what, std::uint64_t on = 0) noexcept {
   if (current_task) [[unlikely]]
-    task_listener()->wait(current_task, &what, on);
+    task_listener()->wait(what, on);
 }
 
 }  // namespace detail

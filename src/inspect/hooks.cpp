@@ -1,0 +1,284 @@
+#include "inspect/hooks.hpp"
+
+#include <algorithm>
+#include <curfew/core/errc.hpp>
+
+#include <utility>
+
+#include "inspect/detector.hpp"
+
+// Invariants: see record.hpp.
+//
+// Races
+// - The context ends while the task is being closed: close removes the callback first, which waits for one that runs. So
+//   the record is in the list of the told, or never will be.
+// - The detector makes a zombie of a task that is being closed: both move `told` from `told`, and the second one finds out.
+// - A thread still works for a task that another thread closes: its switch finds another generation, and charges nobody. A
+//   record that has been given to another task at that very moment may get the nanoseconds between two instructions.
+
+namespace curfew::inspect {
+
+namespace {
+
+using detail::current_task;
+using detail::is_valid;
+
+constinit std::atomic<bool> records_now{false};
+constinit std::atomic<const inspection_options::span_function*> span{nullptr};
+constinit std::atomic<std::int64_t> told_now{0};
+
+/// With nothing of a task in it yet, but for its number.
+task_record* open_record(thread_block& t) noexcept {
+  if (!records_now.load(std::memory_order_relaxed)) return nullptr;
+  task_record* r = t.take();
+  if (r == nullptr) {
+    t.not_recorded.add(1);
+    return nullptr;
+  }
+  r->told.store(told_state::not_told, std::memory_order_relaxed);
+  r->has_begun.store(false, std::memory_order_relaxed);
+  r->waits.store(nullptr, std::memory_order_relaxed);
+  r->cpu.store(0, std::memory_order_relaxed);
+  r->thread.store(nullptr, std::memory_order_relaxed);
+  r->nested.store(nullptr, std::memory_order_relaxed);
+  r->opened = ticks_now();
+  return r;
+}
+
+task_ref publish(task_record& r) noexcept {
+  const auto generation = r.generation.load(std::memory_order_relaxed) + 1;
+  r.generation.store(generation, std::memory_order_release);
+  return {&r, generation};
+}
+
+task_ref open(const context& ctx, const detail::task_opening& how) noexcept {
+  thread_block& t = own_block();
+  task_record* r = open_record(t);
+  if (r == nullptr) return {};
+  r->is_carrier = false;
+  r->id.store(t.new_id(), std::memory_order_relaxed);
+  r->parent = 0;
+  if (is_valid(how.parent) && !how.parent.record->is_carrier) {
+    r->parent = how.parent.record->id.load(std::memory_order_relaxed);
+  }
+  r->kind = how.kind;
+  r->where = how.where;
+  r->name.assign(how.name);
+  auto* ending = new (r->last) task_record::ending(ctx);
+  t.opened.add(1);
+  const task_ref ref = publish(*r);
+  ending->enlist();
+  return ref;
+}
+
+task_ref open_carrier() noexcept {
+  task_record* r = open_record(own_block());
+  if (r == nullptr) return {};
+  r->is_carrier = true;
+  r->id.store(0, std::memory_order_relaxed);
+  return publish(*r);
+}
+
+void work_for(task_ref to) noexcept;
+
+void close_carrier(thread_block& t, task_record& r) noexcept {
+  {
+    const brief_lock guard(r.lock);
+    r.generation.fetch_add(1, std::memory_order_release);
+  }
+  t.recycle(&r);
+}
+
+/// Not of one that was told: its name goes.
+past past_of(const task_record& r, ticks now) noexcept {
+  past p;
+  p.id = r.id.load(std::memory_order_relaxed);
+  p.parent = r.parent;
+  p.kind = r.kind;
+  p.where = r.where;
+  p.opened = r.opened;
+  p.ended = now;
+  p.cpu = r.cpu.load(std::memory_order_relaxed);
+  p.set_name(r.name.view());
+  return p;
+}
+
+void tell_span(thread_block& t, const past& over) noexcept {
+  // seq_cst, as in tell_spans_to(): either it is seen that a thread tells, or this sees that there is nothing to tell.
+  t.tells_span.store(true, std::memory_order_seq_cst);
+  if (const auto* tell = span.load(std::memory_order_seq_cst); tell != nullptr) (*tell)(over.info());
+  t.tells_span.store(false, std::memory_order_release);
+}
+
+void close(task_ref of) noexcept {
+  if (!is_valid(of)) return;
+  thread_block& t = own_block();
+  task_record& r = *of.record;
+  if (current_task == of) work_for({});
+  if (r.is_carrier) {
+    close_carrier(t, r);
+    return;
+  }
+  r.its_ending().delist(true);
+  const ticks now = ticks_now();
+  const bool was_told = r.told.load(std::memory_order_acquire) != told_state::not_told;
+  context ctx = r.its_ending().ctx();
+  {
+    const brief_lock guard(r.lock);
+    r.generation.fetch_add(1, std::memory_order_release);
+    r.its_ending().~ending();
+  }
+  past p = past_of(r, now);
+  const std::error_code err = ctx.err();
+  const auto how = !err                             ? ending::living
+                   : err == errc::deadline_exceeded ? ending::deadline_exceeded
+                                                    : ending::canceled;
+  t.closed.add(1);
+  t.age[static_cast<std::size_t>(how)].add(as_nanoseconds(since(p.opened, now)));
+  if (was_told) {
+    told_now.fetch_sub(1, std::memory_order_relaxed);
+    p.told = r.told_at.load(std::memory_order_relaxed);
+    p.cpu_since = std::max<std::int64_t>(p.cpu - r.cpu_when_told.load(std::memory_order_relaxed), 0);
+    p.err = err;
+    p.why = ctx.cause();
+    t.told_to_over.add(as_nanoseconds(since(p.told, now)));
+    t.cpu_for_nobody.add(p.cpu_since);
+  }
+  if (span.load(std::memory_order_relaxed) != nullptr) tell_span(t, p);
+  if (was_told) {
+    new (r.last) epitaph{now, p.why, err};
+    t.keep(std::move(p));
+    if (r.told.exchange(told_state::over, std::memory_order_acq_rel) == told_state::zombie) detector::over(r);
+  } else {
+    r.name.clear();
+    t.keep(std::move(p));
+    t.recycle(&r);
+  }
+}
+
+void work_for(task_ref to) noexcept {
+  thread_block& t = own_block();
+  const ticks now = ticks_now();
+  t.charge(now);
+  if (is_valid(current_task)) {
+    std::atomic<thread_block*>& thread = current_task.record->thread;
+    if (thread.load(std::memory_order_relaxed) == &t) thread.store(nullptr, std::memory_order_relaxed);
+  }
+  if (!is_valid(to)) {
+    current_task = {};
+    t.works.store(false, std::memory_order_relaxed);
+    t.on_loop = false;
+    return;
+  }
+  current_task = to;
+  task_record& r = *to.record;
+  t.works.store(true, std::memory_order_relaxed);
+  r.has_begun.store(true, std::memory_order_relaxed);
+  r.waits.store(nullptr, std::memory_order_relaxed);
+  r.thread.store(&t, std::memory_order_release);  // pairs: cpu_by_now()
+}
+
+task_ref innermost(task_ref outer) noexcept {
+  task_ref found = outer;
+  for (int depth = 0; depth != 64; ++depth) {
+    if (!is_valid(found)) return depth == 0 ? task_ref{} : outer;
+    const task_ref inner{found.record->nested.load(std::memory_order_relaxed),
+                         found.record->nested_generation.load(std::memory_order_relaxed)};
+    if (!is_valid(inner)) break;
+    found = inner;
+  }
+  return found;
+}
+
+void nest(task_ref outer, task_ref inner) noexcept {
+  if (!is_valid(outer)) return;
+  outer.record->nested.store(inner.record, std::memory_order_relaxed);
+  outer.record->nested_generation.store(inner.generation, std::memory_order_relaxed);
+}
+
+void wait(const detail::wait_kind& what, std::uint64_t on) noexcept {
+  if (!is_valid(current_task)) return;
+  task_record& r = *current_task.record;
+  r.waits_on.store(on, std::memory_order_relaxed);
+  r.waits.store(&what, std::memory_order_relaxed);
+}
+
+void block(const detail::wait_kind& what, std::uint64_t on) noexcept {
+  thread_block& t = own_block();
+  t.charge(ticks_now());
+  t.blocks.store(true, std::memory_order_relaxed);
+  wait(what, on);
+}
+
+void unblock() noexcept {
+  thread_block& t = own_block();
+  t.charge(ticks_now());
+  t.blocks.store(false, std::memory_order_relaxed);
+  if (is_valid(current_task)) current_task.record->waits.store(nullptr, std::memory_order_relaxed);
+}
+
+std::uint64_t read_ticks() noexcept { return ticks_now(); }
+
+void lag(std::uint64_t posted) noexcept {
+  thread_block& t = own_block();
+  t.on_loop = true;
+  if (posted != 0) t.lag.add(as_nanoseconds(since(posted, ticks_now())));
+}
+
+std::uint64_t id_of(task_ref t) noexcept {
+  return is_valid(t) ? t.record->id.load(std::memory_order_relaxed) : 0;
+}
+
+constexpr detail::task_hooks all_hooks{open, close, open_carrier, work_for,   innermost, nest,
+                                       wait, block, unblock,      read_ticks, lag,       id_of};
+
+}  // namespace
+
+void install_hooks() noexcept { detail::hooks.store(&all_hooks, std::memory_order_release); }
+
+void record_from_now_on(bool on) noexcept { records_now.store(on, std::memory_order_relaxed); }
+
+void tell_spans_to(const inspection_options::span_function* tell) noexcept {
+  span.store(tell, std::memory_order_seq_cst);
+  for (thread_block* t = first_block(); t != nullptr; t = t->next) {
+    for (unsigned tries = 0; t->tells_span.load(std::memory_order_seq_cst); ++tries)
+      detail::threads::relax(tries);
+  }
+}
+
+past past_of_told(task_record& r) noexcept {
+  epitaph& last = r.its_epitaph();
+  past p = past_of(r, last.ended);
+  p.told = r.told_at.load(std::memory_order_relaxed);
+  p.cpu_since = std::max<std::int64_t>(p.cpu - r.cpu_when_told.load(std::memory_order_relaxed), 0);
+  p.err = last.err;
+  p.why = last.why;
+  return p;
+}
+
+void release_record(task_record& r) noexcept {
+  r.its_epitaph().~epitaph();
+  r.name.clear();
+  own_block().recycle(&r);
+}
+
+std::uint64_t told_count() noexcept {
+  const auto now = told_now.load(std::memory_order_relaxed);
+  return now > 0 ? static_cast<std::uint64_t>(now) : 0;
+}
+
+}  // namespace curfew::inspect
+
+namespace curfew::detail {
+
+void task_record::ending::tell(callback* self) noexcept {
+  auto* bytes = reinterpret_cast<std::byte*>(static_cast<ending*>(self));
+  auto& r = *reinterpret_cast<task_record*>(bytes - offsetof(task_record, last));
+  r.cpu_when_told.store(inspect::cpu_by_now(r), std::memory_order_relaxed);
+  r.told_at.store(inspect::ticks_now(), std::memory_order_relaxed);
+  inspect::told_now.fetch_add(1, std::memory_order_relaxed);
+  r.told.store(inspect::told_state::told, std::memory_order_release);
+  inspect::detector::told(r);
+}
+
+}  // namespace curfew::detail

@@ -1,0 +1,105 @@
+#include "inspect/look.hpp"
+
+#include <array>
+#include <cstdio>
+#include <curfew/core/detail/inspection.hpp>
+#include <utility>
+
+#include "inspect/thread_block.hpp"
+
+namespace curfew::inspect {
+
+namespace {
+
+/// What is copied while a task cannot end.
+struct copy {
+  context ctx;
+  task_info info;
+  std::array<char, task_name::most> name;
+  std::size_t name_size;
+  told_state told;
+  ticks told_at;
+  std::int64_t cpu_when_told;
+};
+
+std::optional<copy> copy_of(task_ref which) {
+  if (!which) return {};
+  task_record& r = *which.record;
+  const brief_lock guard(r.lock);
+  if (!r.is(which.generation) || r.is_carrier) return {};
+  copy c{r.its_ending().ctx(), {}, {}, 0, r.told.load(std::memory_order_acquire), 0, 0};
+  c.info.id = r.id.load(std::memory_order_relaxed);
+  c.info.parent = r.parent;
+  c.info.kind = r.kind->name;
+  c.info.where = r.where;
+  c.info.opened = as_time_point(r.opened);
+  const auto name = r.name.view();
+  std::memcpy(c.name.data(), name.data(), name.size());
+  c.name_size = name.size();
+  c.info.cpu = std::chrono::nanoseconds(cpu_by_now(r));
+  c.told_at = r.told_at.load(std::memory_order_relaxed);
+  c.cpu_when_told = r.cpu_when_told.load(std::memory_order_relaxed);
+  const thread_block* t = r.thread.load(std::memory_order_acquire);
+  const bool blocks = t != nullptr && t->blocks.load(std::memory_order_relaxed);
+  if (t != nullptr) c.info.thread = t->thread.load(std::memory_order_relaxed);
+  if (t == nullptr || blocks) {
+    if (const auto* what = r.waits.load(std::memory_order_relaxed); what != nullptr) {
+      c.info.waits = waiting_for{what->name, r.waits_on.load(std::memory_order_relaxed)};
+    }
+  }
+  if (t != nullptr && !blocks) {
+    c.info.state = state::running;
+  } else if (c.info.waits || r.has_begun.load(std::memory_order_relaxed)) {
+    c.info.state = state::waiting;
+  } else {
+    c.info.state = state::queued;
+  }
+  return c;
+}
+
+}  // namespace
+
+std::optional<task_info> look_at(task_ref which) {
+  auto c = copy_of(which);
+  if (!c) return {};
+  task_info info = std::move(c->info);
+  info.name.assign(c->name.data(), c->name_size);
+  info.path = c->ctx.path();
+  info.remaining = c->ctx.remaining();
+  info.detached = !detail::can_end(c->ctx);
+  for (auto& v : detail::shown_values(c->ctx)) info.values.push_back({v.key, std::move(v.value)});
+  if (const auto err = c->ctx.err(); err) {
+    const bool known = c->told != told_state::not_told;
+    info.state = c->told == told_state::zombie ? state::zombie : state::told;
+    info.told = told_to_stop{
+        err, c->ctx.cause(), known ? as_time_point(c->told_at) : clock::now(),
+        known ? std::max(info.cpu - std::chrono::nanoseconds(c->cpu_when_told), std::chrono::nanoseconds(0))
+              : std::chrono::nanoseconds(0)};
+  }
+  return info;
+}
+
+std::string one_line(const task_info& zombie) {
+  std::string line = zombie.kind;
+  if (!zombie.name.empty()) line += " \"" + zombie.name + '"';
+  std::array<char, 32> id{};
+  std::snprintf(id.data(), id.size(), " (%016llx)", static_cast<unsigned long long>(zombie.id));
+  line += id.data();
+  if (zombie.told) {
+    const auto ago =
+        std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - zombie.told->at).count();
+    line += " was told to stop " + std::to_string(ago) + " ms ago (" + zombie.told->cause.message() +
+            ") and goes on";
+  }
+  if (zombie.waits) line += std::string(", waiting for ") + zombie.waits->what;
+  line += "; opened at ";
+  line += zombie.where.file_name();
+  line += ':' + std::to_string(zombie.where.line());
+  for (char& c : line) {
+    if (static_cast<unsigned char>(c) < 0x20 || c == 0x7f)
+      c = '?';  // what a client chose does not steer a terminal
+  }
+  return line;
+}
+
+}  // namespace curfew::inspect

@@ -1,0 +1,213 @@
+#include "inspect/thread_block.hpp"
+
+#include <time.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <random>
+#include <utility>
+
+#include "inspect/place_table.hpp"
+
+namespace curfew::inspect {
+
+namespace {
+
+constexpr std::chrono::microseconds long_stretch{100};
+constexpr std::chrono::milliseconds clock_is_fresh{10};
+constexpr std::size_t most_free = 256;
+
+constinit std::atomic<thread_block*> blocks{nullptr};
+
+std::int64_t in_nanoseconds(const timespec& t) noexcept {
+  return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
+}
+
+std::int64_t own_clock() noexcept {
+  timespec t{};
+  ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+  return in_nanoseconds(t);
+}
+
+thread_block* free_block() noexcept {
+  thread_block* first = first_block();
+  for (thread_block* b = first; b != nullptr; b = b->next) {
+    // acquire: pairs with the release of the thread that had it
+    if (!b->taken.load(std::memory_order_relaxed) && !b->taken.exchange(true, std::memory_order_acquire))
+      return b;
+  }
+  auto* made = new thread_block;
+  do {
+    made->next = first;
+  } while (!blocks.compare_exchange_weak(first, made, std::memory_order_release, std::memory_order_acquire));
+  return made;
+}
+
+constinit thread_local thread_block* own = nullptr;
+
+/// Gives the block back at the end of the thread.
+struct block_holder {
+  ~block_holder() {
+    thread_block* b = std::exchange(own, nullptr);
+    b->charge(ticks_now());
+    b->works.store(false, std::memory_order_relaxed);
+    detail::current_task = {};
+    records::give_back(std::exchange(b->free, nullptr));
+    b->free_count = 0;
+    b->taken.store(false, std::memory_order_release);
+  }
+};
+
+[[gnu::noinline]] thread_block& join_in() noexcept {
+  own = free_block();
+  own->thread.store(static_cast<int>(::gettid()), std::memory_order_relaxed);
+  own->since.store(ticks_now(), std::memory_order_relaxed);
+  own->clock_then.store(own_clock(), std::memory_order_relaxed);
+  own->clock_read = ticks_now();
+  // What a thread does while its last variables are destroyed takes a block that is not given back.
+  static thread_local const block_holder until_the_end;
+  std::ignore = &until_the_end;
+  return *own;
+}
+
+/// Bijective: no two ids are equal, and none tells how many came before.
+std::uint64_t mixed(std::uint64_t x) noexcept {
+  x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9ULL;
+  x = (x ^ (x >> 27U)) * 0x94D049BB133111EBULL;
+  return x ^ (x >> 31U);
+}
+
+std::uint64_t random_start() noexcept {
+  std::random_device source;
+  return std::uint64_t{source()} << 32U | source();
+}
+
+}  // namespace
+
+void duration_counts::add(std::chrono::nanoseconds duration) noexcept {
+  const auto at = std::ranges::lower_bound(histogram::limits, duration) - histogram::limits.begin();
+  count_[static_cast<std::size_t>(at)].add(1);
+  sum_.add(duration.count());
+}
+
+void duration_counts::add_to(histogram& sum) const noexcept {
+  for (std::size_t i = 0; i != count_.size(); ++i) sum.count[i] += count_[i].get();
+  sum.sum += std::chrono::nanoseconds(sum_.get());
+}
+
+void past::set_name(std::string_view text) noexcept {
+  name_size = static_cast<std::uint8_t>(std::min(text.size(), most));
+  std::memcpy(name.data(), text.data(), name_size);
+}
+
+ended_task past::info() const {
+  ended_task t;
+  t.id = id;
+  t.parent = parent;
+  t.kind = kind->name;
+  t.name.assign(name.data(), name_size);
+  t.where = where;
+  t.opened = as_time_point(opened);
+  t.ended = as_time_point(ended);
+  if (told != 0) t.told = told_to_stop{err, why, as_time_point(told), std::chrono::nanoseconds(cpu_since)};
+  t.cpu = std::chrono::nanoseconds(cpu);
+  return t;
+}
+
+thread_block& own_block() noexcept { return own != nullptr ? *own : join_in(); }
+
+thread_block* first_block() noexcept { return blocks.load(std::memory_order_acquire); }
+
+task_record* thread_block::take() noexcept {
+  if (free == nullptr) {
+    free = records::take_some();
+    if (free == nullptr) return nullptr;
+    free_count = 0;
+    for (const task_record* r = free; r != nullptr; r = r->next) ++free_count;
+  }
+  --free_count;
+  return std::exchange(free, free->next);
+}
+
+void thread_block::recycle(task_record* r) noexcept {
+  r->next = free;
+  free = r;
+  if (++free_count <= most_free) return;
+  task_record* last_kept = free;
+  for (std::size_t i = 1; i != most_free / 2; ++i) last_kept = last_kept->next;
+  records::give_back(std::exchange(last_kept->next, nullptr));
+  free_count = most_free / 2;
+}
+
+std::uint64_t thread_block::new_id() noexcept {
+  constexpr std::uint64_t in_a_block = 1024;
+  static std::atomic<std::uint64_t> next_block{random_start()};
+  for (;;) {
+    if (ids_left == 0) {
+      next_id = next_block.fetch_add(in_a_block, std::memory_order_relaxed);
+      ids_left = in_a_block;
+    }
+    --ids_left;
+    if (const std::uint64_t id = mixed(next_id++); id != 0) return id;
+  }
+}
+
+void thread_block::charge(ticks now) noexcept {
+  const ticks then = since.load(std::memory_order_relaxed);
+  const ticks stretch = curfew::inspect::since(then, now);
+  const auto duration = as_nanoseconds(stretch);
+  const bool at_work = works.load(std::memory_order_relaxed) && !blocks.load(std::memory_order_relaxed);
+  std::int64_t cost = at_work ? duration.count() : 0;
+  std::int64_t clock = clock_then.load(std::memory_order_relaxed) + cost;
+  if (duration > long_stretch || as_nanoseconds(curfew::inspect::since(clock_read, now)) > clock_is_fresh) {
+    const std::int64_t truth = own_clock();
+    if (duration > long_stretch) {
+      cost = std::clamp<std::int64_t>(cost - (clock - truth), 0, cost);
+    }
+    clock = truth;
+    clock_read = now;
+  }
+  clock_then.store(clock, std::memory_order_relaxed);
+  since.store(now, std::memory_order_relaxed);
+  if (!at_work) return;
+  cpu.add(cost);
+  const task_ref to = detail::current_task;
+  if (!detail::is_valid(to)) return;
+  to.record->cpu.fetch_add(cost, std::memory_order_relaxed);
+  if (on_loop && duration > place_table::long_hold) place_table::held(to, duration);
+}
+
+void thread_block::keep(past&& over) noexcept {
+  const ticks took = curfew::inspect::since(over.opened, over.ended);
+  const brief_lock guard(lock);
+  if (took > slow_from) {
+    const auto took_of = [](const past& p) { return curfew::inspect::since(p.opened, p.ended); };
+    auto quickest = std::ranges::min_element(slow, {}, took_of);
+    *quickest = over;
+    slow_from = took_of(*std::ranges::min_element(slow, {}, took_of));
+  }
+  last[pasts++ % most_last] = std::move(over);
+}
+
+std::int64_t cpu_by_now(const task_record& r) noexcept {
+  const std::int64_t charged = r.cpu.load(std::memory_order_relaxed);
+  const thread_block* t = r.thread.load(std::memory_order_acquire);
+  if (t == nullptr || t->blocks.load(std::memory_order_relaxed)) return charged;
+  const auto duration = as_nanoseconds(since(t->since.load(std::memory_order_relaxed), ticks_now()));
+  std::int64_t cost = duration.count();
+  if (duration > long_stretch) {
+    // As the kernel numbers the CPU clocks of threads.
+    const auto id = static_cast<clockid_t>(
+        (~static_cast<unsigned>(t->thread.load(std::memory_order_relaxed))) << 3U | 6U);
+    timespec now{};
+    if (::clock_gettime(id, &now) == 0) {
+      cost = std::clamp<std::int64_t>(in_nanoseconds(now) - t->clock_then.load(std::memory_order_relaxed), 0,
+                                      cost);
+    }
+  }
+  // It may have gone on to another task meanwhile.
+  return r.thread.load(std::memory_order_relaxed) == t ? charged + cost
+                                                       : r.cpu.load(std::memory_order_relaxed);
+}
+
+}  // namespace curfew::inspect
