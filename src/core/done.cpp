@@ -6,6 +6,7 @@
 #include <cerrno>
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/detail/blocking.hpp>
+#include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/on_done.hpp>
 #include <memory>
 #include <system_error>
@@ -67,6 +68,21 @@ void make_readable(int fd) noexcept {
   [[maybe_unused]] const auto written = ::write(fd, &one, sizeof one);
 }
 
+std::error_code wait_for_end(const context& ctx, const char* what) noexcept {
+  if (ctx.err()) return ctx.err();
+  const waiting_for told(what);
+  threads::atomic<std::uint32_t> ended{0};  // 32 bits: what a futex takes
+  const sleeping sleep(ctx);
+  const on_done wake(ctx, [&]() noexcept {
+    sleep.end();
+    ended.store(1, std::memory_order_release);
+    threads::wake(&ended);
+  });
+  sleep.begin();
+  while (ended.load(std::memory_order_acquire) == 0) threads::sleep_while(ended, 0);
+  return ctx.err();
+}
+
 }  // namespace detail
 
 int done_signal::fd() const {
@@ -76,17 +92,7 @@ int done_signal::fd() const {
 }
 
 std::error_code done_signal::wait() const noexcept {
-  if (ctx_.err()) return ctx_.err();
-  detail::threads::atomic<std::uint32_t> ended{0};  // 32 bits: what a futex takes
-  const detail::sleeping sleep(ctx_);
-  const on_done wake(ctx_, [&]() noexcept {
-    sleep.end();
-    ended.store(1, std::memory_order_release);
-    detail::threads::wake(&ended);
-  });
-  sleep.begin();
-  while (ended.load(std::memory_order_acquire) == 0) detail::threads::sleep_while(ended, 0);
-  return ctx_.err();
+  return detail::wait_for_end(ctx_, "the end of a context");
 }
 
 std::error_code done_signal::wait_for(clock::duration timeout) const {

@@ -142,9 +142,15 @@ class watch {
     return !stops_;
   }
 
+  /// What named the task of `r`, which may have been closed, and is the detector's (invariant 3).
+  static task_ref opened_as(task_record& r) noexcept {
+    const auto now = r.generation.load(std::memory_order_acquire);
+    return {&r, detail::is_open(now) ? now : now - 1};
+  }
+
   /// The limit of `r` has passed.
   void judge(task_record& r) noexcept {
-    const task_ref ref{&r, r.generation.load(std::memory_order_acquire)};
+    const task_ref ref = opened_as(r);
     auto seen = told_state::told;
     if (!r.told.compare_exchange_strong(seen, told_state::zombie, std::memory_order_acq_rel)) {
       bury(r, false);
@@ -175,7 +181,7 @@ class watch {
   void bury(task_record& r, bool was_zombie) noexcept {
     if (was_zombie) {
       const std::lock_guard guard(mutex_);
-      zombies_.erase({&r, r.generation.load(std::memory_order_relaxed) - 1});
+      zombies_.erase(opened_as(r));
       living_.store(zombies_.size(), std::memory_order_relaxed);
     }
     past p = past_of_told(r);

@@ -164,7 +164,7 @@ void work_for(task_ref to) noexcept {
     std::atomic<thread_block*>& thread = current_task.record->thread;
     if (thread.load(std::memory_order_relaxed) == &t) thread.store(nullptr, std::memory_order_relaxed);
   }
-  if (!is_valid(to)) {
+  if (!is_valid(to) || to.record->is_carrier) {
     current_task = {};
     t.works.store(false, std::memory_order_relaxed);
     t.on_loop = false;
@@ -196,18 +196,18 @@ void nest(task_ref outer, task_ref inner) noexcept {
   outer.record->nested_generation.store(inner.generation, std::memory_order_relaxed);
 }
 
-void wait(const detail::wait_kind& what, std::uint64_t on) noexcept {
-  if (!is_valid(current_task)) return;
-  task_record& r = *current_task.record;
+void wait(task_ref of, const char* what, std::uint64_t on) noexcept {
+  if (!is_valid(of)) return;
+  task_record& r = *of.record;
   r.waits_on.store(on, std::memory_order_relaxed);
-  r.waits.store(&what, std::memory_order_relaxed);
+  r.waits.store(what, std::memory_order_relaxed);
 }
 
-void block(const detail::wait_kind& what, std::uint64_t on) noexcept {
+void block(const char* what, std::uint64_t on) noexcept {
   thread_block& t = own_block();
   t.charge(ticks_now());
   t.blocks.store(true, std::memory_order_relaxed);
-  wait(what, on);
+  wait(current_task, what, on);
 }
 
 void unblock() noexcept {

@@ -44,7 +44,7 @@ std::optional<copy> copy_of(task_ref which) {
   if (t != nullptr) c.info.thread = t->thread.load(std::memory_order_relaxed);
   if (t == nullptr || blocks) {
     if (const auto* what = r.waits.load(std::memory_order_relaxed); what != nullptr) {
-      c.info.waits = waiting_for{what->name, r.waits_on.load(std::memory_order_relaxed)};
+      c.info.waits = waiting_for{what, r.waits_on.load(std::memory_order_relaxed)};
     }
   }
   if (t != nullptr && !blocks) {

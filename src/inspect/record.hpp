@@ -142,7 +142,7 @@ struct task_record {
   inspect::ticks opened = 0;
   inspect::task_name name;
 
-  threads::atomic<const wait_kind*> waits{nullptr};
+  threads::atomic<const char*> waits{nullptr};
   threads::atomic<std::uint64_t> waits_on{0};
   threads::atomic<std::int64_t> cpu{0};  // ns, up to the last switch
   threads::atomic<std::int64_t> cpu_when_told{0};

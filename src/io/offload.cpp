@@ -36,6 +36,8 @@ struct offload_entry : pool_job, std::enable_shared_from_this<offload_entry> {
     const auto e = std::move(static_cast<offload_entry&>(self).queued);
     if (e->taken.exchange(true, std::memory_order_relaxed)) return;
     e->ending.reset();
+    const open_task shown = std::move(e->job.shown);  // over before `e`, which others may keep
+    const working_for here(shown.ref());
     e->job.run();
   }
 };

@@ -23,7 +23,7 @@ result<> condition::wait(const context& ctx, std::unique_lock<mutex>& lock) {
   if (ctx.err()) return detail::ended_wait(ctx, "wait");
 
   detail::notified notification(*this);
-  detail::thread_waiter w(ctx);
+  detail::thread_waiter w(ctx, "condition");
   {
     const std::lock_guard guard(lock_);
     notification.enlist(w);

@@ -137,7 +137,7 @@ result<> rate_limit::acquire(const context& ctx, std::uint32_t n) {
   if (auto why = refused(ctx, n)) return std::unexpected(*std::move(why));
   if (n == 0) return {};
   detail::rate_entry e(n, ctx.now());
-  detail::thread_waiter w(ctx);
+  detail::thread_waiter w(ctx, "rate limit");
   e.owner = &w;
   switch (begin(ctx, e)) {
     case step::taken:

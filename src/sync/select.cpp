@@ -58,7 +58,7 @@ class select_waiter final : public thread_waiter {
  public:
   /// \param clock_of  Never ends.
   explicit select_waiter(std::span<select_case* const> cases) noexcept
-      : thread_waiter(background(),
+      : thread_waiter(background(), "select",
                       &has_ended_of),  // the end of a context is a case, so nothing else ends the wait
         cases_(cases) {}
 

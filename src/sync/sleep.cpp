@@ -1,8 +1,10 @@
+#include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/detail/blocking.hpp>
-#include <curfew/core/done.hpp>
 #include <curfew/sync/sleep.hpp>
 #include <expected>
 #include <stdexcept>
+#include <system_error>
+#include <tuple>
 
 namespace curfew {
 
@@ -19,15 +21,24 @@ clock::time_point later(clock::time_point t, clock::duration step, clock::rep n 
   return clock::time_point(clock::duration(sum));
 }
 
+/// \return the err of ctx.
+std::error_code sleeps_until(const context& ctx, clock::time_point t, const char* what) {
+  const cancel_scope either = with_deadline(ctx, t);
+  std::ignore = detail::wait_for_end(either, what);
+  return ctx.err();
+}
+
 }  // namespace
 
 result<> sleep_for(const context& ctx, clock::duration d) {
-  if (ctx.done().wait_for(d)) return std::unexpected(error::ended(ctx, "sleeping"));
+  const cancel_scope either = with_timeout(ctx, d);
+  std::ignore = detail::wait_for_end(either, "sleep");
+  if (ctx.err()) return std::unexpected(error::ended(ctx, "sleeping"));
   return {};
 }
 
 result<> sleep_until(const context& ctx, clock::time_point t) {
-  if (ctx.done().wait_until(t)) return std::unexpected(error::ended(ctx, "sleeping"));
+  if (sleeps_until(ctx, t, "sleep")) return std::unexpected(error::ended(ctx, "sleeping"));
   return {};
 }
 
@@ -52,7 +63,7 @@ void ticker::take_awaited() noexcept { next_ = later(next_, period_); }
 result<> ticker::next(const context& ctx) {
   if (!ctx.err()) {
     if (take_missed()) return {};
-    if (!ctx.done().wait_until(next_)) {
+    if (!sleeps_until(ctx, next_, "tick")) {
       take_awaited();
       return {};
     }

@@ -26,6 +26,12 @@
 
 namespace curfew {
 
+namespace {
+
+constexpr task_kind of_group{"task"};
+
+}  // namespace
+
 task_group::task_group(const context& ctx, std::source_location where)
     : task_group(ctx, limit(std::numeric_limits<unsigned>::max()), where) {}
 
@@ -55,8 +61,10 @@ std::string task_failure::message() const {
 }
 
 /// \return false: it is not run, since `only_if_free`.
-bool task_group::enqueue(std::unique_ptr<detail::group_task> task, bool only_if_free) {
+bool task_group::enqueue(std::unique_ptr<detail::group_task> task, bool only_if_free,
+                         std::source_location where) {
   detail::pool_access::prepare(pool_);
+  task->shown = detail::open_task(scope_, of_group, {}, where);
   bool issue = false;
   {
     const std::lock_guard guard(lock_);
@@ -217,6 +225,7 @@ bool task_group::work(bool drawn) noexcept {
 
 void task_group::run_one(detail::group_task* task) noexcept {
   const std::unique_ptr<detail::group_task> mine(task);
+  const detail::working_for here(task->shown.ref());
   if (scope_.err()) {
     const std::lock_guard guard(lock_);
     dropped_ = true;
@@ -232,7 +241,7 @@ void task_group::run_one(detail::group_task* task) noexcept {
 void task_group::wait_until_over() noexcept {
   while (!work(false)) {
     // No end of a context ends this wait.
-    detail::thread_waiter w(background());
+    detail::thread_waiter w(background(), "join");
     detail::group_joining over(*this);
     {
       const std::lock_guard guard(lock_);

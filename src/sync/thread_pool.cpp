@@ -10,6 +10,7 @@
 #include <ctime>
 #include <curfew/core/context.hpp>
 #include <curfew/core/detail/blocking.hpp>
+#include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/detail/threads.hpp>
 #include <curfew/sync/thread_pool.hpp>
 #include <list>
@@ -328,20 +329,25 @@ std::system_error no_thread() {
 
 }  // namespace
 
-void thread_pool::post(std::move_only_function<void()> f) {
+void thread_pool::post(std::move_only_function<void()> f, std::source_location where) {
+  static constexpr task_kind job_of_pool{"job"};
+
   struct posted : detail::pool_job {
+    const detail::open_task shown;
     const detail::activity counted{detail::counting_clock(background())};  // where it is posted
     std::move_only_function<void()> f;
 
-    explicit posted(std::move_only_function<void()> work) noexcept
+    posted(std::move_only_function<void()> work, std::source_location made_at) noexcept
         : pool_job([](pool_job& self) noexcept {
             const std::unique_ptr<posted> mine(static_cast<posted*>(&self));
+            const detail::working_for task(mine->shown.ref());
             const detail::busy_frame here(mine->counted.clock());
             mine->f();
           }),
+          shown(background(), job_of_pool, {}, made_at),
           f(std::move(work)) {}
   };
-  auto job = std::make_unique<posted>(std::move(f));
+  auto job = std::make_unique<posted>(std::move(f), where);
   if (!impl_->enqueue(*job, true)) throw no_thread();
   job.release();  // NOLINT(bugprone-unused-return-value): it may be gone by now
 }

@@ -86,14 +86,14 @@ void unit_queue::leave(units_entry& e) noexcept {
   if (waiters_.remove(e)) settle(word_.load(std::memory_order_relaxed) >> 1, after);
 }
 
-bool unit_queue::wait_and_take(const context& ctx, std::size_t units) noexcept {
+bool unit_queue::wait_and_take(const context& ctx, std::size_t units, const char* doing) noexcept {
   units_wait wait(*this, units);
-  return wait_for_one(ctx, wait);
+  return wait_for_one(ctx, wait, doing);
 }
 
-void unit_queue::wait_and_take(std::size_t units) noexcept {
+void unit_queue::wait_and_take(std::size_t units, const char* doing) noexcept {
   units_wait wait(*this, units);
-  wait_for_one(background(), wait);
+  wait_for_one(background(), wait, doing);
 }
 
 error too_many_units(std::size_t units, std::size_t capacity) {

@@ -20,7 +20,7 @@ using namespace std::chrono_literals;
 
 constexpr task_kind resizing{"resize"};
 constexpr task_kind reading{"read"};
-constexpr detail::wait_kind for_paint{"paint"};
+constexpr const char* for_paint = "paint";
 constexpr key<std::string> user{"user", show_value};
 constexpr key<std::string> password{"password"};
 
@@ -177,19 +177,28 @@ TEST(Task, SaysWhatItsCoroutineWaitsForUntilItGoesOn) {
 TEST(Task, ThatNestsIsFoundAgainByACoroutineThatGoesOn) {
   const inspection on(quiet());
   const detail::carrier lane;
-  std::optional<task> inner;
+  std::optional<detail::nested> inner;
+  detail::open_task of(background(), resizing, "inner", std::source_location::current());
   {
     const detail::working_for here(lane.ref());
-    inner.emplace(background(), resizing, "inner");
+    inner.emplace(lane.ref(), of.ref());
+    EXPECT_EQ(named("inner")->state, state::running);
   }
   EXPECT_EQ(named("inner")->state, state::waiting);
   EXPECT_EQ(named("inner")->parent, 0u);
   std::thread([&] {
     const detail::working_for here(lane.ref());
     EXPECT_EQ(named("inner")->state, state::running);
+    const task below(background(), resizing, "below");
+    EXPECT_EQ(named("below")->parent, named("inner")->id);
+  }).join();
+  std::thread([&] {
+    const detail::working_for here(lane.ref());
+    EXPECT_EQ(named("inner")->state, state::running);
     inner.reset();
+    of.close();
     const task next(background(), resizing, "next");
-    EXPECT_EQ(named("next")->state, state::running);
+    EXPECT_EQ(named("next")->parent, 0u);
   }).join();
   EXPECT_EQ(all().size(), 0u);
 }
@@ -374,7 +383,7 @@ TEST(Ended, KeepsTheSlowest) {
   EXPECT_TRUE(
       std::ranges::is_sorted(slow, std::greater<>(), [](const ended_task& t) { return t.ended - t.opened; }));
   const auto last = last_ended(1000);
-  EXPECT_LT(last.size(), 200u);
+  EXPECT_LE(last.size(), 1000u);
   EXPECT_EQ(last[0].name, "quick");
 }
 

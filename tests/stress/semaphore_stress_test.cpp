@@ -177,7 +177,7 @@ TEST(MutexStress, LetsOneThreadInAtATimeAndInTheOrderOfComing) {
     crowd(4, seed, [&](std::mt19937_64& own) {
       ends.live(own, [&](const context& ctx) {
         detail::units_wait thing = m.locking();
-        detail::thread_waiter w(ctx);
+        detail::thread_waiter w(ctx, "test");
         std::uint64_t ticket = 0;
         bool in = false;
         {

@@ -466,7 +466,7 @@ TEST(Semaphore, GivesWhoAsksForNoneItsTurn) {
 TEST(Semaphore, FindsWhatIsReleasedWhileItIsAboutToWait) {
   semaphore s(1);
   ASSERT_TRUE(take(s));
-  detail::thread_waiter w(background());
+  detail::thread_waiter w(background(), "test");
   detail::units_wait thing = s.acquiring();
   {
     detail::finish_list after;

@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <span>
 #include <string_view>
 #include <utility>
@@ -66,19 +67,25 @@ class router {
   router& operator=(router) noexcept;
   ~router();
 
+  /// \param where  What `inspect` shows as the place where its requests began.
   /// Throws: std::invalid_argument if the pattern is malformed or is already there for this method.
-  router& add(std::string_view method, std::string_view pattern, handler h, route_options options = {});
-  router& get(std::string_view pattern, handler h, route_options options = {}) {
-    return add("GET", pattern, std::move(h), options);
+  router& add(std::string_view method, std::string_view pattern, handler h, route_options options = {},
+              std::source_location where = std::source_location::current());
+  router& get(std::string_view pattern, handler h, route_options options = {},
+              std::source_location where = std::source_location::current()) {
+    return add("GET", pattern, std::move(h), options, where);
   }
-  router& post(std::string_view pattern, handler h, route_options options = {}) {
-    return add("POST", pattern, std::move(h), options);
+  router& post(std::string_view pattern, handler h, route_options options = {},
+               std::source_location where = std::source_location::current()) {
+    return add("POST", pattern, std::move(h), options, where);
   }
-  router& put(std::string_view pattern, handler h, route_options options = {}) {
-    return add("PUT", pattern, std::move(h), options);
+  router& put(std::string_view pattern, handler h, route_options options = {},
+              std::source_location where = std::source_location::current()) {
+    return add("PUT", pattern, std::move(h), options, where);
   }
-  router& del(std::string_view pattern, handler h, route_options options = {}) {
-    return add("DELETE", pattern, std::move(h), options);
+  router& del(std::string_view pattern, handler h, route_options options = {},
+              std::source_location where = std::source_location::current()) {
+    return add("DELETE", pattern, std::move(h), options, where);
   }
 
   /// Wraps everything that the router answers: the handlers of all routes, those already there and those
@@ -91,7 +98,8 @@ class router {
   router& around(wrapper wrap);
 
   /// Serves files of the program below `prefix`; "index.html" also as the prefix itself. With ETag and 304.
-  router& files(std::string_view prefix, std::span<const static_file> files);
+  router& files(std::string_view prefix, std::span<const static_file> files,
+                std::source_location where = std::source_location::current());
 
   struct table;
 

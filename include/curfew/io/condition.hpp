@@ -38,6 +38,7 @@ class async_notified {
     return true;
   }
   void delist(const wait_entry* by) noexcept { wait_.delist(by); }
+  [[nodiscard]] static const char* what() noexcept { return "condition"; }
   auto outcome(const context& ctx, bool happened) { return wait_.outcome(ctx, happened); }
   /// Passes the notification on.
   void undo() noexcept { condition_->notify_one(); }

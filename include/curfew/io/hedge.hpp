@@ -44,16 +44,22 @@ boost::asio::awaitable<detail::awaited_outcome<F>> async_hedge(context ctx, cloc
   channel<std::monostate> failed(1);
   auto body = [&](task_group& group) -> boost::asio::awaitable<void> {
     const auto executor = co_await boost::asio::this_coro::executor;
-    spawn(group, executor, [&](const context& /*its*/) -> boost::asio::awaitable<void> {
-      const bool decided = co_await detail::await_contestant(contest, group, f, why, true);
-      if (!decided) std::ignore = failed.try_send(std::monostate());
-    });
-    spawn(group, executor, [&](context its) -> boost::asio::awaitable<void> {
-      case_list patience;
-      patience.when(its.done(), [] {}).when(failed.receiving(), [] {}).when(after(its, delay), [] {});
-      std::ignore = co_await async_select(patience);
-      if (!its.err()) co_await detail::await_contestant(contest, group, f, why, true);
-    });
+    spawn(
+        group, executor,
+        [&](const context& /*its*/) -> boost::asio::awaitable<void> {
+          const bool decided = co_await detail::await_contestant(contest, group, f, why, true);
+          if (!decided) std::ignore = failed.try_send(std::monostate());
+        },
+        ctx.origin());
+    spawn(
+        group, executor,
+        [&](context its) -> boost::asio::awaitable<void> {
+          case_list patience;
+          patience.when(its.done(), [] {}).when(failed.receiving(), [] {}).when(after(its, delay), [] {});
+          std::ignore = co_await async_select(patience);
+          if (!its.err()) co_await detail::await_contestant(contest, group, f, why, true);
+        },
+        ctx.origin());
   };
   std::ignore = co_await async_task_group(ctx, body, ctx.origin());
   co_return contest.outcome(ctx, "hedge");

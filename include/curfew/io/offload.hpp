@@ -2,6 +2,7 @@
 
 #include <boost/asio/async_result.hpp>
 #include <curfew/core/context.hpp>
+#include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/io/completion.hpp>
 #include <curfew/io/detail/remote_handler.hpp>
@@ -10,6 +11,7 @@
 #include <functional>
 #include <memory>
 #include <optional>
+#include <source_location>
 #include <type_traits>
 #include <utility>
 
@@ -17,8 +19,11 @@ namespace curfew {
 
 namespace detail {
 
+inline constexpr task_kind offloaded{"offloaded work"};
+
 /// A piece of work, and what is called instead if its context ends while it is in the queue.
 struct offload_job {
+  open_task shown;  // to those who look on
   std::move_only_function<void()> run;
   std::move_only_function<void()> give_up;
 };
@@ -77,9 +82,11 @@ class offload_initiation {
   explicit offload_initiation(thread_pool& pool) noexcept : pool_(&pool) {}
 
   template <class Handler>
-  void operator()(Handler handler, context ctx, F f) const {
+  void operator()(Handler handler, context ctx, F f, std::source_location where) const {
     auto shared = std::make_shared<offload_state<F, Handler>>(ctx, std::move(f), std::move(handler));
     offload_job job;
+    job.shown = open_task(ctx, offloaded, {}, where);
+    about_to_wait("offloaded work", id_of(job.shown));
     job.run = [shared] { shared->run(); };
     job.give_up = [shared] { shared->give_up(); };
     enqueue(*pool_, std::move(ctx), std::move(job));
@@ -105,16 +112,19 @@ class offload_initiation {
 /// Thread safety:   any thread; the handler runs on its own executor.
 template <class F, class Token = default_token>
   requires std::invocable<F&, const context&>
-auto async_offload(thread_pool& pool, context ctx, F f, Token&& token = {}) {
+auto async_offload(thread_pool& pool, context ctx, F f, Token&& token = {},
+                   std::source_location where = std::source_location::current()) {
   using value = detail::offload_result<F>;
   return boost::asio::async_initiate<Token, void(std::exception_ptr, result<value>)>(
-      detail::offload_initiation<F>(pool), token, std::move(ctx), std::move(f));
+      detail::offload_initiation<F>(pool), token, std::move(ctx), std::move(f), where);
 }
 
 template <class F, class Token = default_token>
   requires std::invocable<F&, const context&>
-auto async_offload(context ctx, F f, Token&& token = {}) {
-  return async_offload(thread_pool::shared(), std::move(ctx), std::move(f), std::forward<Token>(token));
+auto async_offload(context ctx, F f, Token&& token = {},
+                   std::source_location where = std::source_location::current()) {
+  return async_offload(thread_pool::shared(), std::move(ctx), std::move(f), std::forward<Token>(token),
+                       where);
 }
 
 }  // namespace curfew

@@ -117,7 +117,9 @@ boost::asio::awaitable<result<typename Coroutines::values>> all_of_coroutines(co
   auto body = [&](task_group& group) -> boost::asio::awaitable<void> {
     const auto executor = co_await boost::asio::this_coro::executor;
     coroutines.each([&](auto& f, auto& place) {
-      spawn(group, executor, [&f, &place](context its) { return await_into(place, f, std::move(its)); });
+      spawn(
+          group, executor, [&f, &place](context its) { return await_into(place, f, std::move(its)); },
+          ctx.origin());
     });
   };
   result<> joined = co_await async_task_group(ctx, body, ctx.origin());
@@ -140,9 +142,12 @@ boost::asio::awaitable<Outcome> race_of_coroutines(context ctx, Coroutines corou
     bool is_empty = true;
     coroutines.each([&](auto& f, auto& /*place*/) {
       is_empty = false;
-      spawn(group, executor, [&](const context& /*its*/) -> boost::asio::awaitable<void> {
-        co_await await_contestant(contest, group, f, why);
-      });
+      spawn(
+          group, executor,
+          [&](const context& /*its*/) -> boost::asio::awaitable<void> {
+            co_await await_contestant(contest, group, f, why);
+          },
+          ctx.origin());
     });
     if (is_empty) throw_nobody_races();
   };

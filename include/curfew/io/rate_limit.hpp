@@ -65,6 +65,7 @@ class async_rate_queue {
         entry_(other.entry_.tokens, other.entry_.arrived) {}
 
   static bool try_now() noexcept { return false; }
+  [[nodiscard]] static const char* what() noexcept { return "rate limit"; }
   bool enlist(waiter& w) {
     refused_ = rate_access::refused(*limit_, ctx_, entry_.tokens);
     if (refused_ || entry_.tokens == 0) return false;

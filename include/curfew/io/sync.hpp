@@ -109,6 +109,7 @@ class async_cases {
     happened_ = select_now(cases_);
     return happened_ != no_case;
   }
+  [[nodiscard]] static const char* what() noexcept { return "select"; }
   bool enlist(waiter& w) {
     happened_ = select_enlist(cases_, w);
     return happened_ == no_case;

@@ -10,11 +10,13 @@
 #include <boost/asio/this_coro.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/detail/blocking.hpp>
+#include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/io/completion.hpp>
 #include <curfew/io/detail/async_wait.hpp>
 #include <curfew/io/detail/await_with.hpp>
+#include <curfew/io/detail/task_executor.hpp>
 #include <curfew/sync/task_group.hpp>
 #include <exception>
 #include <memory>
@@ -61,9 +63,13 @@ struct counted_post {
   }
 };
 
+inline constexpr task_kind coroutine_of_group{"coroutine"};
+
+/// \param shown  To those who look on, as long as it runs.
 /// \param begun  Counts until the coroutine waits for the first time.
 template <class F>
-boost::asio::awaitable<void> run_member(group_member member, activity begun, context ctx, F f) {
+boost::asio::awaitable<void> run_member(group_member member, open_task shown, activity begun, context ctx,
+                                        F f) {
   static_assert(std::is_same_v<awaited_outcome<F>, result<>>,
                 "curfew::spawn: a coroutine of a group returns asio::awaitable of void, curfew::result<> or "
                 "std::error_code; it hands its values on by itself");
@@ -83,6 +89,7 @@ boost::asio::awaitable<void> run_member(group_member member, activity begun, con
   } catch (...) {
     thrown = std::current_exception();
   }
+  shown.close();
   member.leave(std::move(outcome), std::move(thrown));
 }
 
@@ -136,11 +143,14 @@ class async_joining : public async_thing<group_joining> {
 /// Thread safety:  any thread.
 template <class Executor, class F>
   requires detail::coroutine_of_context<F>
-void spawn(task_group& group, const Executor& executor, F f) {
+void spawn(task_group& group, const Executor& executor, F f,
+           std::source_location where = std::source_location::current()) {
+  detail::open_task shown(group.ctx(), detail::coroutine_of_group, {}, where);
+  auto on = detail::working_for_on(shown.ref(), executor);
   boost::asio::co_spawn(
-      executor,
-      detail::run_member<F>(detail::group_member(group), detail::activity(detail::group_access::clock(group)),
-                            group.ctx(), std::move(f)),
+      std::move(on),
+      detail::run_member<F>(detail::group_member(group), std::move(shown),
+                            detail::activity(detail::group_access::clock(group)), group.ctx(), std::move(f)),
       boost::asio::detached);
 }
 

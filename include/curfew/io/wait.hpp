@@ -25,6 +25,7 @@ class async_end {
   explicit async_end(context ctx) noexcept : end_(std::move(ctx)) {}
 
   [[nodiscard]] bool try_now() const noexcept { return end_.try_now(); }
+  [[nodiscard]] static const char* what() noexcept { return "the end of a context"; }
   bool enlist(waiter& w) noexcept {
     end_.enlist(w);
     return true;

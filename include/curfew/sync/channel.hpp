@@ -131,7 +131,7 @@ template <class T>
 result<> channel<T>::send(const context& ctx, T&& item) {
   if (ctx.err()) return error::ended(ctx, "send");
   alignas(64) detail::sending<T> wait(*state_, item);  // in no line that the thread looks at while it waits
-  if (!detail::wait_for_one(ctx, wait)) return error::ended(ctx, "send");
+  if (!detail::wait_for_one(ctx, wait, "send")) return error::ended(ctx, "send");
   return wait.outcome();
 }
 
@@ -146,7 +146,7 @@ template <class T>
 result<std::optional<T>> channel<T>::receive(const context& ctx) {
   if (ctx.err()) return error::ended(ctx, "receive");
   alignas(64) detail::receiving<T> wait(*state_);  // as above
-  if (!detail::wait_for_one(ctx, wait)) return error::ended(ctx, "receive");
+  if (!detail::wait_for_one(ctx, wait, "receive")) return error::ended(ctx, "receive");
   return wait.outcome();
 }
 

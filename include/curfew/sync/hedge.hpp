@@ -64,7 +64,7 @@ detail::outcome<F&> hedge(const context& ctx, clock::duration delay, F&& f) {
   on_done start_second(delayed, [&]() noexcept {
     if (group.ctx().err() || !take_second()) return;
     try {
-      group.spawn([&](const context& /*its*/) { try_once(); });
+      group.spawn([&](const context& /*its*/) { try_once(); }, ctx.origin());
     } catch (const std::bad_alloc&) {
       second_is_taken.store(false, std::memory_order_relaxed);
     }

@@ -39,20 +39,20 @@ class mutex {
   /// Waits until it is its turn; then the caller holds it, to `unlock`.
   /// Errors: the end of ctx, with its cause. It is not held then.
   [[nodiscard]] result<> lock(const context& ctx) {
-    if (!units_.take(ctx, 1)) [[unlikely]]
+    if (!units_.take(ctx, 1, "lock")) [[unlikely]]
       return detail::ended_wait(ctx, "lock");
     return {};
   }
 
   /// As `lock`; the result unlocks it.
   [[nodiscard]] result<std::unique_lock<mutex>> acquire(const context& ctx) {
-    if (!units_.take(ctx, 1)) [[unlikely]]
+    if (!units_.take(ctx, 1, "lock")) [[unlikely]]
       return std::unexpected(error::ended(ctx, "lock"));
     return std::unique_lock(*this, std::adopt_lock);
   }
 
   /// Waits however long it takes: for std::lock_guard, and where it is never held for long.
-  void lock() noexcept { units_.take(1); }
+  void lock() noexcept { units_.take(1, "lock"); }
 
   /// Does not wait.
   [[nodiscard]] bool try_lock() noexcept { return units_.try_take(1); }
@@ -91,20 +91,20 @@ class shared_mutex {
   /// Waits until it is its turn; then the caller alone holds it, to `unlock`.
   /// Errors: the end of ctx, with its cause. It is not held then.
   [[nodiscard]] result<> lock(const context& ctx) {
-    if (!units_.take(ctx, all)) [[unlikely]]
+    if (!units_.take(ctx, all, "lock")) [[unlikely]]
       return detail::ended_wait(ctx, "lock");
     return {};
   }
 
   /// As `lock`; the result unlocks it.
   [[nodiscard]] result<std::unique_lock<shared_mutex>> acquire(const context& ctx) {
-    if (!units_.take(ctx, all)) [[unlikely]]
+    if (!units_.take(ctx, all, "lock")) [[unlikely]]
       return std::unexpected(error::ended(ctx, "lock"));
     return std::unique_lock(*this, std::adopt_lock);
   }
 
   /// Waits however long it takes.
-  void lock() noexcept { units_.take(all); }
+  void lock() noexcept { units_.take(all, "lock"); }
 
   /// Does not wait.
   [[nodiscard]] bool try_lock() noexcept { return units_.try_take(all); }
@@ -115,20 +115,20 @@ class shared_mutex {
   /// Waits until it is its turn; then the caller holds it with other readers, to `unlock_shared`.
   /// Errors: the end of ctx, with its cause. It is not held then.
   [[nodiscard]] result<> lock_shared(const context& ctx) {
-    if (!units_.take(ctx, 1)) [[unlikely]]
+    if (!units_.take(ctx, 1, "lock")) [[unlikely]]
       return detail::ended_wait(ctx, "lock shared");
     return {};
   }
 
   /// As `lock_shared`; the result unlocks it.
   [[nodiscard]] result<std::shared_lock<shared_mutex>> acquire_shared(const context& ctx) {
-    if (!units_.take(ctx, 1)) [[unlikely]]
+    if (!units_.take(ctx, 1, "lock")) [[unlikely]]
       return std::unexpected(error::ended(ctx, "lock shared"));
     return std::shared_lock(*this, std::adopt_lock);
   }
 
   /// Waits however long it takes.
-  void lock_shared() noexcept { units_.take(1); }
+  void lock_shared() noexcept { units_.take(1, "lock"); }
 
   /// Does not wait. False also where readers hold it and a writer waits.
   [[nodiscard]] bool try_lock_shared() noexcept { return units_.try_take(1); }

@@ -50,7 +50,7 @@ class once {
                   "curfew::once: the function returns void, curfew::result<> or std::error_code; what it "
                   "makes it keeps by itself, for all callers");
     if (succeeded()) return {};
-    if (!turns_.take(ctx, 1)) {
+    if (!turns_.take(ctx, 1, "once")) {
       if (succeeded()) return {};
       return detail::ended_wait(ctx, "once");
     }

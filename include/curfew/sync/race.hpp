@@ -154,10 +154,10 @@ template <class Begin>
 result<> run_all(const context& ctx, Begin begin) {
   if (ctx.err()) return error::ended(ctx, "all");
   task_group group(ctx, ctx.origin());
-  begin([&group]<class F, class Value>(F&& f, std::optional<Value>& place) {
-    group.spawn([function = held_function<F>(std::forward<F>(f)), &place](const context& its) mutable {
-      return call_into(place, function.get(), its);
-    });
+  begin([&group, &ctx]<class F, class Value>(F&& f, std::optional<Value>& place) {
+    group.spawn([function = held_function<F>(std::forward<F>(f)),
+                 &place](const context& its) mutable { return call_into(place, function.get(), its); },
+                ctx.origin());
   });
   return group.join();
 }
@@ -171,7 +171,8 @@ Result run_race(const context& ctx, Begin begin) {
   task_group group(ctx, ctx.origin());
   begin([&]<class F>(F&& f) {
     group.spawn([function = held_function<F>(std::forward<F>(f)), &contest, &group,
-                 &why](const context& /*its*/) mutable { contest.run(group, function.get(), why); });
+                 &why](const context& /*its*/) mutable { contest.run(group, function.get(), why); },
+                ctx.origin());
   });
   std::ignore = group.join();
   return contest.outcome(ctx, "race");

@@ -160,7 +160,7 @@ inline detail::acquiring semaphore::acquiring(std::size_t units) noexcept { retu
 inline result<semaphore::permit> semaphore::acquire(const context& ctx, std::size_t units) {
   if (units > capacity()) [[unlikely]]
     return std::unexpected(detail::too_many_units(units, capacity()));
-  if (!units_.take(ctx, units)) [[unlikely]]
+  if (!units_.take(ctx, units, "acquire")) [[unlikely]]
     return std::unexpected(error::ended(ctx, "acquire"));
   return permit(units_, units);
 }

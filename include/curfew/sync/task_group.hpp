@@ -5,6 +5,7 @@
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/detail/blocking.hpp>
+#include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/sync/detail/outcome.hpp>
 #include <curfew/sync/detail/spin_lock.hpp>
@@ -31,6 +32,7 @@ namespace detail {
 /// A task that has not been started. Deletes itself.
 struct group_task {
   group_task* next = nullptr;
+  open_task shown;  // to those who look on
 
   group_task() = default;
   group_task(const group_task&) = delete;
@@ -129,16 +131,16 @@ class task_group {
   /// Throws: std::bad_alloc; the task does not run then.     Cost: one allocation.
   template <class F>
     requires std::invocable<F&, const context&>
-  void spawn(F f) {
-    enqueue(std::make_unique<detail::group_task_of<F>>(std::move(f)), false);
+  void spawn(F f, std::source_location where = std::source_location::current()) {
+    enqueue(std::make_unique<detail::group_task_of<F>>(std::move(f)), false, where);
   }
 
   /// The same, unless as many tasks as the limit allows run or wait already, or the group's context has ended.
   /// \return false: `f` is dropped.
   template <class F>
     requires std::invocable<F&, const context&>
-  [[nodiscard]] bool try_spawn(F f) {
-    return enqueue(std::make_unique<detail::group_task_of<F>>(std::move(f)), true);
+  [[nodiscard]] bool try_spawn(F f, std::source_location where = std::source_location::current()) {
+    return enqueue(std::make_unique<detail::group_task_of<F>>(std::move(f)), true, where);
   }
 
   /// Cancels the context of the tasks.
@@ -175,7 +177,7 @@ class task_group {
   };
 
   static void run_ticket(detail::pool_job& job) noexcept;
-  bool enqueue(std::unique_ptr<detail::group_task> task, bool only_if_free);
+  bool enqueue(std::unique_ptr<detail::group_task> task, bool only_if_free, std::source_location where);
   void issue_ticket() noexcept;
   void enter() noexcept;
   void leave(result<> outcome, std::exception_ptr thrown) noexcept;

@@ -4,6 +4,7 @@
 #include <curfew/core/detail/intrusive_list.hpp>
 #include <functional>
 #include <memory>
+#include <source_location>
 
 namespace curfew {
 
@@ -41,7 +42,7 @@ class thread_pool {
   /// Runs `f` on one of the threads; it must not throw (std::terminate). So a pool can be the executor of
   /// `after_func`. Work that is waited for belongs in a `task_group`.
   /// Throws: std::bad_alloc; std::system_error if not even one thread can be started. `f` does not run then.
-  void post(std::move_only_function<void()> f);
+  void post(std::move_only_function<void()> f, std::source_location where = std::source_location::current());
 
   struct impl;
 

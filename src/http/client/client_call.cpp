@@ -108,6 +108,7 @@ void client_call::start(std::shared_ptr<client_state> client, std::shared_ptr<lo
   std::visit([&](const auto& each) { each->keep(made); }, made->done_);
   if (made->target_.body) made->target_.body->used_by(made);
   made->loop_->hold();
+  detail::about_to_wait("call", detail::id_of(made->shown_));
   made->watch_.emplace(made->ctx_, on_end{made});  // may run at once, here or in another thread
   const std::lock_guard guard(made->mutex_);
   made->begin();
@@ -119,7 +120,8 @@ client_call::client_call(std::shared_ptr<client_state> client, std::shared_ptr<l
       loop_(std::move(in)),
       ctx_(std::move(ctx)),
       done_(std::move(done)),
-      target_(std::move(target)) {}
+      target_(std::move(target)),
+      shown_(show_call(ctx_, target_)) {}
 
 client_call::~client_call() {
   if (target_.body) {
@@ -198,6 +200,7 @@ void client_call::run() {
   watch_.reset();
   lookup_.drop();
   alarm_.reset();
+  shown_.close();
   loop_->release();
   const bool here = !loop_->is_shared();
   const completion done = std::move(done_);
@@ -216,7 +219,7 @@ void client_call::run() {
 // To a connection.
 
 void client_call::hop() {
-  phase_ = phase::queued;
+  enter(phase::queued);
   exchange_.reset();
   origin_ = client_->pool->find(target_.url.origin);
   waiter_.woken = weak_from_this();
@@ -241,7 +244,7 @@ void client_call::with_place() {
 }
 
 void client_call::resolve() {
-  phase_ = phase::resolving;
+  enter(phase::resolving);
   auto known =
       resolver::shared().find(target_.url.host, lookup_, [of = weak_from_this()](const resolver::answer& to) {
         const auto call = of.lock();
@@ -254,7 +257,7 @@ void client_call::resolve() {
 
 void client_call::connect(const resolver::answer& to) {
   if (!to) return fail(to.error().code(), to.error().doing());
-  phase_ = phase::connecting;
+  enter(phase::connecting);
   connector_ =
       std::make_shared<connector>(*to, target_.url.port, [in = loop_](int socket) { in->unwatch(socket); });
   advance_connector();
@@ -314,7 +317,7 @@ void client_call::ring() {
 void client_call::transmit(std::shared_ptr<client_connection> over) {
   exchange_->lease.enter(std::move(over));
   exchange_->session.expect(target_.what.method() == "HEAD", exchange_->head);
-  phase_ = phase::sending;
+  enter(phase::sending);
   sent_some_ = false;
   body_over_ = false;
   following_ = false;
@@ -383,7 +386,7 @@ void client_call::pump_out() {
       const part fetched = next_part();
       if (fetched == part::some) continue;
       if (fetched != part::none) return;
-      if (phase_ == phase::sending) phase_ = phase::waiting;
+      if (phase_ == phase::sending) enter(phase::waiting);
       if (opens_later_) finish(std::move(exchange_));
       return;
     }
@@ -476,7 +479,7 @@ client_call::progress client_call::take(std::string_view bytes) {
   using event = client_session::event;
   client_session& session = exchange_->session;
   bytes = exchange_->with_rest(bytes);
-  if (phase_ == phase::sending || phase_ == phase::waiting) phase_ = phase::header;
+  if (phase_ == phase::sending || phase_ == phase::waiting) enter(phase::header);
   for (;;) {
     switch (session.receive(bytes)) {
       case event::need_more:
@@ -486,7 +489,7 @@ client_call::progress client_call::take(std::string_view bytes) {
         if (session.status_of_interim() == 100 && holds_body_back_) {
           holds_body_back_ = false;
           may_send_ = true;
-          phase_ = phase::sending;
+          enter(phase::sending);
         }
         break;
       case event::head:
@@ -515,7 +518,7 @@ client_call::progress client_call::take(std::string_view bytes) {
 
 client_call::progress client_call::on_head() {
   response& head = exchange_->head;
-  phase_ = phase::body;
+  enter(phase::body);
   const bool in_vain = to_number(head.status()) >= 300 && !all_sent();
   if (in_vain) cut_off();
   const auto location = head.fields().find("Location");
@@ -631,7 +634,7 @@ void client_call::finish(outcome what) {
     target_.body->stop();
   }
   let_go(false);
-  phase_ = phase::over;
+  enter(phase::over);
   client_->delist(*this);
   if (begun_) loop_->later(shared_from_this());  // else begin() does
 }
@@ -649,7 +652,13 @@ void client_call::let_go(bool keep) noexcept {
   exchange_.reset();
 }
 
-std::string_view client_call::phase_name() const noexcept {
+void client_call::enter(phase into) noexcept {
+  phase_ = into;
+  if (shown_.ref() && into != phase::over) [[unlikely]]
+    detail::task_listener()->wait(shown_.ref(), phase_name(), 0);
+}
+
+const char* client_call::phase_name() const noexcept {
   switch (phase_) {
     case phase::queued:
       return "waiting for a connection";

@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 #include <curfew/core/cancel_scope.hpp>
+#include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/on_done.hpp>
 #include <memory>
 #include <mutex>
@@ -131,7 +132,8 @@ class client_call final : public job,
   [[nodiscard]] bool all_sent() const noexcept {
     return !has_unsent() && !exchange_->cut_off && (!target_.body || body_over_);
   }
-  [[nodiscard]] std::string_view phase_name() const noexcept;
+  void enter(phase into) noexcept;
+  [[nodiscard]] const char* phase_name() const noexcept;
   [[nodiscard]] bool streams() const noexcept { return std::holds_alternative<download_completion>(done_); }
 
   const std::shared_ptr<client_state> client_;
@@ -149,6 +151,7 @@ class client_call final : public job,
   bool delivered_ = false;
   outcome outcome_;
   call_target target_;
+  detail::open_task shown_;  // to those who look on; closed by the loop's thread
   std::shared_ptr<pool_origin> origin_;
   bool kept_ = false;  // the connection had been used before
   pool_waiter waiter_;

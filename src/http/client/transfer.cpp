@@ -48,6 +48,17 @@ std::string problem(const request& what) {
 
 }  // namespace
 
+detail::open_task show_call(const context& ctx, const call_target& target) {
+  static constexpr task_kind of_client{"http call"};
+  if (detail::task_listener() == nullptr) [[likely]]
+    return {};
+  const std::string url = shown_url(target.what.target());
+  std::string name = printable(target.what.method());
+  name += ' ';
+  name += std::string_view(url).substr(0, url.find('?'));
+  return detail::open_task(ctx, of_client, name, ctx.origin());
+}
+
 bool stays_with_origin(std::string_view name) noexcept {
   static constexpr std::array names = {"Authorization",       "Cookie",           "Cookie2",
                                        "Proxy-Authorization", "WWW-Authenticate", "Host"};

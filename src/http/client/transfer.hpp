@@ -1,5 +1,6 @@
 #pragma once
 
+#include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/http/client.hpp>
 #include <curfew/io/detail/local_handler.hpp>
 #include <memory>
@@ -66,6 +67,9 @@ struct call_target {
   [[nodiscard]] error failed(std::error_code code, std::string_view phase,
                              std::string_view detail = {}) const;
 };
+
+/// The call as a task, for those who look on: "GET http://host/path", since a query may hold secrets.
+[[nodiscard]] detail::open_task show_call(const context& ctx, const call_target& target);
 
 /// Fields that are meant for the first server alone.
 [[nodiscard]] bool stays_with_origin(std::string_view name) noexcept;

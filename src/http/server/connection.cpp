@@ -5,6 +5,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <curfew/core/on_done.hpp>
 #include <curfew/http/errc.hpp>
+#include <curfew/io/detail/task_executor.hpp>
 #include <exception>
 #include <tuple>
 #include <utility>
@@ -65,7 +66,8 @@ void connection::start(std::shared_ptr<connection> self) {
     if (self->lingering_) w.server().lingering.fetch_sub(1);
     w.remove(std::move(self));
   };
-  asio::co_spawn(c.worker_.io(), c.serve(), std::move(over));
+  asio::co_spawn(detail::working_for_on(c.lane_.ref(), c.worker_.io().get_executor()), c.serve(),
+                 std::move(over));
 }
 
 asio::awaitable<void> connection::serve() {
@@ -183,6 +185,7 @@ void connection::wake(wait& at) {
   if (!at.resume) return;
   worker& w = worker_;  // the coroutine may end, and this with it
   auto resume = std::exchange(at.resume, nullptr);
+  const detail::working_for here(lane_.ref(), detail::working_for::on_loop());
   resume();
   w.runs(nullptr);
 }
@@ -540,7 +543,7 @@ asio::awaitable<bool> connection::answer() {
   std::optional<response> reply;
   switch (where.what) {
     case routing::kind::found:
-      if (!exchange_->begin(parser_.timeout())) reply = plain(status::gateway_timeout);
+      if (!exchange_->begin(parser_.timeout(), lane_.ref())) reply = plain(status::gateway_timeout);
       break;
     case routing::kind::bad_path:
       reply = plain(status::bad_request);

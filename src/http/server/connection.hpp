@@ -5,6 +5,7 @@
 #include <curfew/core/clock.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/detail/intrusive_list.hpp>
+#include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/http/message.hpp>
 #include <curfew/http/status.hpp>
 #include <functional>
@@ -128,6 +129,7 @@ class connection final : public watched,
   void wake(wait& at);
   void abort(wait& at);
 
+  const detail::carrier lane_;  // what the coroutine works for, to those who look on
   worker& worker_;
   const std::unique_ptr<transport> transport_;
   peer from_;

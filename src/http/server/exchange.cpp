@@ -72,7 +72,17 @@ bool exchange::is_overdue() const noexcept {
   return deadline && worker_.server().base.now() - *deadline >= time_to_answer;
 }
 
-bool exchange::begin(std::optional<clock::duration> asked) {
+/// A task with the method and the path: a query may hold secrets.
+void exchange::show(detail::task_ref lane) {
+  static constexpr task_kind of_server{"http request"};
+  std::string name = request_->method();
+  name += ' ';
+  name += std::string_view(request_->target()).substr(0, request_->target().find('?'));
+  shown_ = detail::open_task(*scope_, of_server, name, where_->to->where);
+  in_lane_.emplace(lane, shown_.ref());
+}
+
+bool exchange::begin(std::optional<clock::duration> asked, detail::task_ref lane) {
   const server_state& server = worker_.server();
   auto limit =
       where_->to->options.has_time_limit() ? server.settings.max_request_time() : clock::duration::max();
@@ -87,6 +97,8 @@ bool exchange::begin(std::optional<clock::duration> asked) {
     began_ = worker_.events().now();
     worker_.add(*this);
   }
+  if (detail::task_listener() != nullptr) [[unlikely]]
+    show(lane);
   if (server.ending.load()) scope_->cancel(cause(http::errc::shutdown));
   return true;
 }
@@ -94,6 +106,8 @@ bool exchange::begin(std::optional<clock::duration> asked) {
 void exchange::client_gone() noexcept { scope_->cancel(worker_.client_gone); }
 
 void exchange::end(outcome how) noexcept {
+  in_lane_.reset();
+  shown_.close();  // before its context ends: it has not been told to stop by that
   std::optional<cancel_scope> over;
   {
     const std::lock_guard guard(worker_.mutex());

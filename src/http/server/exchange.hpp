@@ -5,6 +5,7 @@
 #include <curfew/core/clock.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/detail/intrusive_list.hpp>
+#include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/http/message.hpp>
 #include <optional>
 #include <string>
@@ -68,7 +69,8 @@ class exchange final : public detail::list_hook<> {
   /// Makes the context.
   /// \param asked  How long the client will wait, if it says so.
   /// \return false if its time is over: nothing has begun.
-  bool begin(std::optional<clock::duration> asked);
+  /// \param lane   The connection's, to those who look on.
+  bool begin(std::optional<clock::duration> asked, detail::task_ref lane);
   /// Of a running one: what its handler gets.
   [[nodiscard]] const context& ctx() const noexcept { return scope_->ctx(); }
   [[nodiscard]] bool is_running() const noexcept { return scope_.has_value(); }
@@ -92,6 +94,8 @@ class exchange final : public detail::list_hook<> {
   [[nodiscard]] std::string name() const;
 
  private:
+  void show(detail::task_ref lane);
+
   worker& worker_;
   context holder_;  // a value in it is the request
   http::request* request_;
@@ -99,6 +103,9 @@ class exchange final : public detail::list_hook<> {
   std::optional<clock::time_point> header_at_;
   std::size_t counted_ = 0;  // bytes of the body
   bool left_behind_ = false;
+
+  detail::open_task shown_;  // to those who look on, while it runs
+  std::optional<detail::nested> in_lane_;
 
   // Changed under the worker's mutex.
   std::optional<cancel_scope> scope_;

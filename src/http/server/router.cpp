@@ -216,11 +216,12 @@ router& router::operator=(router other) noexcept {
 }
 router::~router() = default;
 
-router& router::add(std::string_view method, std::string_view pattern, handler h, route_options options) {
+router& router::add(std::string_view method, std::string_view pattern, handler h, route_options options,
+                    std::source_location where) {
   if (!pattern.starts_with('/')) malformed(pattern, "a pattern starts with a slash");
   if (method.empty()) malformed(pattern, "a route needs a method");
   if (!h) malformed(pattern, "a route needs a handler");
-  route made{std::string(method), {}, std::move(h), options};
+  route made{std::string(method), {}, std::move(h), options, where};
   auto* at = &table_->root;
   for_each_segment(pattern.substr(1), [&](std::string_view segment) {
     if (segment.starts_with('{') && segment.ends_with('}')) {
@@ -253,14 +254,15 @@ router& router::around(wrapper wrap) {
   return *this;
 }
 
-router& router::files(std::string_view prefix, std::span<const static_file> files) {
+router& router::files(std::string_view prefix, std::span<const static_file> files,
+                      std::source_location where) {
   if (!prefix.starts_with('/')) malformed(prefix, "a prefix starts with a slash");
   if (prefix.ends_with('/')) prefix.remove_suffix(1);
   const auto put = [&](const std::string& path, const static_file& file) {
     auto* at = &table_->root;
     for_each_segment(std::string_view(path).substr(1),
                      [&](std::string_view segment) { at = &table_->literal_below(*at, segment); });
-    table_->put(*at, route{"GET", {}, file_handler(file), {}}, path);
+    table_->put(*at, route{"GET", {}, file_handler(file), {}, where}, path);
   };
   for (const static_file& file : files) {
     const std::string base(prefix);
@@ -333,7 +335,8 @@ routing router_access::find(const router& where, request& r) {
     return own_answer(what, allow);
   };
   made.allow.clear();
-  made.own = std::make_shared<const route>(route{r.method(), {}, where.table_->wrap(std::move(answer)), {}});
+  made.own = std::make_shared<const route>(
+      route{r.method(), {}, where.table_->wrap(std::move(answer)), {}, std::source_location::current()});
   made.what = routing::kind::found;
   made.to = made.own.get();
   return made;

@@ -2,6 +2,7 @@
 
 #include <curfew/http/router.hpp>
 #include <memory>
+#include <source_location>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,6 +14,7 @@ struct route {
   std::vector<std::string> names;  // of the pattern's `{name}` segments, from left to right
   handler call;
   route_options options;
+  std::source_location where;
   std::string pattern{};
 };
 

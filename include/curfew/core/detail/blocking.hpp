@@ -15,9 +15,13 @@
 #include <cstdint>
 #include <curfew/core/context.hpp>
 #include <curfew/core/detail/threads.hpp>
+#include <system_error>
 #include <utility>
 
 namespace curfew::detail {
+
+/// Blocks until `ctx` ends, as done_signal::wait. \param what  See task_hooks.hpp.
+std::error_code wait_for_end(const context& ctx, const char* what) noexcept;
 
 /// A context on the clock of `ctx` that never ends.
 [[nodiscard]] context root_of(const context& ctx) noexcept;

@@ -6,9 +6,9 @@
 // A task_ref names a task for as long as that is open, and none after that: its record is never unmapped, and is given to
 // another task with another generation. So a task_ref may stand in executors and threads, and is never counted.
 
+#include <atomic>
 #include <cstdint>
 #include <curfew/core/context.hpp>
-#include <curfew/core/detail/threads.hpp>
 #include <source_location>
 #include <string_view>
 #include <utility>
@@ -25,15 +25,6 @@ struct task_kind {
 };
 
 namespace detail {
-
-/// What a task waits for: "channel receive". As a task_kind.
-struct wait_kind {
-  const char* name;
-
-  constexpr explicit wait_kind(const char* literal) noexcept : name(literal) {}
-  wait_kind(const wait_kind&) = delete;
-  wait_kind& operator=(const wait_kind&) = delete;
-};
 
 struct task_record;
 
@@ -65,14 +56,14 @@ struct task_hooks {
   task_ref (*innermost)(task_ref outer) noexcept;
   /// `inner`, null: none, is what `outer` is at.
   void (*nest)(task_ref outer, task_ref inner) noexcept;
-  /// What the coroutine of this thread's task is about to wait for. \param on  An id of a task or another number, by `what`.
-  void (*wait)(const wait_kind& what, std::uint64_t on) noexcept;
+  /// What the coroutine of a task is about to wait for: a literal, "receive". \param on  An id of a task or another number, by `what`.
+  void (*wait)(task_ref, const char* what, std::uint64_t on) noexcept;
   /// The same of this thread itself, and that it goes on.
-  void (*block)(const wait_kind& what, std::uint64_t on) noexcept;
+  void (*block)(const char* what, std::uint64_t on) noexcept;
   void (*unblock)() noexcept;
   /// A time for `lag`.
   std::uint64_t (*ticks)() noexcept;
-  /// A coroutine that could go on at `since` does so now.
+  /// A coroutine that could go on at `since`, 0: just now, does so now.
   void (*lag)(std::uint64_t since) noexcept;
   /// The id of a task, 0: none.
   std::uint64_t (*id)(task_ref) noexcept;
@@ -80,7 +71,7 @@ struct task_hooks {
 
 /// Null: nobody has listened so far. Once set it stays, so that what was opened can be closed; a listener that no longer
 /// cares opens nothing.
-inline constinit threads::atomic<const task_hooks*> hooks{nullptr};
+inline constinit std::atomic<const task_hooks*> hooks{nullptr};
 
 /// What this thread works for. Changed by the hooks alone.
 inline constinit thread_local task_ref current_task;
@@ -95,6 +86,12 @@ class working_for {
   explicit working_for(task_ref task) noexcept {
     if (const task_hooks* h = task_listener(); h != nullptr) [[unlikely]]
       begin(*h, task);
+  }
+  struct on_loop {};
+  /// For a coroutine, which holds its event loop.
+  working_for(task_ref task, on_loop /*tag*/) noexcept : working_for(task) {
+    if (listener_ != nullptr) [[unlikely]]
+      listener_->lag(0);
   }
   working_for(const working_for&) = delete;
   working_for& operator=(const working_for&) = delete;
@@ -144,6 +141,11 @@ class open_task {
   task_ref ref_;
 };
 
+/// 0: none.
+[[nodiscard]] inline std::uint64_t id_of(const open_task& of) noexcept {
+  return of.ref() ? task_listener()->id(of.ref()) : 0;
+}
+
 /// Stands for a coroutine that works for one task after another, which nest in it: the coroutine's executor names it.
 class carrier {
  public:
@@ -186,7 +188,7 @@ class nested {
 /// Says what this thread waits for, as long as it lives. For the slow path of a wait.
 class waiting_for {
  public:
-  explicit waiting_for(const wait_kind& what, std::uint64_t on = 0) noexcept
+  explicit waiting_for(const char* what, std::uint64_t on = 0) noexcept
       : told_(static_cast<bool>(current_task)) {
     if (told_) [[unlikely]]
       task_listener()->block(what, on);
@@ -204,9 +206,9 @@ class waiting_for {
 
 /// Says what the coroutine waits for that this thread runs and that is suspended now. That ends when a thread works for
 /// its task again.
-inline void about_to_wait(const wait_kind& what, std::uint64_t on = 0) noexcept {
+inline void about_to_wait(const char* what, std::uint64_t on = 0) noexcept {
   if (current_task) [[unlikely]]
-    task_listener()->wait(what, on);
+    task_listener()->wait(current_task, what, on);
 }
 
 }  // namespace detail

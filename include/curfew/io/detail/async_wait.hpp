@@ -21,6 +21,7 @@
 #include <boost/asio/use_awaitable.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/detail/blocking.hpp>
+#include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/core/on_done.hpp>
@@ -45,6 +46,7 @@ namespace curfew::detail {
 ///   tuple outcome(ctx, bool happened)   what the handler is called with
 ///   void undo()                         may be left out: it has happened, but there is nobody to tell, or the
 ///                                       context had ended before
+///   const char* what()                  a literal, for those who look at the task: "receive"
 ///   bool has_ended()                    may be left out: one of the things is the end of a context, which has ended
 template <class Wait, class Handler>
 class async_wait_op final : public waiter, private pending_op {
@@ -186,6 +188,7 @@ class async_thing {
   async_thing(Thing thing, const char* doing) noexcept : thing_(std::move(thing)), doing_(doing) {}
 
   bool try_now() { return thing_.try_now(); }
+  [[nodiscard]] const char* what() const noexcept { return doing_; }
 
   bool enlist(waiter& w) {
     finish_list after;
@@ -253,6 +256,7 @@ struct wait_initiation {
       });
     } else {
       using op = async_wait_op<Wait, Handler>;
+      about_to_wait(wait.what());
       op::start(std::make_unique<op>(std::move(ctx), std::move(wait), std::move(handler)));
     }
   }

@@ -56,17 +56,17 @@ class unit_queue {
   }
 
   /// \return false: ctx has ended, before or while it waited, and nothing is taken.
-  [[nodiscard]] bool take(const context& ctx, std::size_t units) noexcept {
+  [[nodiscard]] bool take(const context& ctx, std::size_t units, const char* doing) noexcept {
     if (ctx.err()) return false;
-    if (!try_take(units)) return wait_and_take(ctx, units);
+    if (!try_take(units)) return wait_and_take(ctx, units, doing);
     if (!ctx.err()) [[likely]]
       return true;
     put_back(units);  // they may have been released after the end
     return false;
   }
   /// However long it takes.
-  void take(std::size_t units) noexcept {
-    if (!try_take(units)) wait_and_take(units);
+  void take(std::size_t units, const char* doing) noexcept {
+    if (!try_take(units)) wait_and_take(units, doing);
   }
 
   /// More than was taken terminates.
@@ -90,8 +90,8 @@ class unit_queue {
 
   static constexpr std::size_t waiting = 1;
 
-  [[nodiscard]] bool wait_and_take(const context& ctx, std::size_t units) noexcept;
-  void wait_and_take(std::size_t units) noexcept;
+  [[nodiscard]] bool wait_and_take(const context& ctx, std::size_t units, const char* doing) noexcept;
+  void wait_and_take(std::size_t units, const char* doing) noexcept;
   void put_back_slowly(std::size_t units) noexcept;
   void enlist(units_entry& e) noexcept;
   void leave(units_entry& e) noexcept;

@@ -9,9 +9,10 @@ namespace curfew::detail {
 
 /// Waits for one waitable that has a lock, or for the end of ctx. If it has `spin_pauses()` it is looked at a few
 /// times before its list is entered, which costs the other side more than the look does.
+/// \param doing  A literal, for those who look at the thread's task.
 /// \return false: ctx has ended, and nothing has happened.
 template <waitable W>
-bool wait_for_one(const context& ctx, W& what) noexcept {
+bool wait_for_one(const context& ctx, W& what, const char* doing) noexcept {
   const auto has_ended = [&] { return static_cast<bool>(ctx.err()); };
   if (what.try_now()) return is_in_time(what, has_ended);
   if constexpr (requires { what.spin_pauses(); }) {
@@ -22,7 +23,7 @@ bool wait_for_one(const context& ctx, W& what) noexcept {
       }
     }
   }
-  thread_waiter w(ctx);
+  thread_waiter w(ctx, doing);
   {
     finish_list after;
     const std::lock_guard guard(*what.lock());

@@ -113,8 +113,9 @@ class waiter {
 /// The wait of a thread, on its stack, in a cache line of its own: the thread looks at it again and again.
 class alignas(64) thread_waiter : public waiter {
  public:
-  /// \param ctx  Ends the wait; outlives it.
-  explicit thread_waiter(const context& ctx) noexcept : thread_waiter(ctx, &has_ended_of) {}
+  /// \param ctx   Ends the wait; outlives it.
+  /// \param what  Is waited for; a literal.
+  thread_waiter(const context& ctx, const char* what) noexcept : thread_waiter(ctx, what, &has_ended_of) {}
   ~thread_waiter() = default;
 
   /// Waits until it is finished, which it does by itself when the context ends first.
@@ -124,7 +125,10 @@ class alignas(64) thread_waiter : public waiter {
   const wait_entry* wait(const context& sleeps_under) noexcept;
 
  protected:
-  thread_waiter(const context& ctx, ended_fn ended) noexcept : waiter(&wake, ended), ctx_(ctx) {}
+  thread_waiter(const context& ctx, const char* what, ended_fn ended) noexcept
+      : waiter(&wake, ended),
+        ctx_(ctx),
+        what_(what) {}
 
  private:
   static void wake(waiter& self) noexcept;
@@ -133,6 +137,7 @@ class alignas(64) thread_waiter : public waiter {
   }
 
   const context& ctx_;
+  const char* const what_;
   const sleeping* sleeping_ = nullptr;  // of the thread, before it is called
 };
 
