@@ -1,10 +1,11 @@
-// HTTP/1.1, side by side: the same "hello" with a timeout per request by curfew, by Go's net/http and by a
-// bare epoll loop that answers whatever comes. One core for the server, another for the load; in every round
+// HTTP/1.1, side by side: the same "hello" with a timeout per request by curfew, by the same server with its tasks recorded,
+// by Go's net/http and by a bare epoll loop that answers whatever comes. One core for the server, another for the load; in every round
 // each takes its turn.
 //
 //   bench_http [rounds] [seconds] [connections]                 default: 5 2 64;
 //                                                               prints the medians and their ratios
 //   bench_http serve [address] [threads]                        the server alone
+//   bench_http serve-inspected [address] [threads]              the same, whose tasks are recorded
 //   bench_http load <url> [connections] [seconds] [server pid]  the load alone
 //
 // A round's CPU time per request is that of the server's process, all its threads, user and system.
@@ -25,6 +26,7 @@
 #include <curfew/core.hpp>
 #include <curfew/http/router.hpp>
 #include <curfew/http/server.hpp>
+#include <curfew/inspect.hpp>
 #include <curfew/io/run.hpp>
 #include <filesystem>
 #include <fstream>
@@ -210,6 +212,7 @@ int compare(int rounds, double seconds, std::size_t connections) {
   const std::filesystem::path self = std::filesystem::read_symlink("/proc/self/exe");
   std::vector<side> sides;
   sides.push_back({"curfew", {self.string(), "serve", "127.0.0.1:0", "1"}, {}});
+  sides.push_back({"inspected", {self.string(), "serve-inspected", "127.0.0.1:0", "1"}, {}});
   const char* peers = std::getenv("CURFEW_BENCH_PEERS");
   const auto go = std::filesystem::path(peers != nullptr ? peers : "") / "http_hello";
   if (std::filesystem::exists(go)) {
@@ -254,7 +257,9 @@ int main(int argc, char** argv) {
     return i < args.size() ? std::stod(args[i]) : otherwise;
   };
   try {
-    if (!args.empty() && args[0] == "serve") {
+    std::optional<curfew::inspect::inspection> inspected;
+    if (!args.empty() && args[0] == "serve-inspected") inspected.emplace();
+    if (!args.empty() && args[0].starts_with("serve")) {
       return serve(args.size() > 1 ? args[1] : "127.0.0.1:8080", static_cast<unsigned>(number(2, 1)));
     }
     if (args.size() > 1 && args[0] == "load") {

@@ -89,18 +89,23 @@ void close_carrier(thread_block& t, task_record& r) noexcept {
   t.recycle(&r);
 }
 
-/// Not of one that was told: its name goes.
-past past_of(const task_record& r, ticks now) noexcept {
-  past p;
+void fill(past& p, const task_record& r, ticks now) noexcept {
   p.id = r.id.load(std::memory_order_relaxed);
   p.parent = r.parent;
   p.kind = r.kind;
   p.where = r.where;
   p.opened = r.opened;
   p.ended = now;
+  p.told = 0;
   p.cpu = r.cpu.load(std::memory_order_relaxed);
   p.set_name(r.name.view());
-  return p;
+}
+
+void fill_told(past& p, const task_record& r, std::error_code err, const curfew::cause& why) noexcept {
+  p.told = r.told_at.load(std::memory_order_relaxed);
+  p.cpu_since = std::max<std::int64_t>(p.cpu - r.cpu_when_told.load(std::memory_order_relaxed), 0);
+  p.err = err;
+  p.why = why;
 }
 
 void tell_span(thread_block& t, const past& over) noexcept {
@@ -108,6 +113,11 @@ void tell_span(thread_block& t, const past& over) noexcept {
   t.tells_span.store(true, std::memory_order_seq_cst);
   if (const auto* tell = span.load(std::memory_order_seq_cst); tell != nullptr) (*tell)(over.info());
   t.tells_span.store(false, std::memory_order_release);
+}
+
+ending how_ended(std::error_code err) noexcept {
+  if (!err) return ending::living;
+  return err == errc::deadline_exceeded ? ending::deadline_exceeded : ending::canceled;
 }
 
 void close(task_ref of) noexcept {
@@ -119,44 +129,48 @@ void close(task_ref of) noexcept {
     close_carrier(t, r);
     return;
   }
-  r.its_ending().delist(true);
+  auto& ending = r.its_ending();
+  ending.delist(true);
   const ticks now = ticks_now();
   const bool was_told = r.told.load(std::memory_order_acquire) != told_state::not_told;
-  context ctx = r.its_ending().ctx();
   {
     const brief_lock guard(r.lock);
     r.generation.fetch_add(1, std::memory_order_release);
-    r.its_ending().~ending();
   }
-  past p = past_of(r, now);
-  const std::error_code err = ctx.err();
-  const auto how = !err                             ? ending::living
-                   : err == errc::deadline_exceeded ? ending::deadline_exceeded
-                                                    : ending::canceled;
+  // No reader touches it from here on.
+  const std::error_code err = ending.ctx().err();
   t.closed.add(1);
-  t.age[static_cast<std::size_t>(how)].add(as_nanoseconds(since(p.opened, now)));
-  if (was_told) {
-    told_now.fetch_sub(1, std::memory_order_relaxed);
-    p.told = r.told_at.load(std::memory_order_relaxed);
-    p.cpu_since = std::max<std::int64_t>(p.cpu - r.cpu_when_told.load(std::memory_order_relaxed), 0);
-    p.err = err;
-    p.why = ctx.cause();
-    t.told_to_over.add(as_nanoseconds(since(p.told, now)));
-    t.cpu_for_nobody.add(p.cpu_since);
+  t.age[static_cast<std::size_t>(how_ended(err))].add(as_nanoseconds(since(r.opened, now)));
+  if (was_told || span.load(std::memory_order_relaxed) != nullptr) {
+    past p;
+    fill(p, r, now);
+    if (was_told) {
+      told_now.fetch_sub(1, std::memory_order_relaxed);
+      fill_told(p, r, err, ending.ctx().cause());
+      t.told_to_over.add(as_nanoseconds(since(p.told, now)));
+      t.cpu_for_nobody.add(p.cpu_since);
+    }
+    if (span.load(std::memory_order_relaxed) != nullptr) tell_span(t, p);
   }
-  if (span.load(std::memory_order_relaxed) != nullptr) tell_span(t, p);
+  t.keep(r.opened, now, [&](past& p) {
+    fill(p, r, now);
+    if (was_told) fill_told(p, r, err, ending.ctx().cause());
+  });
   if (was_told) {
-    new (r.last) epitaph{now, p.why, err};
-    t.keep(std::move(p));
+    curfew::cause why = ending.ctx().cause();
+    ending.~ending();
+    new (r.last) epitaph{now, std::move(why), err};
     if (r.told.exchange(told_state::over, std::memory_order_acq_rel) == told_state::zombie) detector::over(r);
   } else {
+    ending.~ending();
     r.name.clear();
-    t.keep(std::move(p));
     t.recycle(&r);
   }
 }
 
 void work_for(task_ref to) noexcept {
+  const bool to_none = !is_valid(to) || to.record->is_carrier;
+  if (to_none && !current_task) return;
   thread_block& t = own_block();
   const ticks now = ticks_now();
   t.charge(now);
@@ -164,7 +178,7 @@ void work_for(task_ref to) noexcept {
     std::atomic<thread_block*>& thread = current_task.record->thread;
     if (thread.load(std::memory_order_relaxed) == &t) thread.store(nullptr, std::memory_order_relaxed);
   }
-  if (!is_valid(to) || to.record->is_carrier) {
+  if (to_none) {
     current_task = {};
     t.works.store(false, std::memory_order_relaxed);
     t.on_loop = false;
@@ -247,12 +261,10 @@ void tell_spans_to(const inspection_options::span_function* tell) noexcept {
 }
 
 past past_of_told(task_record& r) noexcept {
-  epitaph& last = r.its_epitaph();
-  past p = past_of(r, last.ended);
-  p.told = r.told_at.load(std::memory_order_relaxed);
-  p.cpu_since = std::max<std::int64_t>(p.cpu - r.cpu_when_told.load(std::memory_order_relaxed), 0);
-  p.err = last.err;
-  p.why = last.why;
+  const epitaph& last = r.its_epitaph();
+  past p;
+  fill(p, r, last.ended);
+  fill_told(p, r, last.err, last.why);
   return p;
 }
 

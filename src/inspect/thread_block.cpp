@@ -177,16 +177,10 @@ void thread_block::charge(ticks now) noexcept {
   if (on_loop && duration > place_table::long_hold) place_table::held(to, duration);
 }
 
-void thread_block::keep(past&& over) noexcept {
-  const ticks took = curfew::inspect::since(over.opened, over.ended);
-  const brief_lock guard(lock);
-  if (took > slow_from) {
-    const auto took_of = [](const past& p) { return curfew::inspect::since(p.opened, p.ended); };
-    auto quickest = std::ranges::min_element(slow, {}, took_of);
-    *quickest = over;
-    slow_from = took_of(*std::ranges::min_element(slow, {}, took_of));
-  }
-  last[pasts++ % most_last] = std::move(over);
+void thread_block::keep_as_slow(const past& over) noexcept {
+  const auto took = [](const past& p) { return curfew::inspect::since(p.opened, p.ended); };
+  *std::ranges::min_element(slow, {}, took) = over;
+  slow_from = took(*std::ranges::min_element(slow, {}, took));
 }
 
 std::int64_t cpu_by_now(const task_record& r) noexcept {

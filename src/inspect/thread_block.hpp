@@ -11,7 +11,9 @@
 #include <array>
 #include <atomic>
 #include <cstdint>
+#include <curfew/core/cause.hpp>
 #include <curfew/inspect/tasks.hpp>
+#include <utility>
 
 #include "inspect/record.hpp"
 
@@ -107,8 +109,24 @@ struct alignas(64) thread_block {
 
   /// Charges the time since the last switch.
   void charge(ticks now) noexcept;
-  void keep(past&& over) noexcept;
+  /// Has `fill` fill in what is kept of a task that is over. What it had held before is destroyed without the lock.
+  template <class Fill>
+  void keep(ticks from, ticks to, Fill fill) noexcept;
+
+ private:
+  void keep_as_slow(const past& over) noexcept;
 };
+
+template <class Fill>
+void thread_block::keep(ticks from, ticks to, Fill fill) noexcept {
+  curfew::cause forgotten;  // may be the last to hold its text
+  const brief_lock guard(lock);
+  past& p = last[pasts++ % most_last];
+  std::swap(forgotten, p.why);
+  fill(p);
+  if (curfew::inspect::since(from, to) > slow_from) [[unlikely]]
+    keep_as_slow(p);
+}
 
 /// That of this thread.
 [[nodiscard]] thread_block& own_block() noexcept;
