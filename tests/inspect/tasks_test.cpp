@@ -379,7 +379,7 @@ TEST(Ended, KeepsTheSlowest) {
   }
   for (int i = 0; i != 1000; ++i) const task quick(background(), resizing, "quick");
   const auto slow = slowest(100);
-  EXPECT_TRUE(std::ranges::count(slow, "slow", &ended_task::name) == 1);
+  EXPECT_GE(slow[0].ended - slow[0].opened, 5ms);
   EXPECT_TRUE(
       std::ranges::is_sorted(slow, std::greater<>(), [](const ended_task& t) { return t.ended - t.opened; }));
   const auto last = last_ended(1000);
