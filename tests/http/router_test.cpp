@@ -266,5 +266,74 @@ TEST(RouterAround, IsPartOfTheRoutersCopies) {
   EXPECT_EQ(*answer_of(copy, "GET", "/none").fields().find("Mark"), "m");
 }
 
+TEST(Router, MountsTheRoutesOfAnotherBelowAPrefix) {
+  router inner;
+  inner.get("/", nothing).get("/tasks", nothing).post("/tasks/{id}/cancel", nothing);
+  router r;
+  r.get("/", nothing).get("/debug/{what}", nothing).mount("/debug/curfew", inner);
+  EXPECT_EQ(look_up(r, "GET", "/debug/curfew/").what, kind::found);
+  EXPECT_EQ(look_up(r, "GET", "/debug/curfew/tasks").what, kind::found);
+  EXPECT_EQ(look_up(r, "GET", "/debug/other").what, kind::found);
+  EXPECT_EQ(look_up(r, "GET", "/tasks").what, kind::unknown);
+  const auto found = look_up(r, "POST", "/debug/curfew/tasks/7/cancel");
+  ASSERT_EQ(found.what, kind::found);
+  EXPECT_EQ(found.asked.param("id"), "7");
+}
+
+TEST(Router, ThePrefixOfAMountedPageRedirectsToThePage) {
+  router inner;
+  inner.get("/", nothing);
+  router r;
+  r.mount("/debug", inner);
+  request asked("GET", "/debug");
+  const auto found = router_access::find(r, asked);
+  ASSERT_EQ(found.what, kind::found);
+  asio::io_context loop;
+  auto answer = asio::co_spawn(loop, found.to->call(background(), asked), asio::use_future);
+  loop.run();
+  const auto got = answer.get();
+  EXPECT_EQ(got.status(), status::permanent_redirect);
+  EXPECT_EQ(got.fields().find("Location"), "/debug/");
+  router without_page;
+  without_page.get("/x", nothing);
+  EXPECT_EQ(look_up(router().mount("/debug", without_page), "GET", "/debug").what, kind::unknown);
+}
+
+TEST(Router, WhatIsMountedIsWrappedWhereItWasAndWhereItGoes) {
+  const auto refuse = [](status code) {
+    return [code](handler) -> handler {
+      return [code](context, const request&) -> asio::awaitable<response> { co_return response(code); };
+    };
+  };
+  const auto status_of = [](const router& r, const char* path) {
+    request asked("GET", path);
+    const auto found = router_access::find(r, asked);
+    asio::io_context loop;
+    auto answer = asio::co_spawn(loop, found.to->call(background(), asked), asio::use_future);
+    loop.run();
+    return answer.get().status();
+  };
+  router inner;
+  inner.get("/a", nothing).around(refuse(status::gone));
+  router outer;
+  outer.get("/b", nothing).mount("/in", inner);
+  EXPECT_EQ(status_of(outer, "/in/a"), status::gone);
+  EXPECT_EQ(status_of(outer, "/b"), status::ok);
+  outer.around(refuse(status::conflict));
+  EXPECT_EQ(status_of(outer, "/in/a"), status::conflict);
+}
+
+TEST(Router, RefusesAPrefixThatIsNotLiteralOrTaken) {
+  router inner;
+  inner.get("/a", nothing);
+  router r;
+  r.get("/in/a", nothing);
+  EXPECT_THROW(r.mount("in", inner), std::invalid_argument);
+  EXPECT_THROW(r.mount("/{x}", inner), std::invalid_argument);
+  EXPECT_THROW(r.mount("/in", inner), std::invalid_argument);
+  r.mount("/", inner).mount("/again", r);
+  EXPECT_EQ(look_up(r, "GET", "/again/in/a").what, kind::found);
+}
+
 }  // namespace
 }  // namespace curfew::http

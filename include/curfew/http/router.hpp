@@ -101,6 +101,18 @@ class router {
   router& files(std::string_view prefix, std::span<const static_file> files,
                 std::source_location where = std::source_location::current());
 
+  /// Adds the routes of another router, as they are wrapped there, below `prefix`: "/tasks" becomes "/debug/tasks". Where
+  /// the other has a "/", `prefix` itself redirects to it, so that the links of its page lead somewhere.
+  ///
+  ///     http::router routes;
+  ///     http::router inner;
+  ///     inner.get("/hello/{name}", hello);
+  ///     routes.mount("/debug", inner);  // "/debug/hello/{name}"
+  ///
+  /// \param prefix  Literal segments, "/debug/curfew"; "/": as they are.
+  /// Throws: std::invalid_argument as `add`; the routes before the one that was refused are there.
+  router& mount(std::string_view prefix, const router& other);
+
   struct table;
 
  private:

@@ -277,6 +277,46 @@ router& router::files(std::string_view prefix, std::span<const static_file> file
 
 namespace {
 
+asio::awaitable<response> redirect(std::string to) {
+  response made(status::permanent_redirect);
+  made.set("Location", to);
+  co_return made;
+}
+
+void merge(router::table& table, router::table::node& to, const router::table::node& from,
+           std::string_view prefix) {
+  for (const route& r : from.routes) {
+    const std::string pattern = std::string(prefix) + r.pattern;
+    table.put(to, r, pattern);
+  }
+  for (const auto& below : from.literals) merge(table, table.literal_below(to, below.segment), below, prefix);
+  for (const auto& below : from.any) merge(table, table.any_below(to), below, prefix);
+}
+
+}  // namespace
+
+router& router::mount(std::string_view prefix, const router& other) {
+  if (!prefix.starts_with('/')) malformed(prefix, "a prefix starts with a slash");
+  if (prefix.find_first_of("{}?#") != std::string_view::npos)
+    malformed(prefix, "a prefix has literal segments");
+  if (prefix.ends_with('/')) prefix.remove_suffix(1);
+  const table from = *other.table_;  // a copy: it may be this router
+  auto* at = &table_->root;
+  if (!prefix.empty()) {
+    for_each_segment(prefix.substr(1),
+                     [&](std::string_view segment) { at = &table_->literal_below(*at, segment); });
+  }
+  merge(*table_, *at, from.root, prefix);
+  const auto& top = from.root.literals;
+  if (!prefix.empty() && !top.empty() && top.front().segment.empty() && !top.front().routes.empty()) {
+    handler to_page = [to = std::string(prefix) + '/'](context, const request&) { return redirect(to); };
+    table_->put(*at, route{"GET", {}, std::move(to_page), {}, std::source_location::current()}, prefix);
+  }
+  return *this;
+}
+
+namespace {
+
 routing look_up(const router::table::node& root, request& r) {
   if (r.target() == "*") {
     request_access::path(r) = "*";
