@@ -45,5 +45,5 @@ std::span<const asset> assets();
     COMMENT "Embedding ${arg_DIRECTORY}"
     VERBATIM)
   target_sources(${target} PRIVATE "${dir}/assets.cpp")
-  target_include_directories(${target} PUBLIC "${dir}")
+  target_include_directories(${target} PUBLIC "$<BUILD_INTERFACE:${dir}>")
 endfunction()

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <curfew/core/errc.hpp>
+#include <curfew/inspect/detail/unseen.hpp>
 
 #include <utility>
 
@@ -52,6 +53,7 @@ task_ref publish(task_record& r) noexcept {
 }
 
 task_ref open(const context& ctx, const detail::task_opening& how) noexcept {
+  if (ctx.value(detail::unseen_tasks) != nullptr) return {};
   thread_block& t = own_block();
   task_record* r = open_record(t);
   if (r == nullptr) return {};

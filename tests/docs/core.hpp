@@ -18,6 +18,10 @@ struct connection {
   void close() noexcept;
 };
 
+struct photo {
+  [[nodiscard]] std::string name() const;
+};
+
 struct frames : curfew::time_source {
   void next_frame();
 };

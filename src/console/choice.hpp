@@ -1,0 +1,57 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <curfew/core/clock.hpp>
+#include <curfew/inspect/tasks.hpp>
+#include <expected>
+#include <functional>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+namespace curfew::inspect {
+
+/// Which tasks are asked for.
+struct choice {
+  std::string name;       // a part of it, lower case; empty: any
+  std::string path;       // as name
+  std::string kind;       // empty: any
+  unsigned states = ~0U;  // a bit for each
+  std::chrono::nanoseconds min_age{0};
+  std::optional<std::size_t> limit;
+  bool above = false;
+
+  static constexpr std::size_t max_limit = 10'000;
+
+  using query = std::function<std::optional<std::string>(std::string_view)>;
+  /// \return what is wrong, or the choice.
+  static std::expected<choice, std::string> from(const query& value_of);
+
+  [[nodiscard]] bool matches(const task_info& task, clock::time_point now) const;
+};
+
+/// The most urgent tasks first: by state, then the oldest.
+[[nodiscard]] bool more_urgent(const task_info& a, const task_info& b) noexcept;
+
+struct chosen {
+  std::vector<task_info> tasks;
+  std::vector<task_info> above;
+  std::size_t seen = 0;
+  std::size_t matching = 0;
+};
+
+/// Those that match, the most urgent ones in their order. `which.limit` has to be there.
+/// Throws: as each_task.
+[[nodiscard]] chosen choose(const choice& which);
+
+/// The word that stands for it in JSON and in queries.
+[[nodiscard]] std::string_view word_of(state s) noexcept;
+
+[[nodiscard]] std::string lower(std::string_view text);
+
+/// A task's id as it stands in JSON; none for what is not one.
+[[nodiscard]] std::optional<std::uint64_t> parse_id(std::string_view digits) noexcept;
+
+}  // namespace curfew::inspect

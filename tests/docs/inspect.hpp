@@ -1,0 +1,8 @@
+#pragma once
+
+/// What the snippets of inspect may name.
+
+#include <curfew/core.hpp>
+#include <curfew/inspect.hpp>
+
+#include "docs/common.hpp"
