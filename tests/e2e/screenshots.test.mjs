@@ -3,8 +3,8 @@
 import assert from "node:assert/strict";
 import { test } from "node:test";
 import { fileURLToPath } from "node:url";
-import { open_dashboard, settled, start_browser } from "./lib/browser.mjs";
-import { eventually, start_dashboard } from "./lib/program.mjs";
+import { open_dashboard, open_page, settled, start_browser } from "./lib/browser.mjs";
+import { eventually, start_dashboard, start_program } from "./lib/program.mjs";
 
 const skip = !process.env.UPDATE_SCREENSHOTS && "UPDATE_SCREENSHOTS is not set";
 const services = ["vitals", "packages", "disk"];
@@ -67,5 +67,20 @@ test("the pictures of the guide", { skip, timeout: 390_000 }, async () => {
   } finally {
     await browser.close();
     await dashboard.stop();
+  }
+});
+
+test("the picture of the console", { skip, timeout: 120_000 }, async () => {
+  const program = await start_program("CURFEW_INSPECT_ZOMBIE", "127.0.0.1:0");
+  const browser = await start_browser();
+  try {
+    const still = { colorScheme: "light", reducedMotion: "reduce", viewport: { width: 1280, height: 880 } };
+    const { page, complaints } = await open_page(browser, program.url, "/", still);
+    await page.locator("#view .row", { hasText: "photo 10" }).waitFor({ timeout: 60_000 });
+    await page.screenshot({ path: file("console") });
+    assert.deepEqual(complaints, []);
+  } finally {
+    await browser.close();
+    await program.stop();
   }
 });

@@ -21,8 +21,15 @@ export function start_browser() {
   });
 }
 
-/** The dashboard in a tab of its own; `complaints` collects what the page should never do. */
+/** The dashboard in a tab of its own, as open_page. */
 export async function open_dashboard(browser, url, options = {}) {
+  const tab = await open_page(browser, url, "", options);
+  await tab.page.locator(".panel").first().waitFor();
+  return tab;
+}
+
+/** A page in a tab of its own; `complaints` collects what it should never do. */
+export async function open_page(browser, url, path = "", options = {}) {
   const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: "en-GB", ...options });
   const page = await context.newPage();
   const complaints = [];
@@ -39,8 +46,7 @@ export async function open_dashboard(browser, url, options = {}) {
   page.on("request", (request) => {
     if (!request.url().startsWith(url)) complaints.push(`asks elsewhere: ${request.url()}`);
   });
-  await page.goto(url);
-  await page.locator(".panel").first().waitFor();
+  await page.goto(url + path);
   return { page, complaints, close: () => context.close() };
 }
 

@@ -8,11 +8,24 @@ import path from "node:path";
 
 /** A started curfew-dashboard: { url, requests(), stop() }. It listens on a free port, unless the options name one. */
 export async function start_dashboard(...options) {
-  const file = process.env.CURFEW_DASHBOARD;
-  assert.ok(file, "CURFEW_DASHBOARD has to be the path of the curfew-dashboard program");
-  assert.ok(fs.existsSync(file), `CURFEW_DASHBOARD: there is no ${file}`);
   const listen = options.includes("--listen") ? [] : ["--listen", "127.0.0.1:0"];
-  const child = spawn(file, [...listen, ...options], { stdio: ["ignore", "pipe", "pipe"] });
+  const program = await start_program("CURFEW_DASHBOARD", ...listen, ...options);
+  return {
+    ...program,
+    requests: async () => {
+      const response = await fetch(`${program.url}/api/requests`);
+      assert.equal(response.status, 200);
+      return response.json();
+    },
+  };
+}
+
+/** A started program that prints its URL: { url, stop() }. \param variable  Of the environment: holds its path. */
+export async function start_program(variable, ...options) {
+  const file = process.env[variable];
+  assert.ok(file, `${variable} has to be the path of the program`);
+  assert.ok(fs.existsSync(file), `${variable}: there is no ${file}`);
+  const child = spawn(file, options, { stdio: ["ignore", "pipe", "pipe"] });
   const kill = () => child.kill("SIGKILL");
   process.once("exit", kill);
   let output = "";
@@ -29,30 +42,21 @@ export async function start_dashboard(...options) {
     const how = await exited;
     clearTimeout(slow);
     process.off("exit", kill);
-    assert.notEqual(how, "SIGKILL", `the dashboard did not stop when it was told to\n${output}`);
+    assert.notEqual(how, "SIGKILL", `the program did not stop when it was told to\n${output}`);
   };
 
   const found = () => output.match(/http:\/\/\S+?:\d+/)?.[0];
   const ended = exited.then((how) => {
-    throw new Error(`the dashboard ended (${how}) before it said where it listens\n${output}`);
+    throw new Error(`the program ended (${how}) before it said where it listens\n${output}`);
   });
   try {
-    await Promise.race([eventually("the dashboard says where it listens", found, 20_000), found() ? null : ended]);
+    await Promise.race([eventually("the program says where it listens", found, 20_000), found() ? null : ended]);
   } catch (error) {
     kill();
     throw error;
   }
   ended.catch(() => {});
-  const url = found();
-  return {
-    url,
-    stop,
-    requests: async () => {
-      const response = await fetch(`${url}/api/requests`);
-      assert.equal(response.status, 200);
-      return response.json();
-    },
-  };
+  return { url: found(), stop };
 }
 
 /** Waits until `look` returns something true, and returns it; fails after `within_ms` with what was seen last. */

@@ -1,0 +1,133 @@
+// A task as a row: made once, filled anew by each look, and drawn on between two of them.
+
+import { duration, el, foreign, set_attribute, set_text, short_place, show, spelled, ticking } from "./text.js";
+
+/** The process's CLOCK_MONOTONIC now, in milliseconds, by what it said last. */
+export const its_clock = {
+  offset_ms: 0,
+  heard(now_ns) {
+    this.offset_ms = now_ns / 1e6 - performance.now();
+  },
+  now_ms() {
+    return performance.now() + this.offset_ms;
+  },
+};
+
+export const title_of = (task) => (task.name === "" ? task.kind : task.name);
+
+export function link_to(task, ...content) {
+  return el("a", { href: `?task=${task.id}`, "data-inner": true }, content.length ? content : foreign(title_of(task)));
+}
+
+export class budget_bar {
+  constructor() {
+    this.fill = el("span", { class: "fill" });
+    this.bar = el("span", { class: "progress", role: "progressbar", "aria-label": "Budget used", "aria-valuemin": 0, "aria-valuemax": 100 }, this.fill);
+    this.left = el("span", { class: "left" });
+    this.element = el("div", { class: "budget" }, this.bar, this.left);
+  }
+
+  draw(task, seen_ms, now_ms) {
+    const opened = task.opened_ns / 1e6;
+    if (task.told) {
+      show(this.bar, true);
+      this.set(1);
+      set_attribute(this.bar, "data-dead", true);
+      set_attribute(this.bar, "data-low", null);
+      set_text(this.left, `${ticking(now_ms - task.told.at_ns / 1e6)} past its end`);
+      return;
+    }
+    set_attribute(this.bar, "data-dead", null);
+    show(this.bar, task.remaining_ms !== null);
+    if (task.remaining_ms === null) {
+      set_text(this.left, task.detached ? "cannot end" : "no deadline");
+      return;
+    }
+    const remaining = Math.max(task.remaining_ms - (now_ms - seen_ms), 0);
+    const whole = seen_ms + task.remaining_ms - opened;
+    const used = whole > 0 ? Math.min((now_ms - opened) / whole, 1) : 1;
+    this.set(used);
+    set_attribute(this.bar, "data-low", used > 0.8);
+    set_text(this.left, `${ticking(remaining)} left`);
+  }
+
+  set(fraction) {
+    this.fill.style.setProperty("--value", Math.max(fraction, 0).toFixed(3));
+    set_attribute(this.bar, "aria-valuenow", Math.round(fraction * 100));
+  }
+}
+
+export function make_row(task) {
+  const budget = new budget_bar();
+  const parts = {
+    state: el("span", { class: "state" }),
+    kind: el("span", { class: "kind" }),
+    name: link_to(task),
+    below: el("span", { class: "unseen" }),
+    age: el("span", { class: "age" }),
+    cpu: el("span", { class: "cpu" }),
+    where: el("p", { class: "where" }),
+    budget,
+  };
+  const label = el("div", { class: "name" }, parts.kind, parts.name, parts.below);
+  const row = el("li", { class: "row", "data-id": task.id }, parts.state, label, budget.element, parts.age, parts.cpu, parts.where);
+  row.parts = parts;
+  return row;
+}
+
+/** "channel receive; server/exchange.cpp:71", with what matters most first. */
+function story(task) {
+  const parts = [];
+  if (task.told) parts.push(`told: ${spelled(task.told.cause)}`, `${duration(task.told.cpu_ms)} of CPU since`);
+  if (task.waits) parts.push(`waits for ${spelled(task.waits.what)}`);
+  if (task.thread !== 0) parts.push(`thread ${task.thread}`);
+  parts.push(spelled(short_place(task.where)));
+  return parts.join(" · ");
+}
+
+export function fill_row(row, { task, depth = 0, above = false, parent = null }, seen_ms) {
+  const { parts } = row;
+  row.task = task;
+  row.seen_ms = seen_ms;
+  set_attribute(row, "data-state", task.state);
+  set_attribute(row, "data-depth", depth);
+  set_attribute(row, "data-above", above);
+  row.style.setProperty("--depth", depth);
+  set_attribute(parts.state, "data-state", task.state);
+  set_text(parts.state, task.state);
+  set_text(parts.kind, task.name === "" ? "" : spelled(task.kind));
+  set_text(parts.below, parent ? ` (below ${spelled(title_of(parent))})` : "");
+  set_text(parts.cpu, duration(task.cpu_ms));
+  set_text(parts.where, story(task));
+  draw_row(row, its_clock.now_ms());
+}
+
+export function draw_row(row, now_ms) {
+  set_text(row.parts.age, ticking(now_ms - row.task.opened_ns / 1e6));
+  row.parts.budget.draw(row.task, row.seen_ms, now_ms);
+}
+
+/** Parents before their children, siblings and roots by age: an order that does not change while they live. */
+export function as_tree(tasks, matching) {
+  const known = new Map(tasks.map((task) => [task.id, task]));
+  const children = new Map();
+  const roots = [];
+  for (const task of tasks) {
+    if (known.has(task.parent)) {
+      if (!children.has(task.parent)) children.set(task.parent, []);
+      children.get(task.parent).push(task);
+    } else {
+      roots.push(task);
+    }
+  }
+  const flat = [];
+  const by_age = (a, b) => a.opened_ns - b.opened_ns || (a.id < b.id ? -1 : 1);
+  const add = (list, depth, parent) => {
+    for (const task of list.sort(by_age)) {
+      flat.push({ task, depth, parent, above: !matching.has(task.id) });
+      add(children.get(task.id) ?? [], depth + 1, task);
+    }
+  };
+  add(roots, 0, null);
+  return flat;
+}

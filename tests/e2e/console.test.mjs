@@ -1,0 +1,132 @@
+// The console in a real browser, against a program with a planted zombie.
+//
+//   CURFEW_INSPECT_ZOMBIE=…/example_inspect_zombie node console.test.mjs
+
+import assert from "node:assert/strict";
+import { after, afterEach, before, test } from "node:test";
+import { open_page, start_browser } from "./lib/browser.mjs";
+import { eventually, start_program } from "./lib/program.mjs";
+
+const skip = !process.env.CURFEW_INSPECT_ZOMBIE && "CURFEW_INSPECT_ZOMBIE is not set";
+const token = "open sesame";
+
+let program;
+let browser;
+let tab; // the test's own
+
+before(async () => {
+  if (skip) return;
+  program = await start_program("CURFEW_INSPECT_ZOMBIE", "127.0.0.1:0", token);
+  browser = await start_browser();
+});
+
+after(async () => {
+  await browser?.close();
+  await program?.stop();
+});
+
+afterEach(async () => {
+  const { complaints = [] } = tab ?? {};
+  await tab?.close();
+  tab = undefined;
+  assert.deepEqual(complaints, []);
+});
+
+async function open(path = "/", options = {}) {
+  tab = await open_page(browser, program.url, path, options);
+  return tab.page;
+}
+
+const json = async (path) => (await fetch(`${program.url}/${path}`)).json();
+const row = (page, name) => page.locator("#view .row", { hasText: name });
+
+test("a zombie stands on top, by name, kind and line", { skip, timeout: 60_000 }, async () => {
+  const page = await open();
+  const zombie = page.locator("#zombies .row", { hasText: "2026-10" });
+  await zombie.waitFor();
+  assert.equal(await zombie.locator(".state").innerText(), "zombie");
+  assert.match(await zombie.innerText(), /add up/);
+  assert.match(await zombie.innerText(), /told: deadline exceeded/);
+  assert.match(await zombie.innerText(), /examples\/inspect_zombie\.cpp:\d+/);
+  const top = await page.locator("#zombies").boundingBox();
+  const tasks = await page.locator("#view").boundingBox();
+  assert.ok(top.y < tasks.y);
+  assert.equal(await page.locator("#tile-zombies dd").innerText(), "2");
+  const past = () => zombie.locator(".left").innerText();
+  const first = await past();
+  await eventually("it is drawn on", async () => (await past()) !== first);
+});
+
+test("tasks stand below their parents, with bars of their budget", { skip, timeout: 60_000 }, async () => {
+  const page = await open();
+  const photo = row(page, /photo \d+/);
+  await photo.waitFor();
+  assert.equal(await photo.getAttribute("data-depth"), "1");
+  const used = async () => Number(await photo.locator(".progress").getAttribute("aria-valuenow"));
+  const first = await used();
+  await eventually("the bar moves", async () => (await used()) !== first);
+  assert.match(await row(page, "POST /import").innerText(), /no deadline/);
+});
+
+test("the filter stands in the address", { skip, timeout: 60_000 }, async () => {
+  const page = await open("/?state=zombie&name=2026");
+  await row(page, "2026-10").waitFor();
+  assert.equal(await row(page, "POST /import").count(), 0);
+  assert.equal(await page.locator("input[name=name]").inputValue(), "2026");
+  assert.ok(await page.locator("input[value=zombie]").isChecked());
+  await page.locator("input[value=zombie]").uncheck();
+  await page.locator("input[name=name]").fill("import");
+  await row(page, "POST /import").waitFor();
+  assert.equal(new URL(page.url()).search, "?name=import");
+  await page.reload();
+  await row(page, "POST /import").waitFor();
+  await page.locator("input[name=name]").fill("no such name");
+  await page.locator("#view .count", { hasText: "None of" }).waitFor();
+});
+
+test("one task's page says what is known of it", { skip, timeout: 60_000 }, async () => {
+  const page = await open();
+  await page.locator("#zombies a", { hasText: "2026-10" }).click();
+  const card = page.locator("article.card");
+  await card.locator(".crumbs a", { hasText: "GET /report" }).waitFor();
+  const text = await card.innerText();
+  assert.match(text, /deadline exceeded/);
+  assert.match(text, /trace id\n7f3a/);
+  assert.match(text, /with_timeout\(500ms\)/);
+  assert.match(page.url(), /\?task=[0-9a-f]{16}$/);
+  await page.goBack();
+  await page.locator("#view form.filter").waitFor();
+  await page.locator("#tabs a", { hasText: "Places" }).click();
+  await page.locator("td", { hasText: "inspect_zombie.cpp" }).first().waitFor();
+  await page.locator("#tabs a", { hasText: "Ended" }).click();
+  await page.locator(".choices a", { hasText: "Took longest" }).click();
+  assert.equal(new URL(page.url()).search, "?view=ended&by=slowest");
+});
+
+test("cancel by hand needs the token, and ends the task", { skip, timeout: 60_000 }, async () => {
+  const page = await open("/?name=import");
+  await row(page, "POST /import").locator("a").click();
+  await page.locator("input[name=reason]").fill("nobody needs it");
+  await page.locator("input[name=token]").fill("wrong");
+  await page.locator("button.deadly").click();
+  await page.locator(".problem", { hasText: "token" }).waitFor();
+  assert.ok((await json("tasks?name=import")).tasks.length === 1);
+  await page.locator("input[name=token]").fill(token);
+  await page.locator("button.deadly").click();
+  await page.locator("article .state", { hasText: "over" }).waitFor();
+  await eventually("it says why", async () => /operator: nobody needs it/.test(await page.locator("article").innerText()));
+  assert.equal((await json("tasks?name=import")).tasks.length, 0);
+  assert.ok(!(await page.content()).includes(token), "the token is nowhere in the page");
+});
+
+test("it fits a telephone, and a finger hits its controls", { skip, timeout: 60_000 }, async () => {
+  const page = await open("/", { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
+  await row(page, "2026-10").waitFor();
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 390);
+  const small = await page.evaluate(() =>
+    [...document.querySelectorAll("input:not([type=checkbox]), .tabs a, .states label")]
+      .filter((node) => node.getBoundingClientRect().height < 44)
+      .map((node) => node.outerHTML.slice(0, 80)),
+  );
+  assert.deepEqual(small, []);
+});
