@@ -1,0 +1,282 @@
+// What sync, io and http report of their own work.
+
+#include <gtest/gtest.h>
+
+#include <atomic>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
+#include <boost/asio/steady_timer.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/use_awaitable.hpp>
+#include <chrono>
+#include <curfew/core.hpp>
+#include <curfew/http.hpp>
+#include <curfew/inspect.hpp>
+#include <curfew/io.hpp>
+#include <curfew/sync.hpp>
+#include <functional>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+namespace curfew::inspect {
+namespace {
+
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+
+std::optional<task_info> first(const std::function<bool(const task_info&)>& is) {
+  std::optional<task_info> found;
+  each_task([&](task_info&& t) {
+    if (is(t)) found = std::move(t);
+    return !found;
+  });
+  return found;
+}
+
+/// Waits for one; none after 20 s.
+std::optional<task_info> await_task(const std::function<bool(const task_info&)>& is) {
+  const auto until = std::chrono::steady_clock::now() + 20s;
+  for (;;) {
+    if (auto found = first(is)) return found;
+    if (std::chrono::steady_clock::now() > until) return {};
+    std::this_thread::sleep_for(1ms);
+  }
+}
+
+std::optional<task_info> waiting(std::string_view kind, std::string_view what) {
+  return await_task([&](const task_info& t) { return t.kind == kind && t.waits && t.waits->what == what; });
+}
+
+void burn(std::chrono::nanoseconds duration) {
+  const auto until = std::chrono::steady_clock::now() + duration;
+  while (std::chrono::steady_clock::now() < until) {
+  }
+}
+
+void ignore(const task_info& /*zombie*/) {}
+
+class Reports : public ::testing::Test {
+ protected:
+  static inspection_options how() { return inspection_options().zombie_after(20ms).on_zombie(&ignore); }
+  const inspection on{how()};
+};
+
+TEST_F(Reports, ATaskOfAGroupAndWhatItWaitsFor) {
+  channel<int> numbers(0);
+  semaphore permits(1);
+  mutex held;
+  task_group group(background());
+  auto permit = permits.acquire(background());
+  ASSERT_TRUE(permit);
+  const std::unique_lock lock(held);
+  const auto line = std::source_location::current().line() + 1;
+  group.spawn([&](const context& ctx) { EXPECT_FALSE(numbers.receive(ctx)); });
+  group.spawn([&](const context& ctx) { EXPECT_FALSE(permits.acquire(ctx)); });
+  group.spawn([&](const context& ctx) { EXPECT_FALSE(held.lock(ctx)); });
+  group.spawn([&](const context& ctx) { EXPECT_FALSE(sleep_for(ctx, 1h)); });
+  group.spawn([&](const context& ctx) { ctx.done().wait(); });
+  group.spawn(
+      [&](const context& ctx) { select(when(ctx.done(), [] {}), when(numbers.receiving(), [](auto) {})); });
+  const auto receives = waiting("task", "receive");
+  ASSERT_TRUE(receives);
+  EXPECT_EQ(receives->where.line(), line);
+  EXPECT_EQ(receives->state, state::waiting);
+  EXPECT_TRUE(waiting("task", "acquire"));
+  EXPECT_TRUE(waiting("task", "lock"));
+  EXPECT_TRUE(waiting("task", "sleep"));
+  EXPECT_TRUE(waiting("task", "the end of a context"));
+  EXPECT_TRUE(waiting("task", "select"));
+  group.cancel();
+  EXPECT_TRUE(group.join());
+  EXPECT_FALSE(first([](const task_info&) { return true; }));
+}
+
+TEST_F(Reports, ATaskOfAGroupIsBelowTheTaskThatSpawnedIt) {
+  static constexpr task_kind outer{"outer"};
+  const task working(background(), outer);
+  task_group group(background());
+  group.spawn([](const context& ctx) { ctx.done().wait(); });
+  const auto below = waiting("task", "the end of a context");
+  ASSERT_TRUE(below);
+  EXPECT_EQ(below->parent, first([](const task_info& t) { return std::string_view(t.kind) == "outer"; })->id);
+}
+
+TEST_F(Reports, AJobOfAPoolIsOpenUntilItIsOver) {
+  thread_pool pool(1);
+  std::atomic<bool> goes_on{true};
+  pool.post([&] {
+    while (goes_on.load()) std::this_thread::sleep_for(1ms);
+  });
+  pool.post([] {});
+  EXPECT_TRUE(await_task(
+      [](const task_info& t) { return std::string_view(t.kind) == "job" && t.state == state::running; }));
+  EXPECT_TRUE(await_task(
+      [](const task_info& t) { return std::string_view(t.kind) == "job" && t.state == state::queued; }));
+  goes_on = false;
+  const auto until = std::chrono::steady_clock::now() + 20s;
+  while (first([](const task_info&) { return true; }) && std::chrono::steady_clock::now() < until) {
+    std::this_thread::sleep_for(1ms);
+  }
+  EXPECT_FALSE(first([](const task_info&) { return true; }));
+}
+
+TEST_F(Reports, ACoroutineIsFollowedThroughWaitsOfAnyKind) {
+  asio::io_context io(1);
+  auto scope = with_cancel(background());
+  std::optional<task_info> in_wait;
+  std::optional<task_info> after_timer;
+  auto member = [&](context ctx) -> asio::awaitable<void> {
+    std::ignore = co_await async_sleep_for(ctx, 1ms);
+    asio::steady_timer timer(co_await asio::this_coro::executor, 1ms);
+    co_await timer.async_wait(asio::use_awaitable);
+    burn(2ms);
+    after_timer = first([](const task_info& t) { return t.state == state::running; });
+    channel<int> never(0);
+    std::ignore = co_await async_receive(ctx, never);
+  };
+  auto look = [&](context ctx) -> asio::awaitable<void> {
+    for (int i = 0; i != 2000 && !in_wait; ++i) {
+      in_wait =
+          first([](const task_info& t) { return t.waits && std::string_view(t.waits->what) == "receive"; });
+      std::ignore = co_await async_sleep_for(ctx, 1ms);
+    }
+    scope.cancel();
+  };
+  auto body = [&](task_group& group) -> asio::awaitable<void> {
+    spawn(group, co_await asio::this_coro::executor, member);
+    spawn(group, co_await asio::this_coro::executor, look);
+  };
+  auto all = [&]() -> asio::awaitable<void> { std::ignore = co_await async_task_group(scope, body); };
+  asio::co_spawn(io, all, asio::detached);
+  io.run();
+  ASSERT_TRUE(after_timer);
+  EXPECT_STREQ(after_timer->kind, "coroutine");
+  EXPECT_GE(after_timer->cpu, 1ms);
+  ASSERT_TRUE(in_wait);
+  EXPECT_EQ(in_wait->id, after_timer->id);
+  EXPECT_EQ(in_wait->state, state::waiting);
+}
+
+TEST_F(Reports, OffloadedWorkAndTheCoroutineThatWaitsForIt) {
+  asio::io_context io(1);
+  std::atomic<bool> goes_on{true};
+  const auto work = [&](const context& /*ctx*/) {
+    while (goes_on.load()) burn(100us);
+  };
+  auto member = [&](context ctx) -> asio::awaitable<void> {
+    std::ignore = co_await async_offload(ctx, work);
+  };
+  task_group group(background());
+  spawn(group, io.get_executor(), member);
+  std::thread loop([&] { io.run(); });
+  const auto offloaded = await_task([](const task_info& t) {
+    return std::string_view(t.kind) == "offloaded work" && t.state == state::running;
+  });
+  const auto waits = waiting("coroutine", "offloaded work");
+  goes_on = false;
+  ASSERT_TRUE(offloaded);
+  ASSERT_TRUE(waits);
+  EXPECT_EQ(waits->waits->on, offloaded->id);
+  EXPECT_EQ(offloaded->parent, waits->id);
+  EXPECT_TRUE(group.join());
+  loop.join();
+}
+
+class HttpReports : public Reports {
+ protected:
+  template <class Handler>
+  void serve(Handler h) {
+    http::router routes;
+    line = std::source_location::current().line() + 1;
+    routes.get("/work", std::move(h));
+    server.emplace(std::move(routes));
+    ASSERT_TRUE(server->listen());
+    serving = std::thread([this] { EXPECT_TRUE(server->serve(life)); });
+  }
+  ~HttpReports() override {
+    life.cancel();
+    if (serving.joinable()) serving.join();
+  }
+  [[nodiscard]] std::string url() const { return server->url() + "/work?token=secret"; }
+
+  cancel_scope life = with_cancel(background());
+  std::optional<http::server> server;
+  std::thread serving;
+  unsigned line = 0;
+};
+
+TEST_F(HttpReports, ARequestAndItsCall) {
+  serve([](context ctx, const http::request&) -> asio::awaitable<http::response> {
+    std::ignore = co_await async_sleep_for(ctx, 1h);
+    co_return http::text(http::status::ok, "late");
+  });
+  auto scope = with_cancel(background());
+  std::thread client([&] { EXPECT_FALSE(http::get(scope, url())); });
+  const auto request = waiting("http request", "sleeping");
+  ASSERT_TRUE(request);
+  EXPECT_EQ(request->name, "GET /work");
+  EXPECT_EQ(request->where.line(), line);
+  EXPECT_EQ(request->parent, 0u);
+  const auto call = waiting("http call", "waiting for the response");
+  ASSERT_TRUE(call);
+  EXPECT_EQ(call->name, "GET " + server->url() + "/work");
+  scope.cancel();
+  client.join();
+  const auto until = std::chrono::steady_clock::now() + 20s;
+  while (count().open != 0 && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(1ms);
+  EXPECT_EQ(count().open, 0u);
+}
+
+TEST_F(HttpReports, AHandlerThatDoesNotStopIsAZombieAtTheLineOfItsRoute) {
+  std::atomic<bool> goes_on{true};
+  serve([&](context, const http::request&) -> asio::awaitable<http::response> {
+    asio::steady_timer timer(co_await asio::this_coro::executor);
+    while (goes_on.load()) {
+      timer.expires_after(1ms);
+      co_await timer.async_wait(asio::use_awaitable);
+      burn(1ms);
+    }
+    co_return http::text(http::status::ok, "late");
+  });
+  auto scope = with_cancel(background());
+  std::thread client([&] { EXPECT_FALSE(http::get(scope, url())); });
+  EXPECT_TRUE(await_task(
+      [](const task_info& t) { return std::string_view(t.kind) == "http request" && t.cpu > 2ms; }));
+  scope.cancel();
+  client.join();
+  const auto zombie =
+      await_task([](const task_info& t) { return t.state == state::zombie && t.told->cpu > 3ms; });
+  ASSERT_TRUE(zombie);
+  EXPECT_EQ(zombie->name, "GET /work");
+  EXPECT_EQ(zombie->where.line(), line);
+  EXPECT_EQ(zombie->told->cause.message(), "client gone");
+  goes_on = false;
+}
+
+TEST_F(HttpReports, ACallOfAHandlerIsBelowItsRequest) {
+  serve([this](context ctx, const http::request& r) -> asio::awaitable<http::response> {
+    if (r.query("q") == "inner") {
+      std::ignore = co_await async_sleep_for(ctx, 1h);
+      co_return http::text(http::status::ok, "late");
+    }
+    const std::string inner = server->url() + "/work?q=inner";
+    auto answer = co_await http::async_get(ctx, inner);
+    co_return http::text(http::status::bad_gateway, answer ? "an answer" : "no answer");
+  });
+  auto scope = with_cancel(background());
+  std::thread client([&] { EXPECT_FALSE(http::get(scope, url())); });
+  const auto outer = waiting("http request", "call");
+  ASSERT_TRUE(outer);
+  const auto call = await_task([&](const task_info& t) { return t.id == outer->waits->on; });
+  ASSERT_TRUE(call);
+  EXPECT_STREQ(call->kind, "http call");
+  EXPECT_EQ(call->parent, outer->id);
+  scope.cancel();
+  client.join();
+}
+
+}  // namespace
+}  // namespace curfew::inspect
