@@ -85,7 +85,7 @@ class task_name {
       return;
     }
     std::memcpy(copy, text.data(), size_);
-    std::memcpy(bytes_, &copy, sizeof copy);
+    std::memcpy(bytes_, static_cast<const void*>(&copy), sizeof copy);
   }
   void clear() noexcept {
     if (size_ > in_place) delete[] heap();
@@ -96,7 +96,7 @@ class task_name {
  private:
   [[nodiscard]] char* heap() const noexcept {
     char* copy = nullptr;
-    std::memcpy(&copy, bytes_, sizeof copy);
+    std::memcpy(static_cast<void*>(&copy), bytes_, sizeof copy);
     return copy;
   }
 

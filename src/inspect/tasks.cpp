@@ -1,8 +1,7 @@
 #include <curfew/inspect/tasks.hpp>
 
-#include <time.h>
-
 #include <algorithm>
+#include <ctime>
 #include <curfew/core/detail/inspection.hpp>
 #include <utility>
 

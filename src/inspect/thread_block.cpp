@@ -1,9 +1,9 @@
 #include "inspect/thread_block.hpp"
 
-#include <time.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <ctime>
 #include <random>
 #include <utility>
 
@@ -36,7 +36,8 @@ thread_block* free_block() noexcept {
     if (!b->taken.load(std::memory_order_relaxed) && !b->taken.exchange(true, std::memory_order_acquire))
       return b;
   }
-  auto* made = new thread_block;
+  auto* made =
+      new thread_block;  // NOLINT(bugprone-unhandled-exception-at-new): terminates without memory for it
   do {
     made->next = first;
   } while (!blocks.compare_exchange_weak(first, made, std::memory_order_release, std::memory_order_acquire));
