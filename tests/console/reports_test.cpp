@@ -1,7 +1,9 @@
 // What sync, io and http report of their own work.
 
 #include <gtest/gtest.h>
+#include <unistd.h>
 
+#include <array>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
@@ -16,6 +18,7 @@
 #include <curfew/io.hpp>
 #include <curfew/sync.hpp>
 #include <functional>
+#include <mutex>
 #include <optional>
 #include <string>
 #include <thread>
@@ -183,6 +186,94 @@ TEST_F(Reports, OffloadedWorkAndTheCoroutineThatWaitsForIt) {
   EXPECT_EQ(offloaded->parent, waits->id);
   EXPECT_TRUE(group.join());
   loop.join();
+}
+
+/// Work that does not look at its context, and how it is let go.
+class Planted : public Reports {
+ protected:
+  /// The zombie that `work` is, once it is one. It is told to stop when it has begun.
+  template <class Work, class LetGo>
+  static std::optional<task_info> zombie_of(Work work, LetGo let_go) {
+    task_group group(background());
+    group.spawn([&work](const context& ctx) {
+      if constexpr (std::is_invocable_v<Work&, const context&>) {
+        work(ctx);
+      } else {
+        work();
+      }
+    });
+    EXPECT_TRUE(await_task(
+        [](const task_info& t) { return t.state == state::running || t.state == state::waiting; }));
+    group.cancel("nobody waits");
+    auto found = await_task([](const task_info& t) { return t.state == state::zombie; });
+    let_go();
+    std::ignore = group.join();
+    return found;
+  }
+
+  static void expect_here(const std::optional<task_info>& found) {
+    ASSERT_TRUE(found);
+    EXPECT_STREQ(found->kind, "task");
+    EXPECT_TRUE(std::string_view(found->where.file_name()).ends_with("reports_test.cpp"));
+    EXPECT_EQ(found->told->cause.message(), "nobody waits");
+  }
+};
+
+TEST_F(Planted, ABlockingReadWithoutAContext) {
+  std::array<int, 2> ends{};
+  ASSERT_EQ(::pipe(ends.data()), 0);
+  const auto found = zombie_of(
+      [&] {
+        char byte = 0;
+        EXPECT_EQ(::read(ends[0], &byte, 1), 0);
+      },
+      [&] { ::close(ends[1]); });
+  ::close(ends[0]);
+  expect_here(found);
+  EXPECT_LT(found->told->cpu, 15ms);
+}
+
+TEST_F(Planted, ALockOfTheStandardLibrary) {
+  std::mutex held;
+  held.lock();
+  expect_here(zombie_of([&] { const std::lock_guard guard(held); }, [&] { held.unlock(); }));
+}
+
+TEST_F(Planted, AThreadThatSleeps) {
+  std::atomic<bool> goes_on{true};
+  expect_here(zombie_of(
+      [&] {
+        while (goes_on.load()) std::this_thread::sleep_for(5ms);
+      },
+      [&] { goes_on = false; }));
+}
+
+TEST_F(Planted, AWaitUnderAnotherContextSaysWhatItWaitsFor) {
+  channel<int> never(0);
+  const auto found = zombie_of([&] { std::ignore = never.receive(background()); }, [&] { never.close(); });
+  expect_here(found);
+  ASSERT_TRUE(found->waits);
+  EXPECT_STREQ(found->waits->what, "receive");
+}
+
+TEST_F(Planted, AChildThatIsDetachedIsBelowItsParent) {
+  static constexpr task_kind cleaning{"clean up"};
+  std::atomic<bool> goes_on{true};
+  std::optional<task_info> child;
+  const auto parent = zombie_of(
+      [&](const context& ctx) {
+        const task below(without_cancel(ctx), cleaning);
+        while (goes_on.load()) std::this_thread::sleep_for(1ms);
+      },
+      [&] {
+        child = first([](const task_info& t) { return std::string_view(t.kind) == "clean up"; });
+        goes_on = false;
+      });
+  expect_here(parent);
+  ASSERT_TRUE(child);
+  EXPECT_TRUE(child->detached);
+  EXPECT_FALSE(child->told);
+  EXPECT_EQ(child->parent, parent->id);
 }
 
 class HttpReports : public Reports {
