@@ -75,7 +75,7 @@ class task_name {
     if (text.size() > most) text = text.substr(0, most);
     size_ = static_cast<std::uint8_t>(text.size());
     if (size_ <= in_place) {
-      std::memcpy(bytes_, text.data(), size_);
+      text.copy(bytes_, size_);  // an empty one may have no address
       return;
     }
     auto* copy = new (std::nothrow) char[size_];
