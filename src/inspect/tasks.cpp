@@ -28,8 +28,9 @@ task_ref find(std::uint64_t id) noexcept {
   return found;
 }
 
-/// Of all threads, those that `better` puts first.
-template <class Better, class Of>
+/// Of all threads, those that `better` puts first. What is told is compared, not the ticks it was made from: those are
+/// measured anew meanwhile.
+template <class Of, class Better>
 std::vector<ended_task> best(std::size_t most, Of of, Better better) {
   std::vector<past> found;
   for (thread_block* t = first_block(); t != nullptr; t = t->next) {
@@ -38,11 +39,11 @@ std::vector<ended_task> best(std::size_t most, Of of, Better better) {
       if (p.id != 0) found.push_back(p);
     }
   }
-  std::ranges::sort(found, better);
-  if (found.size() > most) found.resize(most);
   std::vector<ended_task> told;
   told.reserve(found.size());
   for (const past& p : found) told.push_back(p.info());
+  std::ranges::sort(told, better);
+  if (told.size() > most) told.resize(most);
   return told;
 }
 
@@ -87,13 +88,13 @@ std::vector<task_info> zombies() {
 std::vector<ended_task> last_ended(std::size_t most) {
   return best(
       most, [](thread_block& t) -> auto& { return t.last; },
-      [](const past& a, const past& b) { return a.ended > b.ended; });
+      [](const ended_task& a, const ended_task& b) { return a.ended > b.ended; });
 }
 
 std::vector<ended_task> slowest(std::size_t most) {
   return best(
       most, [](thread_block& t) -> auto& { return t.slow; },
-      [](const past& a, const past& b) { return since(a.opened, a.ended) > since(b.opened, b.ended); });
+      [](const ended_task& a, const ended_task& b) { return a.ended - a.opened > b.ended - b.opened; });
 }
 
 std::vector<ended_task> longest_dying(std::size_t most) {
