@@ -294,6 +294,7 @@ class HttpReports : public Reports {
   [[nodiscard]] std::string url() const { return server->url() + "/work?token=secret"; }
 
   cancel_scope life = with_cancel(background());
+  std::atomic<bool> goes_on{true};  // what a handler that does not stop looks at; outlives it
   std::optional<http::server> server;
   std::thread serving;
   unsigned line = 0;
@@ -322,8 +323,7 @@ TEST_F(HttpReports, ARequestAndItsCall) {
 }
 
 TEST_F(HttpReports, AHandlerThatDoesNotStopIsAZombieAtTheLineOfItsRoute) {
-  std::atomic<bool> goes_on{true};
-  serve([&](context, const http::request&) -> asio::awaitable<http::response> {
+  serve([this](context, const http::request&) -> asio::awaitable<http::response> {
     asio::steady_timer timer(co_await asio::this_coro::executor);
     while (goes_on.load()) {
       timer.expires_after(1ms);
