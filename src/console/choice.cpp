@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdint>
 #include <ranges>
-#include <system_error>
 #include <tuple>
 #include <unordered_set>
 #include <utility>
@@ -17,14 +15,6 @@ namespace {
 constexpr std::array<std::string_view, 5> state_words{"queued", "waiting", "running", "told", "zombie"};
 
 constexpr unsigned bit(std::size_t state) noexcept { return 1U << state; }
-
-template <class T>
-std::optional<T> number(std::string_view digits, int base = 10) noexcept {
-  T n = 0;
-  const auto [end, wrong] = std::from_chars(digits.data(), digits.data() + digits.size(), n, base);
-  if (wrong != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
-  return n;
-}
 
 std::expected<unsigned, std::string> parse_states(std::string_view list) {
   unsigned states = 0;
@@ -71,7 +61,7 @@ std::string lower(std::string_view text) {
 }
 
 std::optional<std::uint64_t> parse_id(std::string_view digits) noexcept {
-  return digits.size() == 16 ? number<std::uint64_t>(digits, 16) : std::nullopt;
+  return digits.size() == 16 ? parse_number<std::uint64_t>(digits, 16) : std::nullopt;
 }
 
 std::expected<choice, std::string> choice::from(const query& value_of) {
@@ -85,12 +75,12 @@ std::expected<choice, std::string> choice::from(const query& value_of) {
     made.states = *states;
   }
   if (const auto age = value_of("min_age_ms"); age && !age->empty()) {
-    const auto ms = number<std::uint32_t>(*age);
+    const auto ms = parse_number<std::uint32_t>(*age);
     if (!ms) return std::unexpected("min_age_ms is a whole number");
     made.min_age = std::chrono::milliseconds(*ms);
   }
   if (const auto limit = value_of("limit"); limit && !limit->empty()) {
-    const auto n = number<std::uint32_t>(*limit);
+    const auto n = parse_number<std::uint32_t>(*limit);
     if (!n || *n > max_limit) return std::unexpected("limit is a number up to " + std::to_string(max_limit));
     made.limit = *n;
   }

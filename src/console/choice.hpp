@@ -1,5 +1,6 @@
 #pragma once
 
+#include <charconv>
 #include <chrono>
 #include <cstddef>
 #include <curfew/core/clock.hpp>
@@ -9,6 +10,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <system_error>
 #include <vector>
 
 namespace curfew::inspect {
@@ -50,6 +52,15 @@ struct chosen {
 [[nodiscard]] std::string_view word_of(state s) noexcept;
 
 [[nodiscard]] std::string lower(std::string_view text);
+
+/// None for what is not a number as a whole, or too large for T.
+template <class T>
+[[nodiscard]] std::optional<T> parse_number(std::string_view digits, int base = 10) noexcept {
+  T n = 0;
+  const auto [end, wrong] = std::from_chars(digits.data(), digits.data() + digits.size(), n, base);
+  if (wrong != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+  return n;
+}
 
 /// A task's id as it stands in JSON; none for what is not one.
 [[nodiscard]] std::optional<std::uint64_t> parse_id(std::string_view digits) noexcept;

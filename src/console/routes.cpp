@@ -10,7 +10,6 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <cerrno>
-#include <charconv>
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/http/message.hpp>
 #include <curfew/inspect/tasks.hpp>
@@ -134,13 +133,9 @@ http::response all_zombies(desk& /*at*/, const http::request& /*request*/) {
 }
 
 http::response ended(desk& /*at*/, const http::request& request) {
-  std::size_t most = 100;
-  if (const auto text = request.query("most")) {
-    const auto [end, wrong] = std::from_chars(text->data(), text->data() + text->size(), most);
-    if (wrong != std::errc() || end != text->data() + text->size() || most > most_ended) {
-      return refuse(http::status::bad_request, "most is a number up to 1000");
-    }
-  }
+  const auto asked = parse_number<std::size_t>(request.query("most").value_or("100"));
+  if (!asked || *asked > most_ended) return refuse(http::status::bad_request, "most is a number up to 1000");
+  const std::size_t most = *asked;
   const auto by = request.query("by").value_or("last");
   std::vector<ended_task> list;
   if (by == "last") {

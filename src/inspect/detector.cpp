@@ -86,7 +86,6 @@ class watch {
 
  private:
   struct by_record {
-    using is_transparent = void;
     std::size_t operator()(const task_ref& t) const noexcept { return std::hash<const void*>()(t.record); }
   };
 
@@ -205,7 +204,7 @@ class watch {
   std::atomic<std::size_t> living_{0};
   std::atomic<std::uint64_t> ever_{0};
 
-  // Of the thread, and of whoever starts it.
+  // Of the thread; changed while there is none.
   std::chrono::milliseconds limit_{0};
   inspection_options::alarm_function alarm_;
   std::deque<task_record*> pending_;  // in the order in which they were told

@@ -3,7 +3,6 @@
 #include <algorithm>
 #include <curfew/core/errc.hpp>
 #include <curfew/inspect/detail/unseen.hpp>
-
 #include <utility>
 
 #include "inspect/detector.hpp"
@@ -105,7 +104,7 @@ void fill(past& p, const task_record& r, ticks now) noexcept {
 
 void fill_told(past& p, const task_record& r, std::error_code err, const curfew::cause& why) noexcept {
   p.told = r.told_at.load(std::memory_order_relaxed);
-  p.cpu_since = std::max<std::int64_t>(p.cpu - r.cpu_when_told.load(std::memory_order_relaxed), 0);
+  p.cpu_since = cpu_since_told(r, p.cpu);
   p.err = err;
   p.why = why;
 }
@@ -143,25 +142,25 @@ void close(task_ref of) noexcept {
   const std::error_code err = ending.ctx().err();
   t.closed.add(1);
   t.age[static_cast<std::size_t>(how_ended(err))].add(as_nanoseconds(since(r.opened, now)));
-  if (was_told || span.load(std::memory_order_relaxed) != nullptr) {
-    past p;
+  const curfew::cause why = was_told ? ending.ctx().cause() : curfew::cause();
+  const auto fill_in = [&](past& p) {
     fill(p, r, now);
-    if (was_told) {
-      told_now.fetch_sub(1, std::memory_order_relaxed);
-      fill_told(p, r, err, ending.ctx().cause());
-      t.told_to_over.add(as_nanoseconds(since(p.told, now)));
-      t.cpu_for_nobody.add(p.cpu_since);
-    }
-    if (span.load(std::memory_order_relaxed) != nullptr) tell_span(t, p);
-  }
-  t.keep(r.opened, now, [&](past& p) {
-    fill(p, r, now);
-    if (was_told) fill_told(p, r, err, ending.ctx().cause());
-  });
+    if (was_told) fill_told(p, r, err, why);
+  };
   if (was_told) {
-    curfew::cause why = ending.ctx().cause();
+    told_now.fetch_sub(1, std::memory_order_relaxed);
+    t.told_to_over.add(as_nanoseconds(since(r.told_at.load(std::memory_order_relaxed), now)));
+    t.cpu_for_nobody.add(cpu_since_told(r, r.cpu.load(std::memory_order_relaxed)));
+  }
+  if (span.load(std::memory_order_relaxed) != nullptr) {
+    past p;
+    fill_in(p);
+    tell_span(t, p);
+  }
+  t.keep(r.opened, now, fill_in);
+  if (was_told) {
     ending.~ending();
-    new (r.last) epitaph{now, std::move(why), err};
+    new (r.last) epitaph{now, why, err};
     if (r.told.exchange(told_state::over, std::memory_order_acq_rel) == told_state::zombie) detector::over(r);
   } else {
     ending.~ending();

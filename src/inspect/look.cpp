@@ -19,7 +19,7 @@ struct copy {
   std::size_t name_size;
   told_state told;
   ticks told_at;
-  std::int64_t cpu_when_told;
+  std::int64_t cpu_since_told;
 };
 
 std::optional<copy> copy_of(task_ref which) {
@@ -38,7 +38,7 @@ std::optional<copy> copy_of(task_ref which) {
   c.name_size = name.size();
   c.info.cpu = std::chrono::nanoseconds(cpu_by_now(r));
   c.told_at = r.told_at.load(std::memory_order_relaxed);
-  c.cpu_when_told = r.cpu_when_told.load(std::memory_order_relaxed);
+  c.cpu_since_told = cpu_since_told(r, c.info.cpu.count());
   const thread_block* t = r.thread.load(std::memory_order_acquire);
   const bool blocks = t != nullptr && t->blocks.load(std::memory_order_relaxed);
   if (t != nullptr) c.info.thread = t->thread.load(std::memory_order_relaxed);
@@ -71,10 +71,8 @@ std::optional<task_info> look_at(task_ref which) {
   if (const auto err = c->ctx.err(); err) {
     const bool known = c->told != told_state::not_told;
     info.state = c->told == told_state::zombie ? state::zombie : state::told;
-    info.told = told_to_stop{
-        err, c->ctx.cause(), known ? as_time_point(c->told_at) : clock::now(),
-        known ? std::max(info.cpu - std::chrono::nanoseconds(c->cpu_when_told), std::chrono::nanoseconds(0))
-              : std::chrono::nanoseconds(0)};
+    info.told = told_to_stop{err, c->ctx.cause(), known ? as_time_point(c->told_at) : clock::now(),
+                             std::chrono::nanoseconds(known ? c->cpu_since_told : 0)};
   }
   return info;
 }

@@ -145,7 +145,10 @@ totals count() {
   sum.told = told_count();
   sum.zombies = detector::zombie_count();
   sum.zombies_ever = detector::zombies_ever();
-  for (const task_info& z : zombies()) sum.cpu_for_nobody += z.told->cpu;
+  for (const task_ref z : detector::zombies()) {
+    const std::int64_t more = cpu_since_told(*z.record, cpu_by_now(*z.record));
+    if (detail::is_valid(z)) sum.cpu_for_nobody += std::chrono::nanoseconds(more);
+  }
   timespec process{};
   ::clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &process);
   sum.cpu_of_process = std::chrono::seconds(process.tv_sec) + std::chrono::nanoseconds(process.tv_nsec);

@@ -205,4 +205,8 @@ std::int64_t cpu_by_now(const task_record& r) noexcept {
                                                        : r.cpu.load(std::memory_order_relaxed);
 }
 
+std::int64_t cpu_since_told(const task_record& r, std::int64_t cpu) noexcept {
+  return std::max<std::int64_t>(cpu - r.cpu_when_told.load(std::memory_order_relaxed), 0);
+}
+
 }  // namespace curfew::inspect

@@ -26,7 +26,6 @@ class counter {
   void add(T more) noexcept {
     value_.store(value_.load(std::memory_order_relaxed) + more, std::memory_order_relaxed);
   }
-  void set(T now) noexcept { value_.store(now, std::memory_order_relaxed); }
   [[nodiscard]] T get() const noexcept { return value_.load(std::memory_order_relaxed); }
 
  private:
@@ -136,5 +135,8 @@ void thread_block::keep(ticks from, ticks to, Fill fill) noexcept {
 
 /// The CPU that the task has had, with that of the stretch that is under way.
 [[nodiscard]] std::int64_t cpu_by_now(const task_record& r) noexcept;
+
+/// Of one that was told, and has had `cpu` in all: what it has had since; never negative.
+[[nodiscard]] std::int64_t cpu_since_told(const task_record& r, std::int64_t cpu) noexcept;
 
 }  // namespace curfew::inspect

@@ -7,7 +7,7 @@
 
 namespace curfew {
 
-/// A piece of work under a context, from here to the end of the block, for those who look on:
+/// A piece of work under a context, from here to the end of the block, which inspection shows:
 ///
 ///     inline constexpr curfew::task_kind resizing{"resize"};
 ///
@@ -28,7 +28,7 @@ namespace curfew {
 class [[nodiscard("a task that is not kept ends at once: name it")]] task {
  public:
   /// \param ctx   What the work is under. Copied.
-  /// \param name  What tells it from others of its kind. Copied; shown to those who may see the console, so no secrets.
+  /// \param name  What tells it from others of its kind. Copied; the console shows it, so no secrets.
   task(const context& ctx, const task_kind& kind, std::string_view name = {},
        std::source_location where = std::source_location::current()) noexcept
       : outer_(detail::current_task),

@@ -23,7 +23,7 @@ inline constexpr task_kind offloaded{"offloaded work"};
 
 /// A piece of work, and what is called instead if its context ends while it is in the queue.
 struct offload_job {
-  open_task shown;  // to those who look on
+  open_task shown;  // by inspection
   std::move_only_function<void()> run;
   std::move_only_function<void()> give_up;
 };

@@ -65,7 +65,7 @@ struct counted_post {
 
 inline constexpr task_kind coroutine_of_group{"coroutine"};
 
-/// \param shown  To those who look on, as long as it runs.
+/// \param shown  By inspection, as long as it runs.
 /// \param begun  Counts until the coroutine waits for the first time.
 template <class F>
 boost::asio::awaitable<void> run_member(group_member member, open_task shown, activity begun, context ctx,

@@ -32,7 +32,7 @@ namespace detail {
 /// A task that has not been started. Deletes itself.
 struct group_task {
   group_task* next = nullptr;
-  open_task shown;  // to those who look on
+  open_task shown;  // by inspection
 
   group_task() = default;
   group_task(const group_task&) = delete;

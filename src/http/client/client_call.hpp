@@ -151,7 +151,7 @@ class client_call final : public job,
   bool delivered_ = false;
   outcome outcome_;
   call_target target_;
-  detail::open_task shown_;  // to those who look on; closed by the loop's thread
+  detail::open_task shown_;  // by inspection; closed by the loop's thread
   std::shared_ptr<pool_origin> origin_;
   bool kept_ = false;  // the connection had been used before
   pool_waiter waiter_;

@@ -68,7 +68,7 @@ struct call_target {
                              std::string_view detail = {}) const;
 };
 
-/// The call as a task, for those who look on: "GET http://host/path", since a query may hold secrets.
+/// The call as a task, which inspection shows as "GET http://host/path": a query may hold secrets.
 [[nodiscard]] detail::open_task show_call(const context& ctx, const call_target& target);
 
 /// Fields that are meant for the first server alone.

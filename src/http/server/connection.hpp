@@ -129,7 +129,7 @@ class connection final : public watched,
   void wake(wait& at);
   void abort(wait& at);
 
-  const detail::carrier lane_;  // what the coroutine works for, to those who look on
+  const detail::carrier lane_;  // what the coroutine works for, as inspection shows it
   worker& worker_;
   const std::unique_ptr<transport> transport_;
   peer from_;

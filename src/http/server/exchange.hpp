@@ -69,7 +69,7 @@ class exchange final : public detail::list_hook<> {
   /// Makes the context.
   /// \param asked  How long the client will wait, if it says so.
   /// \return false if its time is over: nothing has begun.
-  /// \param lane   The connection's, to those who look on.
+  /// \param lane   The connection's, in which its task nests.
   bool begin(std::optional<clock::duration> asked, detail::task_ref lane);
   /// Of a running one: what its handler gets.
   [[nodiscard]] const context& ctx() const noexcept { return scope_->ctx(); }
@@ -104,7 +104,7 @@ class exchange final : public detail::list_hook<> {
   std::size_t counted_ = 0;  // bytes of the body
   bool left_behind_ = false;
 
-  detail::open_task shown_;  // to those who look on, while it runs
+  detail::open_task shown_;  // by inspection, while it runs
   std::optional<detail::nested> in_lane_;
 
   // Changed under the worker's mutex.

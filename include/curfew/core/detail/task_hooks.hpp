@@ -1,7 +1,7 @@
 #pragma once
 
 // Where tasks are reported: core and the modules above it tell what begins, goes on, waits and ends, and never know
-// who listens. Without a listener each report is a load and a branch.
+// what listens. Without a listener each report is a load and a branch.
 //
 // A task_ref names a task for as long as that is open, and none after that: its record is never unmapped, and is given to
 // another task with another generation. So a task_ref may stand in executors and threads, and is never counted.
@@ -15,7 +15,7 @@
 
 namespace curfew {
 
-/// What a task is, for those who look at it: "query". A constant at namespace scope; its address tells it from others.
+/// What a task is, as inspection shows it: "query". A constant at namespace scope; its address tells it from others.
 struct task_kind {
   const char* name;
 
@@ -69,7 +69,7 @@ struct task_hooks {
   std::uint64_t (*id)(task_ref) noexcept;
 };
 
-/// Null: nobody has listened so far. Once set it stays, so that what was opened can be closed; a listener that no longer
+/// Null: nothing has listened so far. Once set it stays, so that what was opened can be closed; a listener that no longer
 /// cares opens nothing.
 inline constinit std::atomic<const task_hooks*> hooks{nullptr};
 

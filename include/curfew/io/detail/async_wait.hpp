@@ -46,7 +46,7 @@ namespace curfew::detail {
 ///   tuple outcome(ctx, bool happened)   what the handler is called with
 ///   void undo()                         may be left out: it has happened, but there is nobody to tell, or the
 ///                                       context had ended before
-///   const char* what()                  a literal, for those who look at the task: "receive"
+///   const char* what()                  a literal, which inspection shows: "receive"
 ///   bool has_ended()                    may be left out: one of the things is the end of a context, which has ended
 template <class Wait, class Handler>
 class async_wait_op final : public waiter, private pending_op {

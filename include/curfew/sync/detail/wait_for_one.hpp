@@ -9,7 +9,7 @@ namespace curfew::detail {
 
 /// Waits for one waitable that has a lock, or for the end of ctx. If it has `spin_pauses()` it is looked at a few
 /// times before its list is entered, which costs the other side more than the look does.
-/// \param doing  A literal, for those who look at the thread's task.
+/// \param doing  A literal, which inspection shows with the thread's task.
 /// \return false: ctx has ended, and nothing has happened.
 template <waitable W>
 bool wait_for_one(const context& ctx, W& what, const char* doing) noexcept {
