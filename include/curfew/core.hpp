@@ -33,3 +33,4 @@
 #include <curfew/core/observer.hpp>
 #include <curfew/core/on_done.hpp>
 #include <curfew/core/task.hpp>
+#include <curfew/core/trace.hpp>

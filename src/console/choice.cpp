@@ -69,6 +69,7 @@ std::expected<choice, std::string> choice::from(const query& value_of) {
   made.name = lower(value_of("name").value_or(""));
   made.path = lower(value_of("path").value_or(""));
   made.kind = value_of("kind").value_or("");
+  made.trace = lower(value_of("trace").value_or(""));
   if (const auto list = value_of("state"); list && !list->empty()) {
     auto states = parse_states(*list);
     if (!states) return std::unexpected(std::move(states).error());
@@ -90,8 +91,8 @@ std::expected<choice, std::string> choice::from(const query& value_of) {
 
 bool choice::matches(const task_info& task, clock::time_point now) const {
   return (states & bit(static_cast<std::size_t>(task.state))) != 0 && now - task.opened >= min_age &&
-         (kind.empty() || kind == task.kind) && contains_lower(task.name, name) &&
-         contains_lower(task.path, path);
+         (kind.empty() || kind == task.kind) && (trace.empty() || trace == task.trace) &&
+         contains_lower(task.name, name) && contains_lower(task.path, path);
 }
 
 bool more_urgent(const task_info& a, const task_info& b) noexcept {

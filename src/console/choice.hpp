@@ -20,6 +20,7 @@ struct choice {
   std::string name;       // a part of it, lower case; empty: any
   std::string path;       // as name
   std::string kind;       // empty: any
+  std::string trace;      // as kind
   unsigned states = ~0U;  // a bit for each
   std::chrono::nanoseconds min_age{0};
   std::optional<std::size_t> limit;

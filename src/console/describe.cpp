@@ -40,6 +40,15 @@ void write(json_writer& to, const std::optional<told_to_stop>& told) {
   to.end_object();
 }
 
+void write_trace(json_writer& to, const std::string& trace) {
+  to.key("trace");
+  if (trace.empty()) {
+    to.null();
+  } else {
+    to.text(trace);
+  }
+}
+
 void write(json_writer& to, const histogram& h) {
   to.begin_object();
   to.key("limits_ms").begin_array();
@@ -76,6 +85,7 @@ void write(json_writer& to, const task_info& task) {
   to.key("name").text(task.name);
   write(to.key("where"), task.where);
   to.key("path").text(task.path);
+  write_trace(to, task.trace);
   to.key("opened_ns").point(task.opened);
   to.key("remaining_ms");
   if (task.remaining) {
@@ -107,6 +117,7 @@ void write(json_writer& to, const ended_task& task) {
   to.key("kind").text(task.kind);
   to.key("name").text(task.name);
   write(to.key("where"), task.where);
+  write_trace(to, task.trace);
   to.key("opened_ns").point(task.opened);
   to.key("ended_ns").point(task.ended);
   write(to.key("told"), task.told);

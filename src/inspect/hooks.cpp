@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <curfew/core/errc.hpp>
+#include <curfew/core/trace.hpp>
 #include <curfew/inspect/detail/unseen.hpp>
 #include <utility>
 
@@ -61,6 +62,8 @@ task_ref open(const context& ctx, const detail::task_opening& how) noexcept {
   r->parent = 0;
   if (is_valid(how.parent) && !how.parent.record->is_carrier) {
     r->parent = how.parent.record->id.load(std::memory_order_relaxed);
+  } else if (const auto* from = ctx.value(trace)) {
+    r->parent = from->span;  // it may be another process's
   }
   r->kind = how.kind;
   r->where = how.where;
@@ -100,6 +103,11 @@ void fill(past& p, const task_record& r, ticks now) noexcept {
   p.told = 0;
   p.cpu = r.cpu.load(std::memory_order_relaxed);
   p.set_name(r.name.view());
+}
+
+trace_id trace_of(const context& ctx) noexcept {
+  const auto* found = ctx.value(trace);
+  return found == nullptr ? trace_id{} : trace_id{found->id_high, found->id_low};
 }
 
 void fill_told(past& p, const task_record& r, std::error_code err, const curfew::cause& why) noexcept {
@@ -143,8 +151,10 @@ void close(task_ref of) noexcept {
   t.closed.add(1);
   t.age[static_cast<std::size_t>(how_ended(err))].add(as_nanoseconds(since(r.opened, now)));
   const curfew::cause why = was_told ? ending.ctx().cause() : curfew::cause();
+  const trace_id belongs_to = trace_of(ending.ctx());
   const auto fill_in = [&](past& p) {
     fill(p, r, now);
+    p.trace = belongs_to;
     if (was_told) fill_told(p, r, err, why);
   };
   if (was_told) {
@@ -160,7 +170,7 @@ void close(task_ref of) noexcept {
   t.keep(r.opened, now, fill_in);
   if (was_told) {
     ending.~ending();
-    new (r.last) epitaph{now, why, err};
+    new (r.last) epitaph{now, why, err, belongs_to};
     if (r.told.exchange(told_state::over, std::memory_order_acq_rel) == told_state::zombie) detector::over(r);
   } else {
     ending.~ending();
@@ -265,6 +275,7 @@ past past_of_told(task_record& r) noexcept {
   const epitaph& last = r.its_epitaph();
   past p;
   fill(p, r, last.ended);
+  p.trace = last.trace;
   fill_told(p, r, last.err, last.why);
   return p;
 }

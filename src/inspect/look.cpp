@@ -3,6 +3,7 @@
 #include <array>
 #include <cstdio>
 #include <curfew/core/detail/inspection.hpp>
+#include <curfew/core/trace.hpp>
 #include <utility>
 
 #include "inspect/thread_block.hpp"
@@ -67,6 +68,7 @@ std::optional<task_info> look_at(task_ref which) {
   info.path = c->ctx.path();
   info.remaining = c->ctx.remaining();
   info.detached = !detail::can_end(c->ctx);
+  if (const auto* part_of = c->ctx.value(trace)) info.trace = part_of->id();
   for (auto& v : detail::shown_values(c->ctx)) info.values.push_back({v.key, std::move(v.value)});
   if (const auto err = c->ctx.err(); err) {
     const bool known = c->told != told_state::not_told;

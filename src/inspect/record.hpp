@@ -104,6 +104,12 @@ class task_name {
   std::uint8_t size_ = 0;
 };
 
+/// Of the trace that a task belongs to; zero: none.
+struct trace_id {
+  std::uint64_t high = 0;
+  std::uint64_t low = 0;
+};
+
 enum class told_state : std::uint8_t { not_told, told, zombie, over };
 
 /// What a task leaves behind that was told to stop.
@@ -111,6 +117,7 @@ struct epitaph {
   ticks ended;
   curfew::cause why;
   std::error_code err;
+  trace_id trace;
 };
 
 }  // namespace curfew::inspect

@@ -4,7 +4,8 @@
 
 #include <algorithm>
 #include <ctime>
-#include <random>
+#include <curfew/core/detail/random.hpp>
+#include <curfew/core/trace.hpp>
 #include <utility>
 
 #include "inspect/place_table.hpp"
@@ -71,18 +72,6 @@ struct block_holder {
   return *own;
 }
 
-/// Bijective: no two ids are equal, and none tells how many came before.
-std::uint64_t mixed(std::uint64_t x) noexcept {
-  x = (x ^ (x >> 30U)) * 0xBF58476D1CE4E5B9ULL;
-  x = (x ^ (x >> 27U)) * 0x94D049BB133111EBULL;
-  return x ^ (x >> 31U);
-}
-
-std::uint64_t random_start() noexcept {
-  std::random_device source;
-  return std::uint64_t{source()} << 32U | source();
-}
-
 }  // namespace
 
 void duration_counts::add(std::chrono::nanoseconds duration) noexcept {
@@ -108,6 +97,12 @@ ended_task past::info() const {
   t.kind = kind->name;
   t.name.assign(name.data(), name_size);
   t.where = where;
+  if (trace.high != 0 || trace.low != 0) {
+    trace_context part_of;
+    part_of.id_high = trace.high;
+    part_of.id_low = trace.low;
+    t.trace = part_of.id();
+  }
   t.opened = as_time_point(opened);
   t.ended = as_time_point(ended);
   if (told != 0) t.told = told_to_stop{err, why, as_time_point(told), std::chrono::nanoseconds(cpu_since)};
@@ -140,16 +135,17 @@ void thread_block::recycle(task_record* r) noexcept {
   free_count = most_free / 2;
 }
 
+/// No two ids are equal, and none tells how many came before.
 std::uint64_t thread_block::new_id() noexcept {
   constexpr std::uint64_t in_a_block = 1024;
-  static std::atomic<std::uint64_t> next_block{random_start()};
+  static std::atomic<std::uint64_t> next_block{detail::random_number()};
   for (;;) {
     if (ids_left == 0) {
       next_id = next_block.fetch_add(in_a_block, std::memory_order_relaxed);
       ids_left = in_a_block;
     }
     --ids_left;
-    if (const std::uint64_t id = mixed(next_id++); id != 0) return id;
+    if (const std::uint64_t id = detail::mixed(next_id++); id != 0) return id;
   }
 }
 

@@ -48,6 +48,7 @@ struct past {
   static constexpr std::size_t most = 64;
   std::uint64_t id = 0;
   std::uint64_t parent = 0;
+  trace_id trace;
   const task_kind* kind = nullptr;
   std::source_location where;
   ticks opened = 0;

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
@@ -47,6 +48,13 @@ std::optional<task_info> await_task(const std::function<bool(const task_info&)>&
     if (std::chrono::steady_clock::now() > until) return {};
     std::this_thread::sleep_for(1ms);
   }
+}
+
+/// Waits until it holds, for 20 s.
+void eventually(const std::function<bool()>& holds) {
+  const auto until = std::chrono::steady_clock::now() + 20s;
+  while (!holds() && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(1ms);
+  EXPECT_TRUE(holds());
 }
 
 std::optional<task_info> waiting(std::string_view kind, std::string_view what) {
@@ -119,11 +127,7 @@ TEST_F(Reports, AJobOfAPoolIsOpenUntilItIsOver) {
   EXPECT_TRUE(await_task(
       [](const task_info& t) { return std::string_view(t.kind) == "job" && t.state == state::queued; }));
   goes_on = false;
-  const auto until = std::chrono::steady_clock::now() + 20s;
-  while (first([](const task_info&) { return true; }) && std::chrono::steady_clock::now() < until) {
-    std::this_thread::sleep_for(1ms);
-  }
-  EXPECT_FALSE(first([](const task_info&) { return true; }));
+  eventually([] { return !first([](const task_info&) { return true; }); });
 }
 
 TEST_F(Reports, ACoroutineIsFollowedThroughWaitsOfAnyKind) {
@@ -311,15 +315,14 @@ TEST_F(HttpReports, ARequestAndItsCall) {
   ASSERT_TRUE(request);
   EXPECT_EQ(request->name, "GET /work");
   EXPECT_EQ(request->where.line(), line);
-  EXPECT_EQ(request->parent, 0u);
   const auto call = waiting("http call", "waiting for the response");
   ASSERT_TRUE(call);
   EXPECT_EQ(call->name, "GET " + server->url() + "/work");
+  EXPECT_EQ(call->parent, 0u);
+  EXPECT_EQ(request->parent, call->id);
   scope.cancel();
   client.join();
-  const auto until = std::chrono::steady_clock::now() + 20s;
-  while (count().open != 0 && std::chrono::steady_clock::now() < until) std::this_thread::sleep_for(1ms);
-  EXPECT_EQ(count().open, 0u);
+  eventually([] { return count().open == 0; });
 }
 
 TEST_F(HttpReports, AHandlerThatDoesNotStopIsAZombieAtTheLineOfItsRoute) {
@@ -365,8 +368,40 @@ TEST_F(HttpReports, ACallOfAHandlerIsBelowItsRequest) {
   ASSERT_TRUE(call);
   EXPECT_STREQ(call->kind, "http call");
   EXPECT_EQ(call->parent, outer->id);
+  // As if it were another process: the inner request came with the field `traceparent`, and knows the call by that.
+  const auto inner = await_task([&](const task_info& t) { return t.parent == call->id; });
+  ASSERT_TRUE(inner);
+  EXPECT_STREQ(inner->kind, "http request");
+  EXPECT_EQ(outer->trace.size(), 32U);
+  EXPECT_EQ(call->trace, outer->trace);
+  EXPECT_EQ(inner->trace, outer->trace);
   scope.cancel();
   client.join();
+  const auto was_part_of_it = [&](const ended_task& t) { return t.trace == outer->trace; };
+  eventually([&] { return std::ranges::count_if(last_ended(10), was_part_of_it) == 3; });
+}
+
+TEST_F(HttpReports, WorkThatKnowsNoParentIsBelowTheRequestOfItsContext) {
+  static constexpr task_kind apart{"apart"};
+  std::thread elsewhere;
+  serve([&](context ctx, const http::request&) -> asio::awaitable<http::response> {
+    elsewhere = std::thread([ctx] {
+      const task working(ctx, apart);
+      ctx.done().wait();
+    });
+    std::ignore = co_await async_sleep_for(ctx, 1h);
+    co_return http::text(http::status::ok, "late");
+  });
+  auto scope = with_cancel(background());
+  std::thread client([&] { EXPECT_FALSE(http::get(scope, url())); });
+  const auto work = waiting("apart", "the end of a context");
+  const auto request = waiting("http request", "sleeping");
+  scope.cancel();
+  client.join();
+  elsewhere.join();
+  ASSERT_TRUE(work && request);
+  EXPECT_EQ(work->parent, request->id);
+  EXPECT_EQ(work->trace, request->trace);
 }
 
 }  // namespace

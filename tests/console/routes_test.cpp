@@ -121,7 +121,8 @@ TEST_F(Routes, AQueryChooses) {
   const http_server server(mounted());
   auto scope = with_cancel(background());
   const task one(scope, digging, "Alpha");
-  const task two(background(), digging, "beta");
+  const auto part_of = with_value(background(), trace, trace_context::begin());
+  const task two(part_of, digging, "beta");
   const auto names = [&](const std::string& query) {
     std::vector<std::string> found;
     const auto got = get(server, "/tasks?kind=dig&" + query).read();
@@ -135,6 +136,7 @@ TEST_F(Routes, AQueryChooses) {
   EXPECT_THAT(names("min_age_ms=3600000"), ::testing::IsEmpty());
   EXPECT_THAT(names("state=queued,waiting,running"), ::testing::UnorderedElementsAre("Alpha", "beta"));
   EXPECT_THAT(names("limit=1"), ::testing::SizeIs(1));
+  EXPECT_THAT(names("trace=" + part_of.value(trace)->id()), ::testing::ElementsAre("beta"));
   EXPECT_THAT(names("limit=1&name=beta&above=1"), ::testing::ElementsAre("beta", "Alpha"));
   scope.cancel();
   ASSERT_TRUE(eventually([&] { return names("state=zombie") == std::vector<std::string>{"Alpha"}; }));

@@ -4,5 +4,17 @@
 
 #include <curfew/console.hpp>
 #include <curfew/inspect.hpp>
+#include <iostream>
+#include <string>
 
 #include "docs/http.hpp"
+
+namespace docs {
+
+/// Of a queue.
+struct message_t {
+  std::string trace;
+};
+extern const message_t message;
+
+}  // namespace docs

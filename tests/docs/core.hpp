@@ -3,6 +3,7 @@
 /// What the snippets of core may name.
 
 #include <curfew/core.hpp>
+#include <iostream>
 #include <memory>
 #include <mutex>
 #include <optional>

@@ -47,11 +47,12 @@ struct told_to_stop {
 /// One task that was open when it was looked at. What it was at may have changed by now.
 struct task_info {
   std::uint64_t id = 0;      // never given to another task
-  std::uint64_t parent = 0;  // 0: none
+  std::uint64_t parent = 0;  // 0: none; it may be a task of another process, see `trace`
   const char* kind = "";     // static
   std::string name;
-  std::source_location where;                // the line that opened it
-  std::string path;                          // of its context, see context::path
+  std::source_location where;  // the line that opened it
+  std::string path;            // of its context, see context::path
+  std::string trace;  // the id of the trace that its context belongs to, see curfew::trace; empty: none
   clock::time_point opened;                  // on the system's clock, as all times here
   std::optional<clock::duration> remaining;  // until its context's deadline, on the context's clock
   inspect::state state = state::waiting;
@@ -74,6 +75,7 @@ struct ended_task {
   const char* kind = "";
   std::string name;  // may be cut
   std::source_location where;
+  std::string trace;
   clock::time_point opened;
   clock::time_point ended;
   std::optional<told_to_stop>

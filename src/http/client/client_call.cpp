@@ -333,7 +333,8 @@ void client_call::write_head() {
   out_.clear();
   append_request_head(out_, target_,
                       {.decodes = !streams(),
-                       .timeout = client_->options.send_deadline() ? timeout_to_send(ctx_) : std::nullopt});
+                       .timeout = client_->options.send_deadline() ? timeout_to_send(ctx_) : std::nullopt,
+                       .trace = trace_to_send(ctx_, detail::id_of(shown_))});
   const std::string& body = target_.what.body();
   const auto expect = target_.what.fields().find("Expect");
   holds_body_back_ = expect && same_name(*expect, "100-continue") && (target_.body || !body.empty());

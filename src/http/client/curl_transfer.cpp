@@ -13,6 +13,7 @@
 #include <utility>
 
 #include "http/message/syntax.hpp"
+#include "http/message/trace_fields.hpp"
 
 namespace curfew::http {
 
@@ -109,6 +110,11 @@ void curl_transfer::make_lines() {
   if (target.body && !target.body->length()) lines.emplace_back("Transfer-Encoding: chunked");
   if (!has_expect) lines.emplace_back("Expect:");
   if (!has_type) lines.emplace_back("Content-Type:");
+  if (const auto part_of = trace_to_send(ctx, detail::id_of(shown));
+      part_of && !target.what.fields().contains(trace_field)) {
+    lines.push_back(std::string(trace_field) + ": " + part_of->parent);
+    if (!part_of->state.empty()) lines.push_back(std::string(trace_state_field) + ": " + part_of->state);
+  }
   if (engine->options().send_deadline() && !target.what.fields().contains(timeout_field) &&
       timeout_to_send(ctx)) {
     lines.emplace_back();
@@ -510,6 +516,7 @@ void curl_transfer::complete_after_source(std::optional<error> why) {
 }
 
 void curl_transfer::complete(std::optional<error> why) {
+  shown.close();
   if (on_response) {
     send_handler h = std::exchange(on_response, nullptr);
     if (why) {

@@ -61,7 +61,8 @@ struct curl_transfer final : download::transfer, upload_user, std::enable_shared
       : transfer(std::move(of)),
         engine(std::move(e)),
         ctx(std::move(c)),
-        target(std::move(t)) {}
+        target(std::move(t)),
+        shown(show_call(ctx, target)) {}
   curl_transfer(const curl_transfer&) = delete;
   curl_transfer& operator=(const curl_transfer&) = delete;
 
@@ -112,6 +113,7 @@ struct curl_transfer final : download::transfer, upload_user, std::enable_shared
   send_handler on_response;
   open_handler on_download;
   call_target target;
+  detail::open_task shown;  // by inspection
   bool streaming = false;
   std::optional<on_done<on_end>> watch;
 

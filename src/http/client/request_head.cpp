@@ -54,6 +54,10 @@ void append_request_head(std::string& out, const call_target& target, const requ
   if (!sets("Accept-Encoding"))
     append_field(out, "Accept-Encoding", options.decodes ? known_codings : "identity");
   if (options.timeout && !sets(timeout_field)) append_field(out, timeout_field, *options.timeout);
+  if (options.trace && !sets(trace_field)) {
+    append_field(out, trace_field, options.trace->parent);
+    if (!options.trace->state.empty()) append_field(out, trace_state_field, options.trace->state);
+  }
   for (const auto& [name, value] : what.fields()) {
     if (same_name(name, "Content-Length")) continue;
     if (target.cross_origin && stays_with_origin(name)) continue;

@@ -4,12 +4,14 @@
 #include <string>
 
 #include "http/client/transfer.hpp"
+#include "http/message/trace_fields.hpp"
 
 namespace curfew::http {
 
 struct request_head_options {
   bool decodes;                        ///< Content codings are welcome; else identity is.
   std::optional<std::string> timeout;  ///< What remains of the deadline, unless the caller has set it.
+  std::optional<trace_fields> trace;   ///< As `timeout`.
 };
 
 /// Appends the header of the request, with its empty line: Host, User-Agent, Accept and Accept-Encoding where the

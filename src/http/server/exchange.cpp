@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "http/message/message_access.hpp"
+#include "http/message/trace_fields.hpp"
 #include "http/server/server_state.hpp"
 #include "http/server/worker.hpp"
 
@@ -72,6 +73,17 @@ bool exchange::is_overdue() const noexcept {
   return deadline && worker_.server().base.now() - *deadline >= time_to_answer;
 }
 
+/// With the trace that the request is part of. While inspection is on it always is.
+context exchange::traced() const {
+  auto part_of = read_trace(request_->fields());
+  if (!part_of) {
+    if (detail::task_listener() == nullptr) [[likely]]
+      return holder_;
+    part_of = trace_context::begin();
+  }
+  return with_value(holder_, trace, *std::move(part_of));
+}
+
 /// A task with the method and the path: a query may hold secrets.
 void exchange::show(detail::task_ref lane) {
   static constexpr task_kind of_server{"http request"};
@@ -80,6 +92,9 @@ void exchange::show(detail::task_ref lane) {
   name += std::string_view(request_->target()).substr(0, request_->target().find('?'));
   shown_ = detail::open_task(*scope_, of_server, name, where_->to->where);
   in_lane_.emplace(lane, shown_.ref());
+  // Until now the span was the caller's, which is the task's parent. No other thread has seen the context.
+  if (const auto* part_of = scope_->ctx().value(trace); part_of != nullptr && shown_.ref())
+    const_cast<trace_context*>(part_of)->span = detail::id_of(shown_);  // NOLINT(*-const-cast)
 }
 
 bool exchange::begin(std::optional<clock::duration> asked, detail::task_ref lane) {
@@ -91,7 +106,8 @@ bool exchange::begin(std::optional<clock::duration> asked, detail::task_ref lane
   if (!unlimited && header_at_) limit -= server.base.now() - *header_at_;
   if (limit <= clock::duration::zero()) return false;
   {
-    cancel_scope made = unlimited ? with_cancel(holder_) : with_timeout(holder_, limit);
+    const context above = traced();
+    cancel_scope made = unlimited ? with_cancel(above) : with_timeout(above, limit);
     const std::lock_guard guard(worker_.mutex());
     scope_.emplace(std::move(made));
     began_ = worker_.events().now();

@@ -94,6 +94,7 @@ class exchange final : public detail::list_hook<> {
   [[nodiscard]] std::string name() const;
 
  private:
+  [[nodiscard]] context traced() const;
   void show(detail::task_ref lane);
 
   worker& worker_;
