@@ -65,6 +65,11 @@ const char* name_of(state s) noexcept {
   return "";
 }
 
+std::uint64_t current_task_id() noexcept {
+  const auto* listener = detail::task_listener();
+  return listener != nullptr ? listener->id(detail::current_task) : 0;
+}
+
 void each_task(const std::function<bool(task_info&&)>& see) {
   records::each([&](task_record& r) {
     const auto generation = r.generation.load(std::memory_order_acquire);

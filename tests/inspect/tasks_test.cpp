@@ -67,6 +67,32 @@ void burn(std::chrono::nanoseconds duration) {
 void ignore(const task_info& /*zombie*/) {}
 inspection_options quiet() { return inspection_options().on_zombie(&ignore); }
 
+TEST(CurrentTask, IsTheInnermostOfThisThread) {
+  const inspection on;
+  EXPECT_EQ(current_task_id(), 0U);
+  {
+    const curfew::task outer(background(), resizing, "outer");
+    {
+      const curfew::task inner(background(), reading, "inner");
+      EXPECT_EQ(current_task_id(), named("inner").value().id);
+    }
+    EXPECT_EQ(current_task_id(), named("outer").value().id);
+    std::thread([] { EXPECT_EQ(current_task_id(), 0U); }).join();
+  }
+  EXPECT_EQ(current_task_id(), 0U);
+}
+
+TEST(OneLine, SaysWhatGoesOnAndWhereItWasOpened) {
+  const inspection on;
+  auto scope = with_cancel(background());
+  const curfew::task working(scope, resizing, "a\x1b[31m");
+  scope.cancel("left");
+  const std::string line = one_line(named("a\x1b[31m").value());
+  EXPECT_THAT(line, testing::StartsWith("resize \"a?[31m\" ("));
+  EXPECT_THAT(line, testing::HasSubstr(" ms ago (left) and goes on; opened at "));
+  EXPECT_THAT(line, testing::HasSubstr("tasks_test.cpp:"));
+}
+
 TEST(Task, IsSeenWhileItIsOpen) {
   const inspection on(quiet());
   const auto scope = with_timeout(background(), 1h);

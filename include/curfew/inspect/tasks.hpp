@@ -126,6 +126,14 @@ struct totals {
   std::chrono::nanoseconds cpu_of_process{0};  // the difference to `cpu` could not be attributed
 };
 
+/// `request "GET /x" (b408fe1d61973705) was told to stop 263 ms ago (client gone) and goes on; opened at main.cpp:12`: what
+/// `inspection` writes of a zombie. Characters that steer a terminal are replaced.
+[[nodiscard]] std::string one_line(const task_info& zombie);
+
+/// The id of the task that this thread, or the coroutine it runs, is at: for a line of a log. 0: none, or nothing is
+/// recorded.
+[[nodiscard]] std::uint64_t current_task_id() noexcept;
+
 /// Looks at each open task, in no order, one after another: no thread is held up, and little memory is needed.
 /// \param see  Returns false to stop. It is called without a lock.
 /// Throws: what `see` throws, and what printing a value throws; std::bad_alloc.
