@@ -4,7 +4,7 @@
 //
 // Each refresh opens the three panels, waits until all three services work, and closes the three connections.
 // The time is from the close to the end of the context in the service: browser side -> dashboard -> service.
-// Everything is on this machine, so CLOCK_MONOTONIC is the same clock for all, and the services' ledgers tell
+// Everything is on this machine, so CLOCK_MONOTONIC is the same clock for all, and the services tell
 // when each context ended.
 
 #include <fcntl.h>
@@ -133,8 +133,7 @@ std::multimap<std::string, ended_request> ended_requests(std::string_view view) 
     const auto ended = field(row, "ended_ns", 0);
     if (ended.empty()) continue;
     ended_request request;
-    const auto id = field(row, "id", 0);
-    request.service = id.substr(0, id.find('-'));
+    request.service = field(row, "service", 0);
     request.state = field(row, "state", 0);
     std::from_chars(ended.data(), ended.data() + ended.size(), request.ended_ns);
     found.emplace(field(row, "parent", 0), request);
@@ -169,7 +168,7 @@ int run(const std::string& program, int refreshes) {
   int early = 0;
   for (int done = 0; done < refreshes;) {
     std::vector<visit> visits;
-    // The ledgers remember 512 requests: ask for them from time to time.
+    // The services remember 512 requests: ask for them from time to time.
     for (int i = 0; i < 100 && done < refreshes; ++i, ++done) {
       std::vector<http::download> open;
       for (const char* panel : panels) {

@@ -141,7 +141,7 @@ test("ten clicks on Refresh leave one request in each service", { timeout: 30_00
 
   await eventually(
     "the page says so",
-    async () => (await page.locator("#wanted .request[data-id^=disk-]").count()) === 1,
+    async () => (await page.locator("#wanted .request[data-service=disk]").count()) === 1,
   );
   await page.locator("#unwanted-section").waitFor({ state: "hidden" });
   await eventually("the page lists what ended", async () => (await page.locator("#ended li").count()) === 8);
@@ -162,8 +162,12 @@ test("with the switch on they pile up and burn; switched off, they die", { timeo
     const now = await dashboard.requests();
     return now.totals.cpu_s_unwanted > first.totals.cpu_s_unwanted + 0.2;
   });
-  await eventually("the page shows them", async () => (await page.locator("#unwanted [data-id^=disk-]").count()) > 5);
+  await eventually("the page shows them", async () => (await page.locator("#unwanted [data-service=disk]").count()) > 5);
   assert.match(await page.locator("#unwanted .request .state").first().innerText(), /ended by client, still working/);
+  assert.match(
+    await page.locator("#unwanted [data-service=disk] .place").first().innerText(),
+    /^opened at disk\.cpp:\d+/,
+  );
   await eventually("the page counts them", async () => Number(await page.locator("#tile-unwanted dd").innerText()) > 5);
 
   await switched(page, false);
@@ -387,8 +391,9 @@ test("garbage costs the one panel that it came for", { timeout: 30_000 }, async 
 });
 
 test("hundreds of requests are counted, and the first of them drawn", { timeout: 30_000 }, async () => {
-  const request = (id, state) => ({
+  const request = (service, id, state) => ({
     id,
+    service,
     target: "/<b>\u202e",
     age_ms: 5,
     budget_ms: 100,
@@ -399,8 +404,8 @@ test("hundreds of requests are counted, and the first of them drawn", { timeout:
   });
   const range = Array.from({ length: 250 }, (_, i) => i);
   const state = {
-    tree: range.map((i) => ({ ...request(`front-${i}`, "running"), children: [request(`disk-${i}`, "running")] })),
-    orphans: range.map((i) => request(`disk-1${i}`, "ended by client")),
+    tree: range.map((i) => ({ ...request("front", `f${i}`, "running"), children: [request("disk", `d${i}`, "running")] })),
+    orphans: range.map((i) => request("disk", `z${i}`, "ended by client")),
     services: [{ service: "disk", error: "<i>gone</i>" }],
     totals: { living: 500, ignored: 250 },
     ignoring: false,

@@ -149,6 +149,11 @@ describe("format", () => {
     ]);
   });
 
+  test("a request has a short name, and a place one without its directory", () => {
+    assert.equal(format.request_name({ service: "disk", id: "08c23ff7169b11f7" }), "disk 08c2");
+    assert.equal(format.place({ file: "/src/apps/disk.cpp", line: 122 }), "disk.cpp:122");
+  });
+
   test("a budget is seconds, with a comma or a point, within its limits", () => {
     const parse = (text) => format.parse_budget(text, 100, 600_000, "en");
     for (const [text, ms] of [
@@ -306,13 +311,6 @@ describe("timeline_model", () => {
     assert.deepEqual(disk_of(model.view(2000)).bars.map((bar) => [bar.id, bar.home, bar.state]), [["a", 2000, "over"], ["b", null, "running"]]);
     model.take(...event(3000, {}, { error: "The disk service stopped." }));
     assert.equal(model.busy, false);
-  });
-
-  test("an id that comes again after a restart is another request", () => {
-    const model = new timeline_model();
-    model.take(...event(1000, { requests: [running("disk-1", 500)] }));
-    model.take(...event(2000, { requests: [running("disk-1", 1500)] }));
-    assert.deepEqual(disk_of(model.view(2000)).bars.map((bar) => bar.home), [2000, null]);
   });
 
   test("a bar knows its click", () => {

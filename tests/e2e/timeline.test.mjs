@@ -100,7 +100,7 @@ test("each refresh is a mark, at which the bars of the one before stop", { timeo
   assert.ok(near(old.wanted.right), `it stops at the click: ${old.wanted.right} and ${marks[1]}`);
   assert.ok(near(now.wanted.left), `the next begins there: ${now.wanted.left} and ${marks[1]}`);
   await slots(page, "stopped").click();
-  assert.match(await page.locator("#detail").innerText(), /^disk-\d+, of Refresh 1: ended by client after .* s\. Its work stopped /);
+  assert.match(await page.locator("#detail").innerText(), /^disk [0-9a-f]{4}, of Refresh 1: ended by client after .* s\. Its work stopped /);
   await page.locator("#cancel").click();
   await there_are("both have stopped", slots(page, "stopped"), (n) => n === 2);
   assert.equal(await page.locator(".mark[data-kind=cancel]").count(), 1);
@@ -154,7 +154,7 @@ test("Show me plays both halves and says what they have cost", { timeout: 170_00
   assert.ok(Math.abs(without - with_it - saved) < 0.11, sentence);
   assert.ok(without > with_it, sentence);
   const after = await dashboard.requests();
-  assert.ok(Math.abs(after.totals.cpu_s_unwanted - before - without - with_it) < 0.5, `the ledger says the same: ${sentence}`);
+  assert.ok(Math.abs(after.totals.cpu_s_unwanted - before - without - with_it) < 0.5, `the services say the same: ${sentence}`);
   assert.equal(after.ignoring, false);
   assert.equal(after.totals.living, 0);
   assert.equal(await page.locator("#show").innerText(), "Show me");
@@ -251,7 +251,7 @@ test("the bars are one stop of the keyboard, and each says what it is", { timeou
   await page.keyboard.press("ArrowRight");
   const second = await focused();
   assert.notEqual(first.key, second.key);
-  assert.match(first.label, /^disk-\d+.*: ended by client after/);
+  assert.match(first.label, /^disk [0-9a-f]{4}.*: ended by client after/);
   assert.equal(await page.locator("#detail").innerText(), second.label);
   await page.keyboard.press("Tab");
   assert.equal((await focused()).key, undefined);

@@ -66,13 +66,13 @@ asio::awaitable<bool> serve(std::shared_ptr<http::server> server, curfew::cancel
 
 }  // namespace
 
-asio::awaitable<int> run_front(curfew::context ctx, front_options options) {
+asio::awaitable<int> run_front(curfew::context ctx, front_options options, request_log& log) {
   if (const std::string wrong = wrong_with(options.roots); !wrong.empty()) {
     log_line(wrong);
     co_return 1;
   }
   const auto services = make_services(options);
-  front facing(co_await asio::this_coro::executor, options, services);
+  front facing(co_await asio::this_coro::executor, options, services, log);
   // A panel may take as long as the largest budget. At shutdown requests get a short grace time only.
   auto server = std::make_shared<http::server>(
       facing.routes(), http::server_options().listen(options.listen).grace(250ms).max_request_time(11min));

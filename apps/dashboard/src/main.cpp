@@ -8,6 +8,7 @@
 #include <variant>
 
 #include "base/log.hpp"
+#include "base/request_log.hpp"
 #include "base/thread_priority.hpp"
 #include "front_main.hpp"
 #include "lifeline.hpp"
@@ -17,6 +18,10 @@
 namespace {
 
 using namespace curfew_dashboard;  // NOLINT(google-build-using-namespace): the program's own
+
+// What the page shows as requests.
+constexpr curfew::task_kind of_the_front{"panel"};
+constexpr curfew::task_kind of_a_service{"report"};
 
 struct run_command {
   int operator()(show_help) const {
@@ -28,15 +33,15 @@ struct run_command {
     return 0;
   }
   int operator()(front_options options) const {
-    const auto main = [&options](curfew::context ctx) {
-      return run_front(std::move(ctx), std::move(options));
-    };
+    request_log log("front", of_the_front);
+    const auto main = [&](curfew::context ctx) { return run_front(std::move(ctx), std::move(options), log); };
     return curfew::run(main);
   }
   int operator()(service_options options) const {
     lifeline dashboard;
+    request_log log(options.name, of_a_service);
     const auto main = [&](curfew::context ctx) {
-      return run_service(std::move(ctx), std::move(options), std::move(dashboard));
+      return run_service(std::move(ctx), std::move(options), std::move(dashboard), log);
     };
     return curfew::run(main);
   }

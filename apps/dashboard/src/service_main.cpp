@@ -41,11 +41,12 @@ http::server_options serving(const service_options& options) {
 
 }  // namespace
 
-boost::asio::awaitable<int> run_service(curfew::context ctx, service_options options, lifeline dashboard) {
+boost::asio::awaitable<int> run_service(curfew::context ctx, service_options options, lifeline dashboard,
+                                        request_log& log) {
   // The name in lists of processes: "curfew-disk".
   ::prctl(PR_SET_NAME, ("curfew-" + options.name).c_str());
   const auto kind = options.name == "vitals" ? service::answer::whole : service::answer::streamed;
-  service served(options.name, kind, planner_for(options), dashboard.token());
+  service served(options.name, kind, planner_for(options), log, dashboard.token());
   http::server server(served.routes(), serving(options));
   if (auto listening = server.listen(); !listening) {
     log_line(options.name + ": " + listening.error().message());

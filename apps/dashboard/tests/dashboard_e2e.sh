@@ -142,6 +142,15 @@ within 3 'living("disk") > 5 and counter("disk", "ignored") > 5 and view["ignori
 within 5 'counter("disk", "cpu_s_unwanted") > 0.5'
 within 1 'len(view["orphans"]) > 5'
 
+step 'each is named, with the line that opened it'
+named() { grep -cE 'disk: report "/report" \([0-9a-f]{16}\) was told to stop .* and goes on.*; opened at .*disk\.cpp:[0-9]+$' "$work/log"; }
+for _ in $(seq 100); do
+  (($(named) <= 5)) || break
+  sleep 0.02
+done
+(($(named) > 5)) || fail 'not all are named in the log'
+curl -s "$url/debug/curfew/" | has -i '<!doctype html>' || fail "the front's console"
+
 step 'the switch off: they die'
 ignore false
 within 2 'living("disk") == 0 and not view["ignoring"]'

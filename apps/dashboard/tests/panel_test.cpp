@@ -26,6 +26,8 @@ using curfew::http::client_tests::ok;
 using curfew::http::client_tests::peer;
 using curfew::tests::eventually;
 
+constexpr curfew::task_kind showing{"panel"};
+
 std::string chunk(std::string_view bytes) {
   char size[32];
   std::snprintf(size, sizeof size, "%zx\r\n", bytes.size());
@@ -66,7 +68,7 @@ class shown {
     return all.at(0);
   }
   http::download open() { return visitor_.open(curfew::background(), request()).value(); }
-  ledger book{"front"};
+  request_log book{"front", showing};
 
  private:
   [[nodiscard]] http::request request() const { return {"GET", server_->url() + "/panel"}; }
@@ -239,8 +241,8 @@ class whole_front {
     front_options options;
     options.roots = {"/usr"};
     options.sources = std::move(sources);
-    front_ =
-        std::make_unique<front>(io_.get_executor(), options, std::vector<std::shared_ptr<service_process>>());
+    front_ = std::make_unique<front>(io_.get_executor(), options,
+                                     std::vector<std::shared_ptr<service_process>>(), log_);
     server_ = std::make_unique<curfew::testing::http_server>(front_->routes());
     front_->let_in(front_access(server_->url().substr(7), {}));
   }
@@ -258,6 +260,7 @@ class whole_front {
   [[nodiscard]] std::string url() const { return server_->url(); }
 
  private:
+  request_log log_{"front", showing};
   asio::io_context io_;
   std::unique_ptr<front> front_;
   std::unique_ptr<curfew::testing::http_server> server_;
@@ -280,7 +283,8 @@ TEST(Front, SendsItsSecurityFieldsWithEveryResponse) {
 
 TEST(Front, RefusesPagesFromElsewhereOnEveryRoute) {
   whole_front front;
-  for (const char* target : {"/api/config", "/api/panels/x", "/api/requests", "/api/requests/events"}) {
+  for (const char* target : {"/api/config", "/api/panels/x", "/api/requests", "/api/requests/events",
+                             "/api/requests/disk/1/stack", "/debug/curfew/tasks"}) {
     EXPECT_EQ(front.send("GET", target, "Origin", "http://evil.example").status(), http::status::forbidden)
         << target;
     EXPECT_EQ(front.send("GET", target, "Sec-Fetch-Site", "cross-site").status(), http::status::forbidden)
@@ -385,8 +389,15 @@ TEST(Front, RefusesBudgetsThatMakeNoSense) {
   }
   const auto response = front.send("GET", "/api/panels/dead?budget_ms=100");
   EXPECT_EQ(response.status(), http::status::ok);
-  EXPECT_EQ(*response.fields().find("Request-Id"), "front-1");
+  EXPECT_EQ(response.fields().find("Request-Id")->size(), 16U);
   EXPECT_NE(response.body().find("\"code\":\"unreachable\""), std::string::npos) << response.body();
+}
+
+TEST(Front, HasAConsoleOfItsOwn) {
+  whole_front front;
+  const json::value seen = json::parse(front.send("GET", "/debug/curfew/tasks?kind=http%20request").body());
+  EXPECT_EQ(seen.at("tasks").at(0).at("name"), "GET /debug/curfew/tasks");  // this one itself
+  EXPECT_EQ(front.send("GET", "/api/requests/none/b408fe1d61973705/stack").status(), http::status::not_found);
 }
 
 TEST(Front, SendsThePageOnceAndThenOnlyThatItIsStillTheSame) {

@@ -23,6 +23,8 @@ using namespace std::chrono_literals;
 using curfew::tests::event;
 using curfew::tests::eventually;
 
+constexpr curfew::task_kind reporting{"report"};
+
 /// Work that lasts until it is told to stop, one way or the other.
 struct patient_work {
   event started;
@@ -31,8 +33,8 @@ struct patient_work {
   std::atomic<int> finished = 0;  // with a result
 
   heavy_work work() {
-    return [this](const curfew::context& ctx,
-                  const report_progress& tell) -> std::expected<json::value, failure> {
+    return heavy_work([this](const curfew::context& ctx,
+                             const report_progress& tell) -> std::expected<json::value, failure> {
       tell({0.5, "half", {}});
       started.set();
       while (!finish.is_set()) {
@@ -43,7 +45,7 @@ struct patient_work {
       }
       ++finished;
       return json::value("done");
-    };
+    });
   }
   work_planner plan() {
     return [this](const http::request&) -> std::expected<heavy_work, refusal> { return work(); };
@@ -54,7 +56,7 @@ struct patient_work {
 class served {
  public:
   explicit served(work_planner plan, service::answer kind = service::answer::streamed, std::string token = {})
-      : service_("disk", kind, std::move(plan), std::move(token)),
+      : service_("disk", kind, std::move(plan), log_, std::move(token)),
         server_(service_.routes()) {}
   ~served() { service_.stop(); }
 
@@ -84,6 +86,7 @@ class served {
   }
 
  private:
+  request_log log_{"disk", reporting};
   service service_;
   curfew::testing::http_server server_;
 };
@@ -137,13 +140,15 @@ TEST(Service, NamesTheParentOfARequest) {
   patient_work work;
   served service(work.plan());
   http::request request("GET", service.url("/report?root=/a"));
-  request.set("Request-Id", "front-7");
+  request.set("Request-Id", "b408fe1d61973705");
   const auto from = service.client.open(curfew::background(), request);
+  EXPECT_TRUE(eventually([&] { return service.count("living") == 1; }));
   const json::object snapshot = service.snapshot();
-  EXPECT_EQ(snapshot.at("requests").at(0).at("parent"), "front-7");
+  EXPECT_EQ(snapshot.at("requests").at(0).at("parent"), "b408fe1d61973705");
   EXPECT_EQ(snapshot.at("requests").at(0).at("target"), "/report?root=/a");
   request.set("Request-Id", "<script>");
   const auto other = service.client.open(curfew::background(), request);
+  EXPECT_TRUE(eventually([&] { return service.count("living") == 2; }));
   EXPECT_TRUE(service.snapshot().at("requests").at(1).at("parent").is_null());
 }
 
@@ -151,7 +156,10 @@ TEST(Service, IgnoringLetsTheWorkGoOnAndKnowsThatNobodyWaits) {
   patient_work work;
   served service(work.plan());
   EXPECT_EQ(service.ignore(R"({"on": true})"), "{\"service\":\"disk\",\"ignoring\":true}\n");
-  for (int i = 0; i < 20; ++i) static_cast<void>(service.begin());
+  for (int i = 0; i < 20; ++i) {
+    const auto from = service.begin();
+    EXPECT_TRUE(eventually([&] { return service.count("started") == i + 1; }));
+  }
   EXPECT_TRUE(eventually([&] { return service.count("ended_by_client") == 20; }));
   EXPECT_EQ(work.ended, 0);
   EXPECT_EQ(service.count("living"), 20);
@@ -167,7 +175,10 @@ TEST(Service, TurningTheSwitchBackEndsWhatNobodyWaitsFor) {
   patient_work work;
   served service(work.plan());
   service.ignore(R"({"on": true})");
-  for (int i = 0; i < 6; ++i) static_cast<void>(service.begin());
+  for (int i = 0; i < 6; ++i) {
+    const auto from = service.begin();
+    EXPECT_TRUE(eventually([&] { return service.count("started") == i + 1; }));
+  }
   auto waiting = service.begin();
   EXPECT_TRUE(eventually([&] { return service.count("ignored") == 6; }));
   service.ignore(R"({"on": false})");
@@ -189,12 +200,23 @@ TEST(Service, TakesTheSwitchFromJsonOnly) {
 TEST(Service, AnswersItsDashboardOnly) {
   patient_work work;
   served service(work.plan(), service::answer::streamed, "secret");
-  for (const char* path : {"/report", "/requests", "/requests/events", "/none"}) {
+  for (const char* path : {"/report", "/requests", "/requests/events", "/debug/curfew/tasks", "/none"}) {
     const auto response = service.client.send(curfew::background(), http::request("GET", service.url(path)));
     EXPECT_EQ(response->status(), http::status::unauthorized) << path;
   }
   EXPECT_EQ(service.ignore(R"({"on": true})"), "401");
   EXPECT_FALSE(work.started.is_set());
+}
+
+TEST(Service, ShowsItsTasksInAConsole) {
+  patient_work work;
+  served service(work.plan());
+  const auto from = service.begin();
+  ASSERT_TRUE(work.started.wait());
+  const auto response = service.client.send(
+      curfew::background(), http::request("GET", service.url("/debug/curfew/tasks?kind=report")));
+  const json::value seen = json::parse(response.value().body());
+  EXPECT_EQ(seen.at("tasks").at(0).at("id"), service.snapshot().at("requests").at(0).at("id"));
 }
 
 TEST(Service, SendsEventsOnEachChange) {
@@ -220,15 +242,18 @@ TEST(Service, SendsEventsOnEachChange) {
 
 TEST(Service, AnswersWithAnErrorWhereTheWorkThrows) {
   const work_planner plan = [](const http::request&) -> std::expected<heavy_work, refusal> {
-    return [](const curfew::context&, const report_progress&) -> std::expected<json::value, failure> {
-      throw std::runtime_error("the disk is on fire");
-    };
+    return heavy_work(
+        [](const curfew::context&, const report_progress&) -> std::expected<json::value, failure> {
+          throw std::runtime_error("the disk is on fire");
+        });
   };
-  served streamed(plan);
-  auto from = streamed.begin();
-  EXPECT_EQ(rest_of(from),
-            "{\"type\":\"error\",\"code\":\"internal\",\"message\":\"the disk is on fire\"}\n");
-  EXPECT_TRUE(eventually([&] { return streamed.count("failed") == 1; }));
+  {
+    served streamed(plan);
+    auto from = streamed.begin();
+    EXPECT_EQ(rest_of(from),
+              "{\"type\":\"error\",\"code\":\"internal\",\"message\":\"the disk is on fire\"}\n");
+    EXPECT_TRUE(eventually([&] { return streamed.count("failed") == 1; }));
+  }
   served whole(plan, service::answer::whole);
   const auto response = whole.client.send(curfew::background(), http::request("GET", whole.url("/report")));
   EXPECT_EQ(response->status(), http::status::service_unavailable);
@@ -237,9 +262,10 @@ TEST(Service, AnswersWithAnErrorWhereTheWorkThrows) {
 
 TEST(Service, AnswersWholeWhereItIsToldTo) {
   const work_planner plan = [](const http::request&) -> std::expected<heavy_work, refusal> {
-    return [](const curfew::context&, const report_progress&) -> std::expected<json::value, failure> {
-      return json::value("all of it");
-    };
+    return heavy_work(
+        [](const curfew::context&, const report_progress&) -> std::expected<json::value, failure> {
+          return json::value("all of it");
+        });
   };
   served service(plan, service::answer::whole);
   const auto response =

@@ -80,6 +80,16 @@ export function cpu_seconds(ms, locale) {
   return `${decimal(ms / 1000, ms < 9995 ? 2 : 1, locale)} s`;
 }
 
+/** disk 08c2: the service, and enough of the id to tell its requests apart. */
+export function request_name({ service, id }) {
+  return `${service} ${String(id).slice(0, 4)}`;
+}
+
+/** disk.cpp:122 */
+export function place({ file, line }) {
+  return `${String(file).split("/").at(-1)}:${line}`;
+}
+
 // Characters that show nothing or that reorder what is around them. Joiners (U+200C, U+200D) stay: scripts need them.
 const invisible =
   /[\u0000-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b\u200e\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]|[\ud800-\udfff]|\p{Cn}/gu;

@@ -4,11 +4,13 @@
 // between events, ages and budgets go on by the page's own clock. Rows beyond the cap are counted, not drawn.
 
 import { by_id, el, foreign, progress_bar, set_text, show } from "./dom.js";
-import { count, cpu_seconds, duration, ticking, visible } from "./format.js";
+import { count, cpu_seconds, duration, place, request_name, ticking, visible } from "./format.js";
+import { stack_view } from "./stack.js";
 
 const most_roots = 40;
 const most_children = 10;
 const most_ended = 8;
+const least_cpu_ms = 5; // less is 0.00 s
 const stopping_ms = 250; // work that is just about to stop is counted, but its coming and going would only flicker
 const retry_ms = [500, 1000, 2000, 4000];
 
@@ -225,34 +227,46 @@ class request_list {
 }
 
 class request_row {
-  constructor({ id, target }) {
+  constructor({ id, service, target, where }) {
+    const name = request_name({ service, id });
     this.age = el("span", { class: "age" });
-    this.bar = new progress_bar(`Budget left of ${visible(String(id))}`, "meter");
+    this.bar = new progress_bar(`Budget left of ${visible(name)}`, "meter");
     this.left = el("span", { class: "left" });
     this.state = el("span", { class: "state" });
     this.cpu = el("span", { class: "cpu" });
     const children = el("ul");
     const more = el("p", { class: "more", hidden: true });
     this.children = new request_list(children, more, most_children);
+    this.place = this.#make_place(name, id, service, where);
     this.element = el(
       "li",
-      { class: "request", "data-id": id },
+      { class: "request", "data-id": id, "data-service": service },
       el(
         "div",
         { class: "card" },
         el(
           "span",
           { class: "who" },
-          foreign(id, { class: "id" }),
+          foreign(name, { class: "id", title: visible(String(id)) }),
           foreign(decoded(target), { class: "target", title: visible(String(target)) }),
         ),
         this.state,
         el("span", { class: "budget" }, this.bar.element, this.left),
         el("span", { class: "spent" }, this.cpu, this.age),
+        this.place,
       ),
       children,
       more,
     );
+  }
+
+  /** The line that opened the work, and on request what its threads are at. */
+  #make_place(name, id, service, where) {
+    if (!where) return null;
+    const line = foreign(place(where), { title: visible(`${where.file}:${where.line}`) });
+    // The front has no threads for its requests.
+    const stack = service === "front" ? null : new stack_view(name, id, service);
+    return el("div", { class: "place", hidden: true }, el("span", {}, "opened at ", line), stack?.button, stack?.element);
   }
 
   draw(request) {
@@ -260,12 +274,10 @@ class request_row {
     this.element.dataset.state = request.state;
     const dead = request.state !== "running";
     set_text(this.state, dead ? `${request.state}, still working` : "running");
-    // The front does not work, it waits; its rows say nothing about CPU.
-    const spent = dead
-      ? `${cpu_seconds(request.cpu_ms_unwanted)} CPU for nobody`
-      : `${cpu_seconds(request.cpu_ms)} CPU`;
-    set_text(this.cpu, spent);
-    show(this.cpu, request.cpu_ms > 0);
+    const cpu_ms = dead ? request.cpu_ms_unwanted : request.cpu_ms;
+    set_text(this.cpu, `${cpu_seconds(cpu_ms)} ${dead ? "CPU for nobody" : "CPU"}`);
+    show(this.cpu, cpu_ms >= least_cpu_ms);
+    if (this.place) show(this.place, dead);
     this.children.draw(request.children ?? []);
   }
 
@@ -289,14 +301,14 @@ class request_row {
   }
 }
 
-function ended_row({ id, state, ended_ns, home_ns, cpu_ms_unwanted }) {
+function ended_row({ id, service, state, ended_ns, home_ns, cpu_ms_unwanted }) {
   const after_ms = (home_ns - ended_ns) / 1e6;
   const long = after_ms > 100;
   const went_on = long ? `worked on for ${duration(after_ms)}` : `its work stopped ${duration(after_ms)} later`;
   return el(
     "li",
     { "data-id": id, class: long ? "late" : null },
-    foreign(id, { class: "id" }),
+    foreign(request_name({ service, id }), { class: "id", title: visible(String(id)) }),
     el("span", {}, state),
     el("span", { class: "after", title: `${duration(cpu_ms_unwanted)} of CPU for nobody` }, went_on),
   );

@@ -4,7 +4,7 @@
 // inside. An element is kept as long as its bar is in view, and nothing is written while nothing moves.
 
 import { el, foreign, set_text, show } from "./dom.js";
-import { count, cpu_seconds, ticking, visible } from "./format.js";
+import { count, cpu_seconds, request_name, ticking, visible } from "./format.js";
 
 const thinnest_px = 3;
 const symbols = { refresh: "↻", cancel: "✕" };
@@ -197,7 +197,7 @@ function state_of(bar) {
 
 /** What there is to say about a bar. */
 function sentence(bar, until, click) {
-  const name = visible(bar.id);
+  const name = visible(request_name(bar));
   const who = click > 0 ? `${name}, of Refresh ${count(click)}` : name;
   const cpu = cpu_seconds(bar.cpu_ms);
   const wasted = cpu_seconds(bar.cpu_ms_unwanted);

@@ -45,7 +45,7 @@ export class timeline_model {
     for (const request of [...recent, ...requests]) {
       const start = this.#time(request.started_ns);
       if (start === null) continue;
-      const key = `${service} ${request.id} ${request.started_ns}`;
+      const key = `${service} ${request.id}`;
       const home = this.#time(request.home_ns);
       seen.add(key);
       if (home !== null && home < now - longest_span_ms) continue;

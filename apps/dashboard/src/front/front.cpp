@@ -5,6 +5,7 @@
 #include <boost/json/serialize.hpp>
 #include <charconv>
 #include <chrono>
+#include <curfew/console/routes.hpp>
 #include <curfew/core/cancel_scope.hpp>
 #include <optional>
 #include <string_view>
@@ -28,6 +29,7 @@ constexpr milliseconds default_budget{60'000};
 constexpr milliseconds least_budget{100};
 constexpr milliseconds most_budget{600'000};
 constexpr std::chrono::seconds time_to_switch{3};
+constexpr std::chrono::seconds time_to_look{3};
 // At a time. A browser opens six connections to one address at most.
 constexpr std::size_t most_panels = 32;
 constexpr std::size_t most_viewers = 64;
@@ -99,6 +101,13 @@ http::response come_again(std::string_view what, const places& taken) {
   return made;
 }
 
+/// The front's gate lets in the same names.
+curfew::inspect::console_options console_for(const front_options& options) {
+  curfew::inspect::console_options made;
+  for (const std::string& name : options.hosts) made.allow_host(name);
+  return made;
+}
+
 http::response json_response(const json::object& body) {
   http::response made = http::json(http::status::ok, json::serialize(body) + '\n');
   made.set("Cache-Control", "no-store");
@@ -108,9 +117,10 @@ http::response json_response(const json::object& body) {
 }  // namespace
 
 front::front(asio::any_io_executor executor, const front_options& options,
-             const std::vector<std::shared_ptr<service_process>>& services)
+             const std::vector<std::shared_ptr<service_process>>& services, request_log& log)
     : roots_(options.roots),
-      parts_{std::make_shared<ledger>("front"),
+      console_(curfew::inspect::routes(console_for(options))),
+      parts_{&log,
              // A redirect could lead to any server, also to one on this machine and to the front itself.
              std::make_shared<http::client>(http::client_options().max_redirects(0)), services},
       view_(std::make_shared<request_view>(std::move(executor), parts_)),
@@ -147,7 +157,9 @@ http::router front::routes() {
   made.get("/api/panels/{name}", own(&front::show_panel));
   made.get("/api/requests", own(&front::requests));
   made.get("/api/requests/events", own(&front::events), http::route_options().no_time_limit());
+  made.get("/api/requests/{service}/{id}/stack", own(&front::stack));
   made.post("/api/ignore", own(&front::ignore));
+  made.mount("/debug/curfew", console_);
   std::vector<http::static_file> files;
   for (const asset& file : assets()) files.push_back({file.path, file.content_type, file.content});
   made.files("/", files);
@@ -192,9 +204,8 @@ asio::awaitable<http::response> front::show_panel(curfew::context ctx, const htt
   auto place = panel_places_.try_take();
   if (!place) co_return come_again("panels", panel_places_);
   request_facts facts;
-  facts.method = request.method();
   facts.target = request.target();
-  auto stream = std::make_shared<panel_stream>(ctx, *parts_.front, std::move(facts), *parts_.client, *found,
+  auto stream = std::make_shared<panel_stream>(ctx, *parts_.front, facts, *parts_.client, *found,
                                                query_for(*found, request), *budget);
   http::body_source source = [stream, place](curfew::context c, http::body_writer out) {
     return stream->async_run(std::move(c), out);
@@ -218,6 +229,29 @@ asio::awaitable<http::response> front::events(curfew::context /*ctx*/, const htt
     return feed_.async_stream(std::move(ctx), out);
   };
   co_return http::events(std::move(source));
+}
+
+/// The stacks of the threads that work for a request of a service, as its console tells them.
+asio::awaitable<http::response> front::stack(curfew::context ctx, const http::request& request) {
+  const auto found = std::ranges::find_if(
+      parts_.services, [&](const auto& service) { return service->name() == request.param("service"); });
+  if (found == parts_.services.end())
+    co_return error_response(http::status::not_found, "There is no such service.");
+  auto scope = curfew::with_timeout(ctx, time_to_look);
+  const std::string path = "/debug/curfew/tasks/" + percent_encode(request.param("id")) + "/stack";
+  auto call = co_await make_call(scope.ctx(), *found, "GET", path);
+  if (!call) co_return error_response(http::status::service_unavailable, call.error());
+  auto answer = co_await parts_.client->async_send(scope.ctx(), *std::move(call));
+  if (!answer) co_return error_response(http::status::service_unavailable, answer.error().message());
+  if (answer->status() == http::status::not_found)
+    co_return error_response(http::status::not_found, "The work is over.");
+  const auto stacks = parse_object(answer->body());
+  if (answer->status() != http::status::ok || !stacks) {
+    co_return error_response(
+        http::status::service_unavailable,
+        "The " + (*found)->name() + " service answered with " + answer->status_line() + '.');
+  }
+  co_return json_response(*stacks);
 }
 
 asio::awaitable<json::object> front::ignore_one(curfew::context ctx, std::shared_ptr<service_process> service,

@@ -15,10 +15,10 @@
 #include "base/access.hpp"
 #include "base/live_feed.hpp"
 #include "base/places.hpp"
+#include "base/request_log.hpp"
 #include "front/panel.hpp"
 #include "front/request_view.hpp"
 #include "front/service_process.hpp"
-#include "ledger/ledger.hpp"
 #include "options.hpp"
 
 namespace curfew_dashboard {
@@ -28,8 +28,9 @@ namespace curfew_dashboard {
 class front {
  public:
   /// \param executor  Where the services are followed while a page looks.
+  /// \param log       Of this process; outlives the front.
   front(asio::any_io_executor executor, const front_options& options,
-        const std::vector<std::shared_ptr<service_process>>& services);
+        const std::vector<std::shared_ptr<service_process>>& services, request_log& log);
 
   [[nodiscard]] http::router routes();
 
@@ -44,6 +45,7 @@ class front {
   asio::awaitable<http::response> requests(curfew::context ctx, const http::request& request);
   asio::awaitable<http::response> events(curfew::context ctx, const http::request& request);
   asio::awaitable<http::response> ignore(curfew::context ctx, const http::request& request);
+  asio::awaitable<http::response> stack(curfew::context ctx, const http::request& request);
   asio::awaitable<json::object> ignore_one(curfew::context ctx, std::shared_ptr<service_process> service,
                                            std::string body);
 
@@ -52,6 +54,7 @@ class front {
 
   std::vector<panel> panels_;
   std::vector<std::string> roots_;
+  const http::router console_;
   std::optional<front_access> access_;
   observed parts_;
   std::shared_ptr<request_view> view_;

@@ -4,13 +4,14 @@
 #include <curfew/http/status.hpp>
 #include <curfew/io/offload.hpp>
 #include <optional>
+#include <source_location>
 #include <utility>
 
 #include "base/text.hpp"
 
 namespace curfew_dashboard {
 
-panel_stream::panel_stream(const curfew::context& ctx, ledger& book, request_facts facts,
+panel_stream::panel_stream(const curfew::context& ctx, request_log& log, const request_facts& facts,
                            http::client& client, panel whom, std::string query,
                            curfew::clock::duration budget)
     : client_(client),
@@ -18,7 +19,7 @@ panel_stream::panel_stream(const curfew::context& ctx, ledger& book, request_fac
       query_(std::move(query)),
       scope_(curfew::with_timeout(ctx, budget)),
       describe_(scope_, panel_, budget),
-      entry_(book.open(scope_, std::move(facts))) {}
+      entry_(std::in_place, log, scope_, facts, std::source_location::current()) {}
 
 asio::awaitable<void> panel_stream::async_run(curfew::context ctx, http::body_writer out) {
   // The front's own line comes first, so the head arrives at once, however long the other side takes.
@@ -29,11 +30,8 @@ asio::awaitable<void> panel_stream::async_run(curfew::context ctx, http::body_wr
   std::string line = last ? *last : error_line(last.error());
   auto done = co_await out.async_write(ctx, std::move(line));
   if (!done) co_return;
-  if (last) {
-    entry_->answered();
-  } else {
-    entry_->failed();
-  }
+  if (last) entry_->succeeded();
+  entry_.reset();
 }
 
 asio::awaitable<std::expected<http::request, failure>> panel_stream::make_request() {

@@ -7,11 +7,12 @@
 #include <curfew/http/client.hpp>
 #include <curfew/http/message.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 
+#include "base/request_log.hpp"
 #include "front/panel.hpp"
 #include "front/upstream_failure.hpp"
-#include "ledger/ledger.hpp"
 
 namespace curfew_dashboard {
 
@@ -24,13 +25,13 @@ class panel_stream : public std::enable_shared_from_this<panel_stream> {
  public:
   /// \param ctx    That of the visitor's request. The budget begins now.
   /// \param query  For the service: "?q=vim", or empty.
-  panel_stream(const curfew::context& ctx, ledger& book, request_facts facts, http::client& client,
+  panel_stream(const curfew::context& ctx, request_log& log, const request_facts& facts, http::client& client,
                panel whom, std::string query, curfew::clock::duration budget);
 
-  /// In the view of requests.
-  [[nodiscard]] const std::string& id() const noexcept { return entry_->id(); }
+  /// In the view of requests; until the stream is written.
+  [[nodiscard]] std::string id() const { return entry_->id(); }
 
-  /// Writes the whole stream. `ctx` is the visitor's: it says how it ended, also when the budget is used up.
+  /// Writes the whole stream; once. `ctx` is the visitor's: it says how it ended, also when the budget is used up.
   asio::awaitable<void> async_run(curfew::context ctx, http::body_writer out);
 
  private:
@@ -49,7 +50,7 @@ class panel_stream : public std::enable_shared_from_this<panel_stream> {
   curfew::cancel_scope scope_;  // the budget
   const upstream_failure describe_;
   // After scope_, so destroyed before it: the scope's end must not count as the visitor's.
-  std::shared_ptr<ledger::entry> entry_;
+  std::optional<request_log::entry> entry_;
 };
 
 }  // namespace curfew_dashboard

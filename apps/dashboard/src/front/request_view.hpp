@@ -15,9 +15,9 @@
 #include <vector>
 
 #include "base/live_feed.hpp"
+#include "base/request_log.hpp"
 #include "front/request_tree.hpp"
 #include "front/service_process.hpp"
-#include "ledger/ledger.hpp"
 
 namespace curfew_dashboard {
 
@@ -25,7 +25,7 @@ namespace http = curfew::http;
 
 /// The processes whose requests the view shows.
 struct observed {
-  std::shared_ptr<ledger> front;
+  request_log* front;  ///< Outlives the view.
   std::shared_ptr<http::client> client;
   std::vector<std::shared_ptr<service_process>> services;
 };

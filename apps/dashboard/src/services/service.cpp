@@ -4,9 +4,11 @@
 #include <boost/asio/bind_executor.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/json/serialize.hpp>
+#include <curfew/console/routes.hpp>
 #include <curfew/io/offload.hpp>
 #include <exception>
 #include <optional>
+#include <tuple>
 #include <utility>
 
 #include "base/mailbox.hpp"
@@ -45,15 +47,19 @@ outcome settle(const std::exception_ptr& thrown, curfew::result<outcome> got, co
   return *std::move(got);
 }
 
-/// The work as a job for the pool, on the account of `entry`.
-std::function<outcome(const curfew::context&)> metered(std::shared_ptr<ledger::entry> entry, heavy_work work,
-                                                       report_progress tell) {
-  return
-      [entry = std::move(entry), work = std::move(work), tell = std::move(tell)](const curfew::context& ctx) {
-        become_background_thread();
-        const ledger::work_meter meter(entry);
-        return work(ctx, tell);
-      };
+/// The work as a job for the pool: a request of the log from when a thread takes it. It is told to stop when its asker
+/// leaves, whatever context the work obeys.
+std::function<outcome(const curfew::context&)> logged(request_log& log, curfew::context asker,
+                                                      request_facts facts, heavy_work work,
+                                                      report_progress tell) {
+  return [&log, asker = std::move(asker), facts = std::move(facts), work = std::move(work),
+          tell = std::move(tell)](const curfew::context& ctx) {
+    become_background_thread();
+    request_log::entry shown(log, asker, facts, work.where);
+    outcome got = work.run(ctx, tell);
+    if (got) shown.succeeded();
+    return got;
+  };
 }
 
 http::response whole_response(const outcome& got) {
@@ -69,13 +75,13 @@ failure ended_failure(const curfew::context& ctx) {
   return {"canceled", "The request was ended: " + ctx.cause().message() + "."};
 }
 
-service::service(std::string name, answer kind, work_planner plan, std::string token)
-    : name_(name),
+service::service(std::string name, answer kind, work_planner plan, request_log& log, std::string token)
+    : name_(std::move(name)),
       kind_(kind),
       plan_(std::move(plan)),
       access_(std::move(token)),
-      ledger_(std::move(name)),
-      feed_(ledger_.changes(), "requests", [this] { return look(16); }) {}
+      log_(log),
+      feed_(log_.changes(), "requests", [this] { return look(16); }) {}
 
 http::router service::routes() {
   const auto add = [this](auto member) {
@@ -89,6 +95,7 @@ http::router service::routes() {
   made.get("/requests", add(&service::list));
   made.get("/requests/events", add(&service::events), http::route_options().no_time_limit());
   made.post("/ignore", add(&service::change_switch));
+  made.mount("/debug/curfew", curfew::inspect::routes());
   return made;
 }
 
@@ -104,7 +111,7 @@ asio::awaitable<http::response> service::events(curfew::context /*ctx*/, const h
 }
 
 live_view service::look(std::size_t recent) const {
-  json::object snapshot = ledger_.snapshot(recent);
+  json::object snapshot = log_.snapshot(recent);
   snapshot["ignoring"] = ignore_.on();
   live_view made;
   made.moving = !snapshot.at("requests").as_array().empty();
@@ -117,7 +124,7 @@ asio::awaitable<http::response> service::change_switch(curfew::context /*ctx*/,
   const auto on = read_switch(request);
   if (!on) co_return error_response(on.error().status, on.error().message);
   ignore_.set(*on);
-  ledger_.changes().notify();
+  log_.changes().notify();
   json::object state;
   state["service"] = name_;
   state["ignoring"] = ignore_.on();
@@ -125,29 +132,24 @@ asio::awaitable<http::response> service::change_switch(curfew::context /*ctx*/,
 }
 
 asio::awaitable<http::response> service::report(curfew::context ctx, const http::request& request) {
+  auto planned = plan_(request);
+  if (!planned) co_return error_response(planned.error().status, planned.error().message);
   request_facts facts;
   facts.parent = parent_of(request);
-  facts.method = request.method();
   facts.target = request.target();
-  auto entry = ledger_.open(ctx, std::move(facts));
-  auto planned = plan_(request);
-  if (!planned) {
-    entry->failed();
-    co_return error_response(planned.error().status, planned.error().message);
-  }
   if (kind_ == answer::whole)
-    co_return co_await answer_whole(std::move(ctx), std::move(entry), *std::move(planned));
-  http::body_source source = [this, entry, work = *std::move(planned)](curfew::context c,
-                                                                       http::body_writer out) {
-    return answer_streamed(std::move(c), out, entry, work);
+    co_return co_await answer_whole(std::move(ctx), std::move(facts), *std::move(planned));
+  http::body_source source = [this, facts = std::move(facts), work = *std::move(planned)](
+                                 curfew::context c, http::body_writer out) {
+    return answer_streamed(std::move(c), out, facts, work);
   };
   co_return http::stream(panel_content_type, std::move(source));
 }
 
-asio::awaitable<http::response> service::answer_whole(curfew::context ctx,
-                                                      std::shared_ptr<ledger::entry> entry, heavy_work work) {
+asio::awaitable<http::response> service::answer_whole(curfew::context ctx, request_facts facts,
+                                                      heavy_work work) {
   const auto life = ignore_.begin(ctx);
-  auto job = metered(entry, std::move(work), [](const progress&) {});
+  auto job = logged(log_, ctx, std::move(facts), std::move(work), [](const progress&) {});
   outcome got = std::unexpected(failure{});
   std::exception_ptr thrown;
   try {
@@ -157,23 +159,19 @@ asio::awaitable<http::response> service::answer_whole(curfew::context ctx,
     thrown = std::current_exception();
   }
   if (thrown) got = settle(thrown, std::move(got), life->ctx());
-  if (got) {
-    entry->answered();
-  } else {
-    entry->failed();
-  }
   co_return whole_response(got);
 }
 
 asio::awaitable<void> service::answer_streamed(curfew::context ctx, http::body_writer out,
-                                               std::shared_ptr<ledger::entry> entry, heavy_work work) {
+                                               request_facts facts, heavy_work work) {
   const auto life = ignore_.begin(ctx);
   auto executor = co_await asio::this_coro::executor;
   // The worker and the callback share these with this coroutine, which outlives both: it waits until the box
   // is closed.
   auto box = std::make_shared<mailbox<std::string>>();
   auto got = std::make_shared<outcome>(std::unexpected(failure{}));
-  auto job = metered(entry, std::move(work), [box](const progress& p) { box->put(progress_line(p)); });
+  auto job = logged(log_, ctx, std::move(facts), std::move(work),
+                    [box](const progress& p) { box->put(progress_line(p)); });
   auto home = [box, got, working = life->ctx()](const std::exception_ptr& thrown,
                                                 curfew::result<outcome> came) {
     *got = settle(thrown, std::move(came), working);
@@ -189,15 +187,8 @@ asio::awaitable<void> service::answer_streamed(curfew::context ctx, http::body_w
     if (heard) heard = (co_await out.async_write(ctx, **std::move(line))).has_value();
   }
   if (!heard || ctx.err()) co_return;
-  const bool fine = got->has_value();
-  std::string last = fine ? result_line(*std::move(*got)) : error_line(got->error());
-  auto written = co_await out.async_write(ctx, std::move(last));
-  if (!written) co_return;
-  if (fine) {
-    entry->answered();
-  } else {
-    entry->failed();
-  }
+  std::string last = got->has_value() ? result_line(*std::move(*got)) : error_line(got->error());
+  std::ignore = co_await out.async_write(ctx, std::move(last));
 }
 
 }  // namespace curfew_dashboard

@@ -9,7 +9,7 @@
 
 #include "base/access.hpp"
 #include "base/live_feed.hpp"
-#include "ledger/ledger.hpp"
+#include "base/request_log.hpp"
 #include "services/ignore_switch.hpp"
 #include "services/work.hpp"
 
@@ -22,8 +22,9 @@ class service {
  public:
   enum class answer { whole, streamed };  ///< As one JSON document, or as the lines of a panel.
 
+  /// \param log    Of this process; outlives the service.
   /// \param token  Asked for in every request; empty: none.
-  service(std::string name, answer kind, work_planner plan, std::string token);
+  service(std::string name, answer kind, work_planner plan, request_log& log, std::string token);
 
   [[nodiscard]] http::router routes();
 
@@ -32,10 +33,10 @@ class service {
 
  private:
   boost::asio::awaitable<http::response> report(curfew::context ctx, const http::request& request);
-  boost::asio::awaitable<http::response> answer_whole(curfew::context ctx,
-                                                      std::shared_ptr<ledger::entry> entry, heavy_work work);
+  boost::asio::awaitable<http::response> answer_whole(curfew::context ctx, request_facts facts,
+                                                      heavy_work work);
   boost::asio::awaitable<void> answer_streamed(curfew::context ctx, http::body_writer out,
-                                               std::shared_ptr<ledger::entry> entry, heavy_work work);
+                                               request_facts facts, heavy_work work);
   boost::asio::awaitable<http::response> change_switch(curfew::context ctx, const http::request& request);
   boost::asio::awaitable<http::response> list(curfew::context ctx, const http::request& request);
   boost::asio::awaitable<http::response> events(curfew::context ctx, const http::request& request);
@@ -45,7 +46,7 @@ class service {
   answer kind_;
   work_planner plan_;
   service_access access_;
-  ledger ledger_;
+  request_log& log_;
   ignore_switch ignore_;
   live_feed feed_;
 };

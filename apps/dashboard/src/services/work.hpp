@@ -5,6 +5,8 @@
 #include <curfew/http/message.hpp>
 #include <expected>
 #include <functional>
+#include <source_location>
+#include <utility>
 
 #include "base/access.hpp"
 #include "base/panel_lines.hpp"
@@ -16,8 +18,17 @@ using report_progress = std::function<void(progress)>;
 
 /// What a service does for one request, on a thread of its own: looks at `ctx` often, and returns soon after
 /// it has ended, with no matter what.
-using heavy_work = std::function<std::expected<json::value, failure>(const curfew::context& ctx,
+struct heavy_work {
+  using function = std::function<std::expected<json::value, failure>(const curfew::context& ctx,
                                                                      const report_progress& tell)>;
+
+  explicit heavy_work(function f, std::source_location made = std::source_location::current())
+      : run(std::move(f)),
+        where(made) {}
+
+  function run;
+  std::source_location where;  ///< Named where the work does not stop.
+};
 
 /// Reads a request: the work that it asks for, or why not.
 using work_planner = std::function<std::expected<heavy_work, refusal>(const http::request& request)>;

@@ -119,9 +119,9 @@ work_planner plan_disk(std::vector<std::string> roots) {
           refusal{http::status::forbidden,
                   "The directory " + root + " is not one that the dashboard was started with (--root)."});
     }
-    return [root = std::move(root)](const curfew::context& ctx, const report_progress& tell) {
+    return heavy_work([root = std::move(root)](const curfew::context& ctx, const report_progress& tell) {
       return disk_report(ctx, root, tell);
-    };
+    });
   };
 }
 

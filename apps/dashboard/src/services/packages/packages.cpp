@@ -256,13 +256,13 @@ work_planner plan_packages(std::shared_ptr<package_library> library) {
     if (query.size() > longest_query) {
       return std::unexpected(refusal{http::status::bad_request, "The search text is too long."});
     }
-    return
+    return heavy_work(
         [library, query = std::move(query)](
             const curfew::context& ctx, const report_progress& tell) -> std::expected<json::value, failure> {
           auto database = library->get(ctx);
           if (!database) return std::unexpected(std::move(database).error());
           return package_report(ctx, **database, query, tell);
-        };
+        });
   };
 }
 

@@ -158,7 +158,8 @@ std::expected<json::value, failure> vitals_report(const curfew::context& ctx, co
 
 work_planner plan_vitals(vitals_source from) {
   return [from = std::move(from)](const http::request&) -> std::expected<heavy_work, refusal> {
-    return [from](const curfew::context& ctx, const report_progress&) { return vitals_report(ctx, from); };
+    return heavy_work(
+        [from](const curfew::context& ctx, const report_progress&) { return vitals_report(ctx, from); });
   };
 }
 
