@@ -22,7 +22,7 @@ CALL = re.compile(r"^\s*(curfew_module|curfew_third_party)\s*\(([^)]*)\)", re.MU
 # System headers have slashes too; any other path with a slash has to be a module's or a third party's.
 SYSTEM = ("sys/", "netinet/", "arpa/", "net/", "linux/", "bits/", "asm/", "ext/")
 # Third parties whose headers stand without a directory.
-BARE = ("sqlite3.h", "libpq-fe.h")
+BARE = ("sqlite3.h", "libpq-fe.h", "backtrace.h")
 
 
 def arguments(text):

@@ -8,4 +8,5 @@
 /// are reported by name. `curfew::inspect::each_task` and its neighbours tell what there is; the module console shows it.
 
 #include <curfew/inspect/inspection.hpp>
+#include <curfew/inspect/stack.hpp>
 #include <curfew/inspect/tasks.hpp>

@@ -40,13 +40,24 @@ void write(json_writer& to, const std::optional<told_to_stop>& told) {
   to.end_object();
 }
 
-void write_trace(json_writer& to, const std::string& trace) {
-  to.key("trace");
-  if (trace.empty()) {
+void write_known(json_writer& to, std::string_view key, std::string_view text) {
+  to.key(key);
+  if (text.empty()) {
     to.null();
   } else {
-    to.text(trace);
+    to.text(text);
   }
+}
+
+void write(json_writer& to, const stack_frame& frame) {
+  to.begin_object();
+  write_known(to, "function", frame.function);
+  to.key("offset").number(frame.offset);
+  write_known(to, "file", frame.file);
+  to.key("line").number(frame.line);
+  write_known(to, "module", frame.module);
+  to.key("address").text("0x" + hex_id(frame.address));
+  to.end_object();
 }
 
 void write(json_writer& to, const histogram& h) {
@@ -85,7 +96,7 @@ void write(json_writer& to, const task_info& task) {
   to.key("name").text(task.name);
   write(to.key("where"), task.where);
   to.key("path").text(task.path);
-  write_trace(to, task.trace);
+  write_known(to, "trace", task.trace);
   to.key("opened_ns").point(task.opened);
   to.key("remaining_ms");
   if (task.remaining) {
@@ -117,7 +128,7 @@ void write(json_writer& to, const ended_task& task) {
   to.key("kind").text(task.kind);
   to.key("name").text(task.name);
   write(to.key("where"), task.where);
-  write_trace(to, task.trace);
+  write_known(to, "trace", task.trace);
   to.key("opened_ns").point(task.opened);
   to.key("ended_ns").point(task.ended);
   write(to.key("told"), task.told);
@@ -135,6 +146,19 @@ void write(json_writer& to, const place_info& place) {
   to.key("total_ms").milliseconds(place.total);
   to.key("cpu_for_nobody_ms").milliseconds(place.cpu_for_nobody);
   to.key("longest_hold_ms").milliseconds(place.longest_hold);
+  to.end_object();
+}
+
+void write(json_writer& to, const thread_stack& stack) {
+  to.begin_object();
+  to.key("task").id(stack.task);
+  to.key("kind").text(stack.kind);
+  to.key("name").text(stack.name);
+  to.key("thread").signed_number(stack.thread);
+  to.key("frames").begin_array();
+  for (const auto& frame : stack.frames) write(to, frame);
+  to.end_array();
+  write_known(to, "error", stack.error);
   to.end_object();
 }
 

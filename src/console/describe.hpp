@@ -2,6 +2,7 @@
 
 #include <array>
 #include <cstdint>
+#include <curfew/inspect/stack.hpp>
 #include <curfew/inspect/tasks.hpp>
 #include <string>
 
@@ -13,6 +14,7 @@ namespace curfew::inspect {
 void write(json_writer& to, const task_info& task);
 void write(json_writer& to, const ended_task& task);
 void write(json_writer& to, const place_info& place);
+void write(json_writer& to, const thread_stack& stack);
 void write(json_writer& to, const totals& all);
 
 /// The fields of a sample: the totals without their histograms, to go on within an object.

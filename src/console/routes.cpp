@@ -12,6 +12,7 @@
 #include <cerrno>
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/http/message.hpp>
+#include <curfew/inspect/stack.hpp>
 #include <curfew/inspect/tasks.hpp>
 #include <curfew/io/offload.hpp>
 #include <curfew/io/sync.hpp>
@@ -126,6 +127,13 @@ http::response one_task(desk& /*at*/, const http::request& request) {
     write_list(to, "below", below);
     to.key("below_count").number(below_count);
   });
+}
+
+http::response stacks(desk& /*at*/, const http::request& request) {
+  const auto id = parse_id(request.param("id"));
+  const auto found = id ? stacks_of(*id) : std::nullopt;
+  if (!found) return no_such_task();
+  return answer([&](json_writer& to) { write_list(to, "threads", *found); });
 }
 
 http::response all_zombies(desk& /*at*/, const http::request& /*request*/) {
@@ -363,6 +371,7 @@ http::router make_routes(const console_options& options, int dump_signal) {
       [at](context ctx, const http::request& request) { return list_tasks(at, std::move(ctx), &request); },
       http::route_options().no_time_limit());
   made.get("/tasks/{id}", handle(at, one_task));
+  made.get("/tasks/{id}/stack", handle(at, stacks));
   made.post("/tasks/{id}/cancel", handle(at, cancel_one));
   made.get("/zombies", handle(at, all_zombies));
   made.get("/ended", handle(at, ended));

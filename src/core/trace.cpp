@@ -42,7 +42,7 @@ trace_context trace_context::begin() {
     std::uint64_t high = detail::random_number();
     std::uint64_t next = detail::random_number();
   };
-  thread_local numbers own;
+  static thread_local numbers own;
   trace_context made;
   made.id_high = own.high;
   made.id_low = detail::mixed(own.next++);

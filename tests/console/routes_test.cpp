@@ -16,6 +16,7 @@
 
 #include "http/raw_client.hpp"
 #include "http/waiting.hpp"
+#include "sanitizers.hpp"
 
 namespace curfew::inspect {
 namespace {
@@ -160,6 +161,28 @@ TEST_F(Routes, ATaskHasAPageOfItsOwnWithItsFamily) {
        {"/tasks/0000000000000000", "/tasks/7", "/tasks/zzzzzzzzzzzzzzzz", "/tasks/ffffffffffffffff"}) {
     EXPECT_EQ(get(server, none).status, 404) << none;
   }
+}
+
+TEST_F(Routes, TheStackOfAThreadAtATask) {
+  if (tests::under_thread_sanitizer) GTEST_SKIP() << "signals are delivered late";
+  const http_server server(mounted());
+  const task here(background(), digging, "here");
+  const auto got = get(server, "/tasks/" + id_of(server, "here") + "/stack");
+  ASSERT_EQ(got.status, 200) << got.body;
+  const auto threads = got.read().at("threads");
+  ASSERT_EQ(threads.as_array().size(), 1U);
+  const auto& thread = threads.at(0);
+  EXPECT_EQ(thread.at("name"), "here");
+  EXPECT_TRUE(thread.at("error").is_null());
+  const auto& frames = thread.at("frames").as_array();
+  const auto here_it_is = std::ranges::find_if(frames, [](const json::value& f) {
+    return f.at("file").is_string() &&
+           std::string_view(f.at("file").as_string()).ends_with("routes_test.cpp");
+  });
+  ASSERT_NE(here_it_is, frames.end()) << got.body;
+  EXPECT_GT(here_it_is->at("line").to_number<int>(), 0);
+  EXPECT_TRUE(here_it_is->at("function").is_string());
+  EXPECT_EQ(get(server, "/tasks/00000000000000ff/stack").status, 404);
 }
 
 TEST_F(Routes, AZombieIsToldOfEverywhere) {

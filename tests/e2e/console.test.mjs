@@ -84,6 +84,20 @@ test("the filter stands in the address", { skip, timeout: 60_000 }, async () => 
   await page.locator("#view .count", { hasText: "None of" }).waitFor();
 });
 
+test("a zombie's page shows the stack of its thread, on demand", { skip, timeout: 60_000 }, async () => {
+  const page = await open();
+  await page.locator("#zombies a", { hasText: "2026-10" }).click();
+  await page.getByRole("button", { name: "Where are its threads?" }).click();
+  const frame = page.locator(".stack li", { hasText: "add_up" });
+  await frame.waitFor();
+  assert.match(await frame.innerText(), /inspect_zombie\.cpp:\d+/);
+  assert.match(await page.locator(".stack h3").innerText(), /^Thread \d+/);
+  await page.goto(`${program.url}/?name=import`);
+  await row(page, "POST /import").locator("a").click();
+  await page.getByRole("button", { name: "Where are its threads?" }).click();
+  await page.locator(".stack li").first().waitFor();
+});
+
 test("one task's page says what is known of it", { skip, timeout: 60_000 }, async () => {
   const page = await open();
   await page.locator("#zombies a", { hasText: "2026-10" }).click();

@@ -111,6 +111,48 @@ function family(title, tasks, seen_ms) {
   return rows;
 }
 
+/** "dig_a_hole() +0x1f", and below it the line, or the program that it is in. */
+function frame_item({ function: name, offset, file, line, module, address }) {
+  const place = file ? short_place({ file, line }) : (module ?? address);
+  const detail = [file && `${file}:${line}`, module, address].filter(Boolean).map(spelled).join("\n");
+  return el(
+    "li",
+    { title: detail },
+    name ? foreign(name, { class: "function" }) : el("span", { class: "light" }, address),
+    name && offset ? el("span", { class: "light" }, ` +0x${offset.toString(16)}`) : null,
+    el("span", { class: "place" }, foreign(place)),
+  );
+}
+
+/** Where the threads are that work for a task, asked for by hand: that interrupts them. */
+class stack_view {
+  constructor(id) {
+    this.id = id;
+    this.button = el("button", { type: "button" }, "Where are its threads?");
+    this.button.addEventListener("click", () => this.ask());
+    this.list = el("div", { role: "status" });
+    this.element = el("section", { class: "stacks", "aria-label": "Stacks" }, this.button, this.list);
+  }
+
+  async ask() {
+    this.button.disabled = true;
+    const got = await read(`tasks/${encodeURIComponent(this.id)}/stack`).catch((error) => ({ threads: [], problem: error.message }));
+    this.button.disabled = false;
+    const message = got.problem ?? (got.threads.length ? null : "No thread is at it, or at a task below it: it waits.");
+    this.list.replaceChildren(...(message ? [el("p", { class: "message" }, message)] : got.threads.map((each) => this.thread(each))));
+  }
+
+  thread({ task, kind, name, thread, frames, error }) {
+    const whose = task === this.id ? null : el("span", {}, " at ", link_to({ id: task, kind, name }));
+    return el(
+      "article",
+      { class: "card stack" },
+      el("h3", {}, `Thread ${thread}`, whose),
+      error ? el("p", { class: "message bad" }, spelled(error)) : el("ol", {}, frames.map(frame_item)),
+    );
+  }
+}
+
 /** Survives the page's views, and goes with the page: never stored. */
 let token = "";
 
@@ -122,9 +164,10 @@ export class one_task {
     this.crumbs = el("p", { class: "crumbs" });
     this.facts = el("dl", { class: "facts" });
     this.card = el("article", { class: "card", "aria-label": "The task" }, this.crumbs, this.head, this.facts);
+    this.stacks = new stack_view(id);
     this.below = el("section", { "aria-label": "Below it" });
     this.form = can_cancel ? this.make_form() : null;
-    this.element = [this.card, this.form, this.below].filter(Boolean);
+    this.element = [this.card, this.stacks.element, this.form, this.below].filter(Boolean);
     this.title = "Task";
     this.over = false;
   }
@@ -210,6 +253,7 @@ export class one_task {
   async show_end() {
     this.over = true;
     if (this.form) show(this.form, false);
+    show(this.stacks.element, false);
     this.below.replaceChildren();
     this.budget = null;
     set_attribute(this.card, "class", "card");
