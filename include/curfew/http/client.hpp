@@ -50,6 +50,13 @@ class client_options {
   /// A PEM file with the certificates to trust, and no others. Default: empty, the system's.
   client_options& ca_file(std::string path) { return ca_file_ = std::move(path), *this; }
   [[nodiscard]] const std::string& ca_file() const noexcept { return ca_file_; }
+  /// A Unix socket to which all requests go, whatever host their URLs name; "@app" is an abstract name. For http:// alone:
+  /// https:// fails then with std::errc::operation_not_supported. Default: empty, none.
+  ///
+  ///     http::client docker(http::client_options().unix_socket("/run/docker.sock"));
+  ///     auto version = docker.send(ctx, http::request("GET", "http://localhost/version"));
+  client_options& unix_socket(std::string path) { return unix_socket_ = std::move(path), *this; }
+  [[nodiscard]] const std::string& unix_socket() const noexcept { return unix_socket_; }
   /// Send what remains of the deadline (see deadline.hpp)? Default: yes.
   client_options& send_deadline(bool yes) { return send_deadline_ = yes, *this; }
   [[nodiscard]] bool send_deadline() const noexcept { return send_deadline_; }
@@ -62,6 +69,7 @@ class client_options {
   std::size_t max_body_size_ = 64 * 1024 * 1024;
   unsigned max_redirects_ = 10;
   std::string ca_file_;
+  std::string unix_socket_;
   bool send_deadline_ = true;
 };
 

@@ -15,6 +15,7 @@
 #include "http/client/curl_transfer.hpp"
 #include "http/client/proxies.hpp"
 #include "http/client/request_head.hpp"
+#include "http/wire/unix_address.hpp"
 
 namespace curfew::http {
 
@@ -100,7 +101,7 @@ void client_call::start(std::shared_ptr<client_state> client, std::shared_ptr<lo
                         request what, const boost::asio::any_io_executor& runs_source, completion done) {
   auto target = call_target::make(ctx, std::move(what), runs_source);
   if (!target) return refuse(in, std::move(done), std::move(target.error()));
-  if (target->url.tls || goes_through_proxy(target->url)) {
+  if (client->options.unix_socket().empty() && needs_curl(target->url)) {
     return hand_to_curl(client, ctx, *std::move(target), done);
   }
   const auto made = std::make_shared<client_call>(std::move(client), std::move(in), std::move(ctx),
@@ -244,6 +245,7 @@ void client_call::with_place() {
 }
 
 void client_call::resolve() {
+  if (!client_->options.unix_socket().empty()) return connect_to_unix_socket();
   enter(phase::resolving);
   auto known =
       resolver::shared().find(target_.url.host, lookup_, [of = weak_from_this()](const resolver::answer& to) {
@@ -261,6 +263,25 @@ void client_call::connect(const resolver::answer& to) {
   connector_ =
       std::make_shared<connector>(*to, target_.url.port, [in = loop_](int socket) { in->unwatch(socket); });
   advance_connector();
+}
+
+void client_call::connect_to_unix_socket() {
+  enter(phase::connecting);
+  if (target_.url.tls) {
+    return fail(std::make_error_code(std::errc::operation_not_supported), "https:// to a Unix socket");
+  }
+  const std::string& path = client_->options.unix_socket();
+  const auto to = unix_address::of(path);
+  if (!to) return fail(std::make_error_code(std::errc::invalid_argument), path);
+  descriptor socket(::socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  if (!socket.is_open()) return fail(std::error_code(errno, std::generic_category()));
+  // It is there at once, or fails: with EAGAIN where the server's queue is full.
+  if (::connect(socket.get(), to->get(), to->size) != 0) {
+    return fail(errc::connection_refused, path + ": " + std::generic_category().message(errno));
+  }
+  auto made = client_connection::make(loop_, std::move(socket), weak_from_this());
+  if (!made) return fail(std::error_code(errno, std::generic_category()));
+  transmit(std::move(made));
 }
 
 void client_call::advance_connector() {
@@ -609,7 +630,7 @@ void client_call::redirect(bool keeps_connection) {
                 "a redirect, and the source of the body cannot begin again");
   }
   let_go(keeps_connection);
-  if (target_.url.tls || goes_through_proxy(target_.url)) return finish(handed_over());
+  if (client_->options.unix_socket().empty() && needs_curl(target_.url)) return finish(handed_over());
   hop();
 }
 

@@ -104,6 +104,7 @@ class client_call final : public job,
   void with_place();
   void resolve();
   void connect(const resolver::answer& to);
+  void connect_to_unix_socket();
   void advance_connector();
   void watch_attempts();
   void transmit(std::shared_ptr<client_connection> over);

@@ -16,4 +16,9 @@ namespace curfew::http {
   return is_set("http_proxy") || is_set("all_proxy") || is_set("ALL_PROXY");
 }
 
+/// Does libcurl carry it: over TLS, or through a proxy?
+[[nodiscard]] inline bool needs_curl(const client_url& url) noexcept {
+  return url.tls || goes_through_proxy(url);
+}
+
 }  // namespace curfew::http

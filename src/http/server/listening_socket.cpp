@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "http/message/syntax.hpp"
+#include "http/wire/unix_address.hpp"
 
 namespace curfew::http {
 
@@ -100,19 +101,6 @@ struct any_address {
   [[nodiscard]] sockaddr* get() noexcept { return reinterpret_cast<sockaddr*>(&bytes); }
 };
 
-/// \param path  Fits; with a '@' in front an abstract name.
-any_address unix_address(std::string_view path) {
-  sockaddr_un name{};
-  name.sun_family = AF_UNIX;
-  std::memcpy(name.sun_path, path.data(), path.size());
-  if (path.front() == '@') name.sun_path[0] = '\0';
-  any_address made;
-  std::memcpy(&made.bytes, &name, sizeof name);
-  made.size = static_cast<socklen_t>(offsetof(sockaddr_un, sun_path) + path.size());
-  if (path.front() != '@') ++made.size;  // its null
-  return made;
-}
-
 descriptor new_socket(int family) {
   return descriptor(::socket(family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
 }
@@ -142,8 +130,9 @@ found look_at(const std::string& path) {
   if (::lstat(path.c_str(), &what) != 0) return found::nothing;
   if (!S_ISSOCK(what.st_mode)) return found::other_file;
   const descriptor probe = new_socket(AF_UNIX);
-  const any_address there = unix_address(path);
-  const bool refused = ::connect(probe.get(), there.get(), there.size) != 0 && errno == ECONNREFUSED;
+  const auto there = unix_address::of(path);
+  const bool refused =
+      there && ::connect(probe.get(), there->get(), there->size) != 0 && errno == ECONNREFUSED;
   return refused ? found::dead_socket : found::living_socket;
 }
 
@@ -199,9 +188,8 @@ result<listening_socket> listening_socket::open_tcp(const std::string& address) 
 
 result<listening_socket> listening_socket::open_unix(const std::string& address, const listen_options& how) {
   const std::string path = address.substr(unix_prefix.size());
-  // An abstract name has no null at its end; its '@' stands for the null in front.
   const bool abstract = path.starts_with('@');
-  const std::size_t most = sizeof(sockaddr_un::sun_path) - (abstract ? 0 : 1);
+  const std::size_t most = unix_address::longest(path);
   if (path.size() <= (abstract ? 1U : 0U) || path.find('\0') != std::string::npos) {
     return bad_address(address, "write it as unix:/run/app.sock, or unix:@app for an abstract name");
   }
@@ -213,10 +201,11 @@ result<listening_socket> listening_socket::open_unix(const std::string& address,
   listening_socket made(new_socket(AF_UNIX));
   const auto fail = [&](int code) { return failed(address, code, unix_advice(code)); };
   if (!made.socket_.is_open()) return fail(errno);
-  const any_address there = unix_address(path);
+  const auto there = unix_address::of(path);
+  if (!there) return fail(EINVAL);
   made.address_ = address;
   if (abstract) {
-    if (::bind(made.get(), there.get(), there.size) != 0) return fail(errno);
+    if (::bind(made.get(), there->get(), there->size) != 0) return fail(errno);
     if (::listen(made.get(), SOMAXCONN) != 0) return fail(errno);
     return made;
   }
@@ -238,7 +227,7 @@ result<listening_socket> listening_socket::open_unix(const std::string& address,
   }
   // Before the file is there it gets no more than it is to have; what the umask takes away is added below.
   if (how.permissions()) ::fchmod(made.get(), *how.permissions());
-  if (::bind(made.get(), there.get(), there.size) != 0) return fail(errno);
+  if (::bind(made.get(), there->get(), there->size) != 0) return fail(errno);
   struct stat what{};
   if (::lstat(path.c_str(), &what) == 0) made.file_ = file{absolute, what.st_dev, what.st_ino};
   if (how.permissions() && ::chmod(path.c_str(), *how.permissions()) != 0) return fail(errno);
