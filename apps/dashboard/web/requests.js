@@ -266,7 +266,8 @@ class request_row {
     const line = foreign(place(where), { title: visible(`${where.file}:${where.line}`) });
     // The front has no threads for its requests.
     const stack = service === "front" ? null : new stack_view(name, id, service);
-    return el("div", { class: "place", hidden: true }, el("span", {}, "opened at ", line), stack?.button, stack?.element);
+    this.opened = el("span");
+    return el("div", { class: "place", hidden: true }, this.opened, line, stack?.button, stack?.element);
   }
 
   draw(request) {
@@ -277,13 +278,17 @@ class request_row {
     const cpu_ms = dead ? request.cpu_ms_unwanted : request.cpu_ms;
     set_text(this.cpu, `${cpu_seconds(cpu_ms)} ${dead ? "CPU for nobody" : "CPU"}`);
     show(this.cpu, cpu_ms >= least_cpu_ms);
-    if (this.place) show(this.place, dead);
+    if (this.place) {
+      show(this.place, dead);
+      show(this.age, !dead);
+    }
     this.children.draw(request.children ?? []);
   }
 
   tick(passed) {
     const { age_ms, remaining_ms, budget_ms, state, unwanted_ms } = this.request;
     set_text(this.age, `${ticking(age_ms + passed)} old`);
+    if (this.opened) set_text(this.opened, `opened ${ticking(age_ms + passed)} ago at`);
     if (state !== "running") {
       // Its budget says nothing any more: it does not obey it.
       show(this.bar.element, false);
@@ -304,7 +309,7 @@ class request_row {
 function ended_row({ id, service, state, ended_ns, home_ns, cpu_ms_unwanted }) {
   const after_ms = (home_ns - ended_ns) / 1e6;
   const long = after_ms > 100;
-  const went_on = long ? `worked on for ${duration(after_ms)}` : `its work stopped ${duration(after_ms)} later`;
+  const went_on = long ? `worked on for ${duration(after_ms)}` : `work stopped ${duration(after_ms)} later`;
   return el(
     "li",
     { "data-id": id, class: long ? "late" : null },
