@@ -168,6 +168,10 @@ test("with the switch on they pile up and burn; switched off, they die", { timeo
     await page.locator("#unwanted [data-service=disk] .place").first().innerText(),
     /^opened \d+\.\d s ago at\s+disk\.cpp:\d+/,
   );
+  const row = page.locator("#unwanted [data-service=disk]").first();
+  await row.getByRole("button", { name: /^Stack of disk [0-9a-f]{4}$/ }).click();
+  await row.locator(".stack li").first().waitFor();
+  assert.match(await row.locator(".stack").innerText(), /disk_report|hash_file|find_duplicates/);
   await eventually("the page counts them", async () => Number(await page.locator("#tile-unwanted dd").innerText()) > 5);
 
   await switched(page, false);

@@ -154,6 +154,19 @@ describe("format", () => {
     assert.equal(format.place({ file: "/src/apps/disk.cpp", line: 122 }), "disk.cpp:122");
   });
 
+  test("a function has its name without parameters, templates and result", () => {
+    const cases = [
+      ["hash_file", "hash_file"],
+      ["app::(anonymous namespace)::hash_file(std::function<void (unsigned long)> const&) const", "app::hash_file"],
+      ["std::expected<int, std::basic_string<char> > std::__invoke<f(int)::<lambda()>&>(f(int)::<lambda()>&)", "std::__invoke"],
+      ["std::function<void ()>::operator()() const", "std::function::operator()"],
+      ["operator new(unsigned long)", "operator new"],
+      ["<>(", "("],
+      ["", ""],
+    ];
+    for (const [signature, name] of cases) assert.equal(format.function_name(signature), name);
+  });
+
   test("a budget is seconds, with a comma or a point, within its limits", () => {
     const parse = (text) => format.parse_budget(text, 100, 600_000, "en");
     for (const [text, ms] of [

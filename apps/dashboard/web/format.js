@@ -85,9 +85,25 @@ export function request_name({ service, id }) {
   return `${service} ${String(id).slice(0, 4)}`;
 }
 
+/** A path without its directories. */
+export function file_name(path) {
+  return String(path).split("/").at(-1);
+}
+
 /** disk.cpp:122 */
 export function place({ file, line }) {
-  return `${String(file).split("/").at(-1)}:${line}`;
+  return `${file_name(file)}:${line}`;
+}
+
+/** The name of a C++ function without its parameters, those of its templates, and what it returns. */
+export function function_name(signature) {
+  let name = signature.replaceAll("(anonymous namespace)::", "").replaceAll("operator()", "operator\0");
+  for (let longer; longer !== name; ) {
+    longer = name;
+    name = name.replace(/<[^<>()]*>|\([^<>()]*\)/g, "");
+  }
+  name = name.replace(/( const| volatile|&+)+$/, "");
+  return (/[^\s]*operator .*$|[^\s]+$/.exec(name)?.[0] ?? signature).replaceAll("\0", "()");
 }
 
 // Characters that show nothing or that reorder what is around them. Joiners (U+200C, U+200D) stay: scripts need them.

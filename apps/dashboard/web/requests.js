@@ -265,7 +265,7 @@ class request_row {
     if (!where) return null;
     const line = foreign(place(where), { title: visible(`${where.file}:${where.line}`) });
     // The front has no threads for its requests.
-    const stack = service === "front" ? null : new stack_view(name, id, service);
+    const stack = service === "front" ? null : new stack_view(name, id, service, where);
     this.opened = el("span");
     return el("div", { class: "place", hidden: true }, this.opened, line, stack?.button, stack?.element);
   }
