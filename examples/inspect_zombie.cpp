@@ -1,6 +1,7 @@
 // A program with a request that never ends, and the console that shows which one it is:
 //
-//     inspect_zombie [address [token]]     prints the console's URL; with a token, tasks can be ended by hand there
+//     inspect_zombie [address [token [peer]]]     prints the console's URL; with a token, tasks can be ended by hand there;
+//                                                 the URL of another one's shows both
 
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
@@ -53,10 +54,9 @@ void import(const curfew::context& ctx) {
   std::ignore = curfew::sleep_for(scope, 24h);
 }
 
-asio::awaitable<int> work(curfew::context ctx, std::string address, std::string token) {
+asio::awaitable<int> work(curfew::context ctx, std::string address, curfew::inspect::console_options how) {
   const curfew::inspect::inspection on;
-  const curfew::inspect::console console(
-      ctx, address, curfew::inspect::console_options().cancel_token(token).dump_on_sigusr1(true));
+  const curfew::inspect::console console(ctx, address, how);
   std::cout << console.url() << std::endl;
   const std::jthread never_ends([&] { report(ctx); });
   const std::jthread long_one([&] { import(ctx); });
@@ -72,6 +72,8 @@ asio::awaitable<int> work(curfew::context ctx, std::string address, std::string 
 
 int main(int argc, char** argv) {
   const std::string address = argc > 1 ? argv[1] : "127.0.0.1:6060";
-  const std::string token = argc > 2 ? argv[2] : "";
-  return curfew::run([&](curfew::context ctx) { return work(ctx, address, token); });
+  curfew::inspect::console_options how;
+  how.cancel_token(argc > 2 ? argv[2] : "").dump_on_sigusr1(true);
+  if (argc > 3) how.peer("other", argv[3]);
+  return curfew::run([&](curfew::context ctx) { return work(ctx, address, how); });
 }

@@ -81,9 +81,9 @@ void looker::take_sample() {
   if (samples_.size() > samples) samples_.pop_front();
 }
 
-void looker::make_frame() {
+std::string make_look() {
   choice urgent;
-  urgent.limit = tasks_shown;
+  urgent.limit = looker::tasks_shown;
   const auto now = clock::now();
   const chosen all = choose(urgent);
   std::string text;
@@ -98,7 +98,11 @@ void looker::make_frame() {
   to.end_array();
   to.key("others").number(all.matching - all.tasks.size());
   to.end_object();
-  auto made = std::make_shared<const frame>(frame{http::event(text, "look"), ++frames_});
+  return text;
+}
+
+void looker::make_frame() {
+  auto made = std::make_shared<const frame>(frame{http::event(make_look(), "look"), ++frames_});
   const std::lock_guard guard(mutex_);
   newest_.swap(made);
 }

@@ -85,4 +85,7 @@ class looker {
   std::thread thread_;  // last: it uses all of the above
 };
 
+/// The data of a frame: the totals, and the most urgent tasks. Throws: as each_task.
+[[nodiscard]] std::string make_look();
+
 }  // namespace curfew::inspect

@@ -34,6 +34,7 @@
 #include "console/json.hpp"
 #include "console/looker.hpp"
 #include "console/metrics.hpp"
+#include "console/peers.hpp"
 
 namespace curfew::inspect {
 
@@ -178,7 +179,12 @@ http::response about(desk& at, const http::request& /*request*/) {
     to.key("pid").signed_number(::getpid());
     to.key("program").text(program_invocation_short_name);
     to.key("can_cancel").boolean(!at.options.cancel_token().empty());
+    write_names(to.key("peers"), at.options.peers());
   });
+}
+
+http::response one_look(desk& /*at*/, const http::request& /*request*/) {
+  return http::json(http::status::ok, make_look());
 }
 
 http::response all_metrics(desk& /*at*/, const http::request& /*request*/) {
@@ -379,10 +385,12 @@ http::router make_routes(const console_options& options, int dump_signal) {
   made.get("/totals", handle(at, all_totals));
   made.get("/history", handle(at, history));
   made.get("/about", handle(at, about));
+  made.get("/look", handle(at, one_look));
   made.get("/metrics", handle(at, all_metrics));
   made.get(
       "/events", [at](context /*ctx*/, const http::request& /*request*/) { return follow(at); },
       http::route_options().no_time_limit());
+  add_peers(made, options.peers());
   std::vector<http::static_file> files;
   for (const auto& each : assets()) files.push_back({each.path, each.content_type, each.content});
   made.files("/", files);

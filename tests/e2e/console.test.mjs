@@ -133,6 +133,36 @@ test("cancel by hand needs the token, and ends the task", { skip, timeout: 60_00
   assert.ok(!(await page.content()).includes(token), "the token is nowhere in the page");
 });
 
+test("several processes stand on one page, and one that is away is said to be", { skip, timeout: 60_000 }, async () => {
+  const other = await start_program("CURFEW_INSPECT_ZOMBIE", "127.0.0.1:0", "theirs");
+  const joined = await start_program("CURFEW_INSPECT_ZOMBIE", "127.0.0.1:0", "ours", other.url);
+  try {
+    tab = await open_page(browser, joined.url, "/");
+    const { page } = tab;
+    const zombies = page.locator("#zombies .row", { hasText: "2026-10" });
+    await eventually("both have theirs", async () => (await zombies.count()) === 2);
+    assert.equal(await page.locator("#tile-zombies dd").innerText(), "4");
+    const theirs = page.locator("#zombies .row", { hasText: "2026-10", has: page.locator(".process", { hasText: /^other$/ }) });
+    assert.equal(await theirs.count(), 1);
+    assert.equal(await row(page, "POST /import").count(), 2);
+    await theirs.locator("a").click();
+    await page.locator(".facts dd", { hasText: /^other$/ }).waitFor();
+    await page.locator(".crumbs a", { hasText: "GET /report" }).waitFor();
+    await page.getByRole("button", { name: "Where are its threads?" }).click();
+    await page.locator(".stack li", { hasText: "add_up" }).waitFor();
+    await page.reload(); // the address names the process too
+    await page.locator(".facts dd", { hasText: /^other$/ }).waitFor();
+    await page.locator("#tabs a", { hasText: "Ended" }).click();
+    await page.locator("td .process", { hasText: /^other$/ }).first().waitFor();
+    await other.stop();
+    await page.locator("#processes li", { hasText: "other is away" }).waitFor();
+    await eventually("its zombies go", async () => (await zombies.count()) === 1);
+  } finally {
+    await joined.stop();
+    await other.stop();
+  }
+});
+
 test("it fits a telephone, and a finger hits its controls", { skip, timeout: 60_000 }, async () => {
   const page = await open("/", { viewport: { width: 390, height: 844 }, hasTouch: true, isMobile: true });
   await row(page, "2026-10").waitFor();

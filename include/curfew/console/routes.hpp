@@ -9,6 +9,13 @@
 
 namespace curfew::inspect {
 
+/// Another process, whose console is asked.
+struct console_peer {
+  std::string name;
+  std::function<std::string()> where;
+  std::string authorization;
+};
+
 /// What a console shows, and to whom. Each setter returns the options, so they can be chained; the overload without an
 /// argument reads the option.
 class console_options {
@@ -33,8 +40,24 @@ class console_options {
   /// time in a process. Default: no.
   console_options& dump_on_sigusr1(bool yes) { return dump_on_sigusr1_ = yes, *this; }
   [[nodiscard]] bool dump_on_sigusr1() const noexcept { return dump_on_sigusr1_; }
+  /// Shows the tasks of another process beside those of this one: a request that goes through both is one tree. Its console
+  /// is asked while someone looks, and what it answers is passed on, to whoever sees this console.
+  /// \param name           Of letters, digits, - and _: "disk".
+  /// \param url            Of its console, or of where its `routes` are mounted: "http://10.0.0.7:6060". It must not throw, where
+  ///                       it is a function, which any thread may call; empty: the process is away.
+  /// \param authorization  Sent with each request, where something guards the other console: "Bearer …". Default: none. Then
+  ///                       what the viewer has entered is sent on, to end a task there by its own token.
+  console_options& peer(std::string name, std::string url, std::string authorization = {}) {
+    return peer(std::move(name), [at = std::move(url)] { return at; }, std::move(authorization));
+  }
+  console_options& peer(std::string name, std::function<std::string()> url, std::string authorization = {}) {
+    peers_.push_back({std::move(name), std::move(url), std::move(authorization)});
+    return *this;
+  }
+  [[nodiscard]] const std::vector<console_peer>& peers() const noexcept { return peers_; }
 
  private:
+  std::vector<console_peer> peers_;
   std::string cancel_token_;
   std::vector<std::string> hosts_;
   line_sink on_log_;
@@ -51,7 +74,7 @@ class console_options {
 /// of yours. `docs/guide/inspect.md` says what each path answers. A thread samples the totals once a second, as long as the
 /// router or a copy lives.
 ///
-/// Throws: std::bad_alloc; std::system_error where no thread can be started.
+/// Throws: std::bad_alloc; std::system_error where no thread can be started; std::invalid_argument for the name of a peer.
 [[nodiscard]] http::router routes(const console_options& options = {});
 
 }  // namespace curfew::inspect

@@ -1,9 +1,10 @@
 // Holds the parts together: the address, the stream of events, the clock of the drawing.
 
 import { graphs } from "./graphs.js";
-import { draw_row, fill_row, its_clock, make_row } from "./rows.js";
+import { all_histories, all_totals, its_clock, meet, own, processes, read_all, several } from "./processes.js";
+import { draw_row, fill_row, make_row } from "./rows.js";
 import { by_id, count, duration, el, reconcile, set_attribute, set_text, show, spelled } from "./text.js";
-import { ended_list, one_task, place_list, read, task_list } from "./views.js";
+import { ended_list, one_task, place_list, task_list } from "./views.js";
 
 const zombies_shown = 20;
 const every_ms = 1000; // between two loads of the view
@@ -17,7 +18,7 @@ let connected = false;
 function open_view() {
   const query = new URLSearchParams(location.search);
   const name = query.has("task") ? "task" : (query.get("view") ?? "tasks");
-  if (name === "task") view = new one_task(query.get("task"), about.can_cancel);
+  if (name === "task") view = new one_task(query.get("task"), query.get("at"), about.can_cancel);
   else if (name === "places") view = new place_list();
   else if (name === "ended") view = new ended_list(query.get("by"));
   else view = new task_list(query, filter_changed);
@@ -89,11 +90,11 @@ const set_tile = (tile, text, alarm = false) => {
 
 let zombies_before = 0;
 
-function show_zombies(tasks, number, seen_ms) {
+function show_zombies(tasks, number) {
   const list = tasks.filter(({ state }) => state === "zombie");
   list.sort((a, b) => a.told.at_ns - b.told.at_ns);
   const shown = list.slice(0, zombies_shown);
-  reconcile(by_id("zombies-list"), shown, ({ id }) => id, make_row, (row, task) => fill_row(row, { task }, seen_ms));
+  reconcile(by_id("zombies-list"), shown, ({ id }) => id, make_row, (row, task) => fill_row(row, { task }));
   show(by_id("zombies"), shown.length > 0);
   set_text(by_id("zombies-count"), count(number));
   show(by_id("zombies-more"), number > shown.length);
@@ -103,16 +104,18 @@ function show_zombies(tasks, number, seen_ms) {
   zombies_before = number;
 }
 
-function look(got) {
-  its_clock.heard(got.now_ns);
-  const { totals } = got;
+function look(from, got) {
+  from.look = got;
+  if (!own.look) return;
+  const totals = all_totals();
   set_tile(tiles.open, count(totals.open));
   set_tile(tiles.told, count(totals.told));
   set_tile(tiles.zombies, count(totals.zombies), totals.zombies > 0);
   set_text(by_id("ever"), count(totals.zombies_ever));
   set_tile(tiles.nobody, duration(totals.cpu_for_nobody_ms));
   set_tile(tiles.unknown, duration(Math.max(totals.cpu_of_process_ms - totals.cpu_ms, 0)));
-  show_zombies(got.tasks, totals.zombies, got.now_ns / 1e6);
+  const there = processes.filter((each) => each.look && each.state === "live");
+  show_zombies(there.flatMap((each) => each.look.tasks), totals.zombies);
   drawn.add(got.now_ns, totals);
 }
 
@@ -124,14 +127,51 @@ function connection(state, text) {
 
 const drawn = new graphs(by_id("graphs"));
 
+/** Each process by name, and what is wrong with it. */
+function show_processes() {
+  if (!several()) return;
+  const item = ({ title, state, problem }) => el("li", { "data-state": state, title: problem }, title, state === "lost" ? " is away" : "");
+  by_id("processes").replaceChildren(...processes.map(item));
+  show(by_id("processes"), true);
+}
+
+function set_state(of, state, problem = null) {
+  if (of.state === state && of.problem === problem) return;
+  Object.assign(of, { state, problem });
+  if (of === own) connection(state, problem ?? state);
+  show_processes();
+}
+
+async function begin_graphs() {
+  drawn.begin(all_histories(await read_all("history")));
+}
+
 function listen() {
   const stream = new EventSource("events");
-  stream.addEventListener("look", (event) => look(JSON.parse(event.data)));
-  stream.addEventListener("open", async () => {
-    connection("live", "live");
-    drawn.begin((await read("history")).samples);
+  stream.addEventListener("look", (event) => {
+    const got = JSON.parse(event.data);
+    its_clock.heard(got.now_ns);
+    look(own, own.take(got));
   });
-  stream.addEventListener("error", () => connection("lost", "connection lost; trying again"));
+  stream.addEventListener("open", () => {
+    set_state(own, "live");
+    begin_graphs();
+  });
+  stream.addEventListener("error", () => set_state(own, "lost", "connection lost; trying again"));
+}
+
+/** A browser has few connections to one server: peers are asked now and then, instead of followed. */
+async function ask(peer) {
+  const begun = performance.now();
+  try {
+    const first = !peer.look;
+    look(peer, await peer.read("look"));
+    set_state(peer, "live");
+    if (first) begin_graphs();
+  } catch (error) {
+    set_state(peer, "lost", spelled(error.message));
+  }
+  setTimeout(ask, document.hidden ? 10 * every_ms : Math.max(every_ms, 5 * (performance.now() - begun)), peer);
 }
 
 // ---- between two looks ----
@@ -145,14 +185,15 @@ setInterval(() => {
 
 async function start() {
   try {
-    about = await read("about");
-    its_clock.heard(about.now_ns);
+    about = await meet();
     set_text(by_id("program"), `${spelled(about.program)}, process ${about.pid}`);
   } catch {
     connection("lost", "no answer");
   }
+  show_processes();
   open_view();
   listen();
+  for (const peer of processes.slice(1)) ask(peer);
 }
 
 start();

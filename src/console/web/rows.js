@@ -1,22 +1,13 @@
 // A task as a row: made once, filled anew by each look, and drawn on between two of them.
 
+import { its_clock, several } from "./processes.js";
 import { duration, el, foreign, set_attribute, set_text, short_place, show, spelled, ticking } from "./text.js";
-
-/** The process's CLOCK_MONOTONIC now, in milliseconds, by what it said last. */
-export const its_clock = {
-  offset_ms: 0,
-  heard(now_ns) {
-    this.offset_ms = now_ns / 1e6 - performance.now();
-  },
-  now_ms() {
-    return performance.now() + this.offset_ms;
-  },
-};
 
 export const title_of = (task) => (task.name === "" ? task.kind : task.name);
 
 export function link_to(task, ...content) {
-  return el("a", { href: `?task=${task.id}`, "data-inner": true }, content.length ? content : foreign(title_of(task)));
+  const at = task.process?.name ? `&at=${task.process.name}` : "";
+  return el("a", { href: `?task=${task.id}${at}`, "data-inner": true }, content.length ? content : foreign(title_of(task)));
 }
 
 export class budget_bar {
@@ -27,7 +18,7 @@ export class budget_bar {
     this.element = el("div", { class: "budget" }, this.bar, this.left);
   }
 
-  draw(task, seen_ms, now_ms) {
+  draw(task, now_ms) {
     const opened = task.opened_ns / 1e6;
     if (task.told) {
       show(this.bar, true);
@@ -43,8 +34,8 @@ export class budget_bar {
       set_text(this.left, task.detached ? "cannot end" : "no deadline");
       return;
     }
-    const remaining = Math.max(task.remaining_ms - (now_ms - seen_ms), 0);
-    const whole = seen_ms + task.remaining_ms - opened;
+    const remaining = Math.max(task.remaining_ms - (now_ms - task.seen_ms), 0);
+    const whole = task.seen_ms + task.remaining_ms - opened;
     const used = whole > 0 ? Math.min((now_ms - opened) / whole, 1) : 1;
     this.set(used);
     set_attribute(this.bar, "data-low", used > 0.8);
@@ -57,19 +48,23 @@ export class budget_bar {
   }
 }
 
+/** Which process it is in, where there are several. */
+export const process_label = (task) => (several() ? el("span", { class: "process" }, task.process.title) : null);
+
 export function make_row(task) {
   const budget = new budget_bar();
   const parts = {
     state: el("span", { class: "state" }),
     kind: el("span", { class: "kind" }),
     name: link_to(task),
+    process: process_label(task),
     below: el("span", { class: "unseen" }),
     age: el("span", { class: "age" }),
     cpu: el("span", { class: "cpu" }),
     where: el("p", { class: "where" }),
     budget,
   };
-  const label = el("div", { class: "name" }, parts.kind, parts.name, parts.below);
+  const label = el("div", { class: "name" }, parts.kind, parts.name, parts.process, parts.below);
   const row = el("li", { class: "row", "data-id": task.id }, parts.state, label, budget.element, parts.age, parts.cpu, parts.where);
   row.parts = parts;
   return row;
@@ -85,10 +80,9 @@ function story(task) {
   return parts.join(" · ");
 }
 
-export function fill_row(row, { task, depth = 0, above = false, parent = null }, seen_ms) {
+export function fill_row(row, { task, depth = 0, above = false, parent = null }) {
   const { parts } = row;
   row.task = task;
-  row.seen_ms = seen_ms;
   set_attribute(row, "data-state", task.state);
   set_attribute(row, "data-depth", depth);
   set_attribute(row, "data-above", above);
@@ -104,10 +98,13 @@ export function fill_row(row, { task, depth = 0, above = false, parent = null },
 
 export function draw_row(row, now_ms) {
   set_text(row.parts.age, ticking(now_ms - row.task.opened_ns / 1e6));
-  row.parts.budget.draw(row.task, row.seen_ms, now_ms);
+  row.parts.budget.draw(row.task, now_ms);
 }
 
-/** Parents before their children, siblings and roots by age: an order that does not change while they live. */
+/**
+ * Parents before their children, siblings and roots by age: an order that does not change while they live. A parent comes
+ * with a request, from outside: what would be a circle begins with its oldest.
+ */
 export function as_tree(tasks, matching) {
   const known = new Map(tasks.map((task) => [task.id, task]));
   const children = new Map();
@@ -122,12 +119,16 @@ export function as_tree(tasks, matching) {
   }
   const flat = [];
   const by_age = (a, b) => a.opened_ns - b.opened_ns || (a.id < b.id ? -1 : 1);
+  const seen = new Set();
   const add = (list, depth, parent) => {
     for (const task of list.sort(by_age)) {
+      if (seen.has(task.id)) continue;
+      seen.add(task.id);
       flat.push({ task, depth, parent, above: !matching.has(task.id) });
       add(children.get(task.id) ?? [], depth + 1, task);
     }
   };
   add(roots, 0, null);
+  for (const task of tasks.toSorted(by_age)) add([task], 0, null);
   return flat;
 }

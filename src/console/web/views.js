@@ -1,17 +1,12 @@
 // What stands below the tabs: tasks, one task, places, what has ended. Each has element, load() and draw().
 
-import { as_tree, budget_bar, draw_row, fill_row, its_clock, link_to, make_row, title_of } from "./rows.js";
+import { its_clock, own, process_of, processes, read_all, several } from "./processes.js";
+import { as_tree, budget_bar, draw_row, fill_row, link_to, make_row, process_label, title_of } from "./rows.js";
 import { count, duration, el, foreign, reconcile, set_attribute, set_text, short_place, show, spelled, ticking } from "./text.js";
 
 const most_rows = 500;
+const most_above = 200;
 const states = ["zombie", "told", "running", "waiting", "queued"];
-
-export async function read(path) {
-  const response = await fetch(path, { cache: "no-store" });
-  const got = await response.json();
-  if (!response.ok) throw Object.assign(new Error(got.error), { status: response.status });
-  return got;
-}
 
 const row_head = () =>
   el(
@@ -68,24 +63,25 @@ export class task_list {
     const asked = new URLSearchParams(this.query);
     asked.set("limit", most_rows);
     asked.set("above", 1);
-    const got = await read(`tasks?${asked}`).catch((error) => {
+    const answers = await read_all(`tasks?${asked}`).catch((error) => {
       if (error.status !== 400) throw error;
       set_text(this.problem, error.message);
       return null;
     });
-    show(this.problem, got === null);
-    if (got === null) return;
-    const matching = new Set(got.tasks.slice(0, Math.min(got.matching, most_rows)).map(({ id }) => id));
-    const seen_ms = got.now_ns / 1e6;
-    const items = as_tree(got.tasks, matching);
+    show(this.problem, answers === null);
+    if (answers === null) return;
+    const chosen = answers.flatMap(({ tasks, matching }) => tasks.slice(0, Math.min(matching, most_rows)));
+    const matching = new Set(chosen.map(({ id }) => id));
+    const items = as_tree(answers.flatMap(({ tasks }) => tasks), matching);
     reconcile(
       this.rows,
       items.length ? [{ head: true }, ...items] : [],
       (item) => item.task?.id ?? "head",
       (item) => (item.head ? row_head() : make_row(item.task)),
-      (row, item) => item.head || fill_row(row, item, seen_ms),
+      (row, item) => item.head || fill_row(row, item),
     );
-    set_text(this.count, this.say(got, matching.size));
+    const sum = (of) => answers.reduce((all, got) => all + of(got), 0);
+    set_text(this.count, this.say({ seen: sum((got) => got.seen), matching: sum((got) => got.matching) }, matching.size));
   }
 
   say({ seen, matching }, shown) {
@@ -105,9 +101,9 @@ const fact = (name, ...value) => [el("dt", {}, name), el("dd", {}, ...value)];
 /** The cause, behind the err where it says something else. */
 const why = ({ err, cause }) => (cause === "" || cause === err ? [foreign(err)] : [foreign(err), ": ", foreign(cause)]);
 
-function family(title, tasks, seen_ms) {
+function family(title, tasks) {
   const rows = el("ul", { class: "rows", "aria-label": title });
-  reconcile(rows, tasks, ({ id }) => id, make_row, (row, task) => fill_row(row, { task }, seen_ms));
+  reconcile(rows, tasks, ({ id }) => id, make_row, (row, task) => fill_row(row, { task }));
   return rows;
 }
 
@@ -126,8 +122,9 @@ function frame_item({ function: name, offset, file, line, module, address }) {
 
 /** Where the threads are that work for a task, asked for by hand: that interrupts them. */
 class stack_view {
-  constructor(id) {
+  constructor(id, process) {
     this.id = id;
+    this.process = process;
     this.button = el("button", { type: "button" }, "Where are its threads?");
     this.button.addEventListener("click", () => this.ask());
     this.list = el("div", { role: "status" });
@@ -136,14 +133,14 @@ class stack_view {
 
   async ask() {
     this.button.disabled = true;
-    const got = await read(`tasks/${encodeURIComponent(this.id)}/stack`).catch((error) => ({ threads: [], problem: error.message }));
+    const got = await this.process.read(`tasks/${encodeURIComponent(this.id)}/stack`).catch((error) => ({ threads: [], problem: error.message }));
     this.button.disabled = false;
     const message = got.problem ?? (got.threads.length ? null : "No thread is at it, or at a task below it: it waits.");
     this.list.replaceChildren(...(message ? [el("p", { class: "message" }, message)] : got.threads.map((each) => this.thread(each))));
   }
 
   thread({ task, kind, name, thread, frames, error }) {
-    const whose = task === this.id ? null : el("span", {}, " at ", link_to({ id: task, kind, name }));
+    const whose = task === this.id ? null : el("span", {}, " at ", link_to({ id: task, kind, name, process: this.process }));
     return el(
       "article",
       { class: "card stack" },
@@ -157,14 +154,15 @@ class stack_view {
 let token = "";
 
 export class one_task {
-  constructor(id, can_cancel) {
+  constructor(id, at, can_cancel) {
     this.id = id;
+    this.process = process_of(at);
     this.can_cancel = can_cancel;
     this.head = el("div", { class: "task-head" });
     this.crumbs = el("p", { class: "crumbs" });
     this.facts = el("dl", { class: "facts" });
     this.card = el("article", { class: "card", "aria-label": "The task" }, this.crumbs, this.head, this.facts);
-    this.stacks = new stack_view(id);
+    this.stacks = new stack_view(id, this.process);
     this.below = el("section", { "aria-label": "Below it" });
     this.form = can_cancel ? this.make_form() : null;
     this.element = [this.card, this.stacks.element, this.form, this.below].filter(Boolean);
@@ -188,7 +186,7 @@ export class one_task {
       event.preventDefault();
       token = secret.value;
       set_text(problem, "");
-      const response = await fetch(`tasks/${this.id}/cancel`, {
+      const response = await fetch(`${this.process.base}tasks/${this.id}/cancel`, {
         method: "POST",
         headers: { Authorization: `Bearer ${token}` },
         body: reason.value,
@@ -205,15 +203,17 @@ export class one_task {
 
   async load() {
     if (this.over) return;
-    const got = await read(`tasks/${encodeURIComponent(this.id)}`).catch((error) => {
+    const got = await this.process.read(`tasks/${encodeURIComponent(this.id)}`).catch((error) => {
       if (error.status !== 404) throw error;
       return null;
     });
     if (got === null) return this.show_end();
-    const { task, above, below, below_count } = got;
-    const seen_ms = got.now_ns / 1e6;
+    const { task } = got;
+    const above = [...got.above, ...(await this.above_elsewhere(got.above.at(-1) ?? task))];
+    const elsewhere = await this.below_elsewhere(task);
+    const below = [...got.below, ...elsewhere];
+    const below_count = got.below_count + elsewhere.length;
     this.task = task;
-    this.seen_ms = seen_ms;
     this.title = title_of(task);
     set_attribute(this.card, "class", task.told ? "card dead" : "card");
     this.crumbs.replaceChildren(...above.reverse().flatMap((up) => [link_to(up), " › "]));
@@ -223,6 +223,7 @@ export class one_task {
     this.age = el("dd", {});
     const facts = [
       ...fact("Kind", foreign(task.kind)),
+      ...(several() ? fact("Process", task.process.title) : []),
       ...[el("dt", {}, "Age"), this.age],
       ...fact("Budget", this.budget.element),
       ...(task.told ? fact("Told to stop", ...why(task.told)) : []),
@@ -238,10 +239,30 @@ export class one_task {
     ];
     this.facts.replaceChildren(...facts);
     const children = below.length
-      ? [el("h3", {}, `Below it (${count(below_count)})`), family("Below it", below, seen_ms)]
+      ? [el("h3", {}, `Below it (${count(below_count)})`), family("Below it", below)]
       : [];
     this.below.replaceChildren(...children);
     this.draw(its_clock.now_ms());
+  }
+
+  /** The way up from `top`, whose parent is a task of another process. */
+  async above_elsewhere(top) {
+    const way = [];
+    for (let at = top; several() && at.parent && way.length < most_above; at = way.at(-1)) {
+      const asked = processes.filter((each) => each !== at.process);
+      const found = await Promise.all(asked.map((each) => each.read(`tasks/${at.parent}`).catch(() => null)));
+      const got = found.find((each) => each !== null);
+      if (!got) break;
+      way.push(got.task, ...got.above);
+    }
+    return way;
+  }
+
+  /** What other processes do for it. */
+  async below_elsewhere(task) {
+    if (!several() || !task.trace) return [];
+    const answers = await read_all(`tasks?trace=${task.trace}&limit=${most_rows}`);
+    return answers.flatMap(({ tasks }) => tasks).filter((each) => each.parent === task.id && each.process !== task.process);
   }
 
   /** A number that is the id of a task nearby leads to it. */
@@ -260,7 +281,7 @@ export class one_task {
     this.crumbs.replaceChildren();
     let last = null;
     for (const by of ["last", "dying", "slowest"]) {
-      const { ended } = await read(`ended?by=${by}&most=1000`);
+      const { ended } = await this.process.read(`ended?by=${by}&most=1000`);
       last ??= ended.find(({ id }) => id === this.id) ?? null;
     }
     this.head.replaceChildren(el("h2", {}, last ? foreign(title_of(last)) : "This task"), el("span", { class: "state" }, "over"));
@@ -270,9 +291,9 @@ export class one_task {
     }
     this.facts.replaceChildren(
       ...fact("Kind", foreign(last.kind)),
-      ...fact("Took", duration((last.ended_ns - last.opened_ns) / 1e6)),
+      ...fact("Took", duration(took(last) / 1e6)),
       ...(last.told ? fact("Told to stop", ...why(last.told)) : []),
-      ...(last.told ? fact("Went on for", duration((last.ended_ns - last.told.at_ns) / 1e6)) : []),
+      ...(last.told ? fact("Went on for", duration(went_on(last) / 1e6)) : []),
       ...fact("CPU", duration(last.cpu_ms)),
       ...fact("Opened at", foreign(`${last.where.file}:${last.where.line}`, { class: "mono" })),
     );
@@ -281,7 +302,7 @@ export class one_task {
   draw(now_ms) {
     if (!this.budget) return;
     set_text(this.age, ticking(now_ms - this.task.opened_ns / 1e6));
-    this.budget.draw(this.task, this.seen_ms, now_ms);
+    this.budget.draw(this.task, now_ms);
     for (const row of this.below.querySelectorAll(".row")) draw_row(row, now_ms);
   }
 }
@@ -304,12 +325,13 @@ export class place_list {
   }
 
   async load() {
-    const { places } = await read("places");
+    const answers = await Promise.all(processes.map((each) => each.read("places").then(({ places }) => places.map((p) => ({ ...p, process: each })), () => [])));
+    const places = answers.flat().sort((a, b) => b.longest_ms - a.longest_ms);
     const rows = places.map((place) =>
       el(
         "tr",
         {},
-        el("td", {}, foreign(short_place(place.where), { title: spelled(place.where.file) }), " ", el("span", { class: "light" }, foreign(place.kind))),
+        el("td", {}, foreign(short_place(place.where), { title: spelled(place.where.file) }), " ", el("span", { class: "light" }, foreign(place.kind)), process_label(place)),
         cell(count(place.told)),
         cell(count(place.zombies), place.zombies > 0),
         cell(duration(place.longest_ms)),
@@ -325,29 +347,38 @@ export class place_list {
   draw() {}
 }
 
-const orders = { last: "Latest", slowest: "Took longest", dying: "Slowest to stop" };
+const most_ended = 200;
+const took = (task) => task.ended_ns - task.opened_ns;
+const went_on = (task) => task.ended_ns - task.told.at_ns;
+const orders = {
+  last: { label: "Latest", first: (a, b) => b.ended_ns - a.ended_ns },
+  slowest: { label: "Took longest", first: (a, b) => took(b) - took(a) },
+  dying: { label: "Slowest to stop", first: (a, b) => went_on(b) - went_on(a) },
+};
 
 export class ended_list {
   constructor(by) {
     this.by = by in orders ? by : "last";
     this.body = el("div", {});
-    const link = ([name, label]) =>
+    const link = ([name, { label }]) =>
       el("a", { href: `?view=ended&by=${name}`, "data-inner": true, "aria-current": name === this.by ? "true" : null }, label);
     this.element = [el("nav", { class: "choices", "aria-label": "Order" }, Object.entries(orders).map(link)), this.body];
     this.title = "Ended";
   }
 
   async load() {
-    const { now_ns, ended } = await read(`ended?by=${this.by}&most=200`);
+    const answers = await read_all(`ended?by=${this.by}&most=${most_ended}`);
+    const { now_ns } = answers[0];
+    const ended = answers.flatMap((got) => got.ended).sort(orders[this.by].first).slice(0, most_ended);
     const rows = ended.map((task) =>
       el(
         "tr",
         {},
-        el("td", {}, foreign(title_of(task)), " ", el("span", { class: "light" }, foreign(task.kind), " ", foreign(short_place(task.where)))),
+        el("td", {}, foreign(title_of(task)), " ", el("span", { class: "light" }, foreign(task.kind), " ", foreign(short_place(task.where))), process_label(task)),
         cell(`${duration((now_ns - task.ended_ns) / 1e6)} ago`),
-        cell(duration((task.ended_ns - task.opened_ns) / 1e6)),
+        cell(duration(took(task) / 1e6)),
         cell(task.told ? foreign(task.told.cause || task.told.err) : "–"),
-        cell(task.told ? duration((task.ended_ns - task.told.at_ns) / 1e6) : "–"),
+        cell(task.told ? duration(went_on(task) / 1e6) : "–"),
         cell(duration(task.cpu_ms)),
       ),
     );
