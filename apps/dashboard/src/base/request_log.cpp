@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <boost/json/array.hpp>
 #include <chrono>
 #include <cstdio>
 #include <curfew/http/errc.hpp>
@@ -31,45 +30,33 @@ constexpr std::size_t recent_kept = 512;
 /// before that is the deadline, seen a moment earlier.
 constexpr std::chrono::milliseconds leaving_at_the_deadline{20};
 
-enum class end_kind { none, answered, by_client, by_deadline, by_shutdown };
+/// What became of a request.
+struct ending {
+  const char* name;
+  std::uint64_t request_counters::* counter;
+};
+constexpr ending answered{"answered", &request_counters::answered};
+constexpr ending by_client{"ended by client", &request_counters::ended_by_client};
+constexpr ending by_deadline{"ended by deadline", &request_counters::ended_by_deadline};
+constexpr ending by_shutdown{"ended by shutdown", &request_counters::ended_by_shutdown};
 
-std::string_view name_of(end_kind kind) {
-  switch (kind) {
-    case end_kind::none:
-      return "running";
-    case end_kind::answered:
-      return "answered";
-    case end_kind::by_client:
-      return "ended by client";
-    case end_kind::by_deadline:
-      return "ended by deadline";
-    case end_kind::by_shutdown:
-      return "ended by shutdown";
-  }
-  return {};
+/// Why a task was told to stop; null: it was not. A server ends a request's context after the answer, too.
+template <class Task>
+const ending* ending_of(const Task& task, const std::optional<curfew::clock::duration>& budget) {
+  if (!task.told) return nullptr;
+  if (task.told->err == curfew::errc::deadline_exceeded) return &by_deadline;
+  if (task.told->cause == curfew::http::errc::shutdown) return &by_shutdown;
+  if (task.told->cause == curfew::http::errc::handler_done) return &answered;
+  const bool late = budget && task.opened + *budget - task.told->at <= leaving_at_the_deadline;
+  return late ? &by_deadline : &by_client;
 }
 
-/// Why a task was told to stop. A server ends a request's context after the answer, too.
-end_kind kind_of_end(const inspect::told_to_stop& told,
-                     const std::optional<curfew::clock::time_point>& deadline) {
-  if (told.err == curfew::errc::deadline_exceeded) return end_kind::by_deadline;
-  if (told.cause == curfew::http::errc::shutdown) return end_kind::by_shutdown;
-  if (told.cause == curfew::http::errc::handler_done) return end_kind::answered;
-  return deadline && *deadline - told.at <= leaving_at_the_deadline ? end_kind::by_deadline
-                                                                    : end_kind::by_client;
-}
+bool is_unwanted(const ending* end) { return end != nullptr && end != &answered; }
 
-std::uint64_t& counter_of(request_counters& counters, end_kind kind) {
-  switch (kind) {
-    case end_kind::by_client:
-      return counters.ended_by_client;
-    case end_kind::by_deadline:
-      return counters.ended_by_deadline;
-    case end_kind::by_shutdown:
-      return counters.ended_by_shutdown;
-    default:
-      return counters.answered;
-  }
+/// What was spent for nobody.
+template <class Task>
+nanoseconds unwanted_cpu(const Task& task, const ending* end) {
+  return is_unwanted(end) ? task.told->cpu : nanoseconds();
 }
 
 double in_ms(nanoseconds d) { return std::chrono::duration<double, std::milli>(d).count(); }
@@ -87,55 +74,38 @@ std::string hex(std::uint64_t id) {
   return digits.data();
 }
 
-json::value text_or_null(std::string_view text) {
-  return text.empty() ? json::value(nullptr) : json::value(text);
+json::object to_json(const request_counters& counters) {
+  json::object made;
+  made["started"] = counters.started;
+  made["answered"] = counters.answered;
+  made["failed"] = counters.failed;
+  made["ended_by_client"] = counters.ended_by_client;
+  made["ended_by_deadline"] = counters.ended_by_deadline;
+  made["ended_by_shutdown"] = counters.ended_by_shutdown;
+  made["living"] = counters.living;
+  made["ignored"] = counters.ignored;
+  made["cpu_s"] = counters.cpu_s;
+  made["cpu_s_unwanted"] = counters.cpu_s_unwanted;
+  return made;
+}
+
+/// What is told of a request, whether its task is open or over.
+template <class Task>
+json::object row_of(const Task& task, const ending* end, const std::string& service,
+                    const std::string& parent) {
+  json::object made;
+  made["id"] = hex(task.id);
+  made["service"] = service;
+  made["parent"] = parent.empty() ? json::value(nullptr) : json::value(parent);
+  made["state"] = end != nullptr ? end->name : "running";
+  made["started_ns"] = whole_ns(task.opened);
+  made["ended_ns"] = is_unwanted(end) ? json::value(whole_ns(task.told->at)) : json::value(nullptr);
+  made["cpu_ms"] = in_ms(task.cpu);
+  made["cpu_ms_unwanted"] = in_ms(unwanted_cpu(task, end));
+  return made;
 }
 
 }  // namespace
-
-/// What is open, and what was over when it was looked at.
-struct request_log::look {
-  struct living {
-    inspect::task_info task;
-    open_request facts;
-    end_kind end = end_kind::none;
-
-    [[nodiscard]] bool unwanted() const noexcept { return end != end_kind::none; }
-    [[nodiscard]] nanoseconds cpu_unwanted() const noexcept {
-      return unwanted() ? task.told->cpu : nanoseconds();
-    }
-    [[nodiscard]] json::object row(curfew::clock::time_point now) const;
-  };
-
-  curfew::clock::time_point now;
-  std::vector<living> open;  // oldest first
-  request_counters counters;
-};
-
-json::object request_log::look::living::row(curfew::clock::time_point now) const {
-  json::object made;
-  made["id"] = hex(task.id);
-  made["parent"] = text_or_null(facts.parent);
-  set_text(made, "target", task.name);
-  json::object where;
-  set_text(where, "file", task.where.file_name());
-  where["line"] = task.where.line();
-  made["where"] = std::move(where);
-  made["age_ms"] = whole_ms(now - task.opened);
-  // Rounded up: what the caller gave, less the microseconds of the way here.
-  made["budget_ms"] = facts.budget
-                          ? json::value(std::chrono::ceil<std::chrono::milliseconds>(*facts.budget).count())
-                          : json::value(nullptr);
-  made["remaining_ms"] = facts.deadline ? json::value(whole_ms(*facts.deadline - now)) : json::value(nullptr);
-  made["unwanted_ms"] = unwanted() ? json::value(whole_ms(now - task.told->at)) : json::value(nullptr);
-  made["started_ns"] = whole_ns(task.opened);
-  made["ended_ns"] = unwanted() ? json::value(whole_ns(task.told->at)) : json::value(nullptr);
-  made["state"] = name_of(end);
-  made["ignored"] = unwanted();
-  made["cpu_ms"] = in_ms(task.cpu);
-  made["cpu_ms_unwanted"] = in_ms(cpu_unwanted());
-  return made;
-}
 
 request_log::request_log(std::string service, const curfew::task_kind& kind)
     : service_(std::move(service)),
@@ -146,81 +116,83 @@ request_log::request_log(std::string service, const curfew::task_kind& kind)
               })
               .on_zombie([this](const inspect::task_info& zombie) {
                 // Not those above it, which wait for it.
-                if (is_request(zombie.kind)) tell(zombie);
+                if (is_request(zombie.kind)) log_line(service_ + ": " + inspect::one_line(zombie));
               })) {}
 
 bool request_log::is_request(const char* kind) const noexcept { return kind == kind_.name; }
 
-void request_log::tell(const inspect::task_info& zombie) const {
-  log_line(service_ + ": " + inspect::one_line(zombie));
-}
-
 void request_log::take(const inspect::ended_task& over) {
   {
     const std::lock_guard guard(mutex_);
-    const auto found = open_.find(over.id);
-    if (found == open_.end()) return;
-    const open_request facts = std::move(found->second);
-    open_.erase(found);
-    const end_kind kind = over.told ? kind_of_end(*over.told, facts.deadline) : end_kind::answered;
-    ++counter_of(past_, kind);
-    if (kind == end_kind::answered && !facts.succeeded) ++past_.failed;
+    const auto found = open_.extract(over.id);
+    if (!found) return;
+    const open_request& facts = found.mapped();
+    const ending* told = ending_of(over, facts.budget);
+    const ending* end = told != nullptr ? told : &answered;
+    ++(past_.*end->counter);
+    if (end == &answered && !facts.succeeded) ++past_.failed;
     past_.cpu_s += in_s(over.cpu);
-    const bool unwanted = kind != end_kind::answered;
-    if (unwanted) past_.cpu_s_unwanted += in_s(over.told->cpu);
-    json::object row;
-    row["id"] = hex(over.id);
-    row["service"] = service_;
-    row["parent"] = text_or_null(facts.parent);
-    row["state"] = name_of(kind);
-    row["started_ns"] = whole_ns(over.opened);
-    row["ended_ns"] = whole_ns(unwanted ? over.told->at : over.ended);
+    past_.cpu_s_unwanted += in_s(unwanted_cpu(over, end));
+    json::object row = row_of(over, end, service_, facts.parent);
     row["home_ns"] = whole_ns(over.ended);
-    row["cpu_ms"] = in_ms(over.cpu);
-    row["cpu_ms_unwanted"] = in_ms(unwanted ? over.told->cpu : nanoseconds());
+    if (end == &answered) row["ended_ns"] = row["home_ns"];
     if (recent_.size() == recent_kept) recent_.pop_front();
     recent_.push_back(std::move(row));
   }
   changes_.notify();
 }
 
-request_log::look request_log::look_at_all() const {
+request_counters request_log::look(json::array& requests, curfew::clock::time_point now) const {
   std::vector<inspect::task_info> tasks;
   inspect::each_task([&](inspect::task_info&& task) {
     if (is_request(task.kind)) tasks.push_back(std::move(task));
     return true;
   });
   std::ranges::sort(tasks, {}, &inspect::task_info::opened);
-  look made;
   const std::lock_guard guard(mutex_);
-  made.now = curfew::clock::now();
-  made.counters = past_;
-  for (inspect::task_info& task : tasks) {
-    const auto facts = open_.find(task.id);
-    if (facts == open_.end()) continue;
-    const end_kind end = task.told ? kind_of_end(*task.told, facts->second.deadline) : end_kind::none;
-    made.counters.cpu_s += in_s(task.cpu);
-    if (end == end_kind::answered) continue;  // on its way home
-    const auto& own = made.open.emplace_back(std::move(task), facts->second, end);
-    made.counters.cpu_s_unwanted += in_s(own.cpu_unwanted());
-    ++made.counters.living;
-    if (!own.unwanted()) continue;
-    ++made.counters.ignored;
-    ++counter_of(made.counters, end);
-  }
-  return made;
-}
-
-request_counters request_log::counters() const { return look_at_all().counters; }
-
-json::object request_log::snapshot(std::size_t recent) const {
-  const look seen = look_at_all();
-  json::array requests;
-  for (const look::living& each : seen.open) {
-    json::object row = each.row(seen.now);
-    row["service"] = service_;
+  request_counters counters = past_;
+  for (const inspect::task_info& task : tasks) {
+    const auto found = open_.find(task.id);
+    if (found == open_.end()) continue;
+    const auto& [parent, budget, succeeded] = found->second;
+    const ending* end = ending_of(task, budget);
+    counters.cpu_s += in_s(task.cpu);
+    if (end == &answered) continue;  // on its way home
+    ++counters.living;
+    counters.cpu_s_unwanted += in_s(unwanted_cpu(task, end));
+    json::object row = row_of(task, end, service_, parent);
+    set_text(row, "target", task.name);
+    json::object where;
+    set_text(where, "file", task.where.file_name());
+    where["line"] = task.where.line();
+    row["where"] = std::move(where);
+    row["age_ms"] = whole_ms(now - task.opened);
+    for (const char* time : {"budget_ms", "remaining_ms", "unwanted_ms"}) row[time] = nullptr;
+    if (budget) {
+      // Rounded up: what the caller gave, less the microseconds of the way here.
+      row["budget_ms"] = std::chrono::ceil<std::chrono::milliseconds>(*budget).count();
+      row["remaining_ms"] = whole_ms(task.opened + *budget - now);
+    }
+    row["ignored"] = is_unwanted(end);
+    if (is_unwanted(end)) {
+      ++counters.ignored;
+      ++(counters.*end->counter);
+      row["unwanted_ms"] = whole_ms(now - task.told->at);
+    }
     requests.push_back(std::move(row));
   }
+  return counters;
+}
+
+request_counters request_log::counters() const {
+  json::array requests;
+  return look(requests, curfew::clock::now());
+}
+
+json::object request_log::snapshot(std::size_t recent) const {
+  const auto now = curfew::clock::now();
+  json::array requests;
+  const request_counters counters = look(requests, now);
   json::array past;
   {
     const std::lock_guard guard(mutex_);
@@ -229,8 +201,8 @@ json::object request_log::snapshot(std::size_t recent) const {
   }
   json::object all;
   all["service"] = service_;
-  all["now_ns"] = whole_ns(seen.now);
-  all["counters"] = to_json(seen.counters);
+  all["now_ns"] = whole_ns(now);
+  all["counters"] = to_json(counters);
   all["requests"] = std::move(requests);
   all["recent"] = std::move(past);
   return all;
@@ -241,13 +213,9 @@ request_log::entry::entry(request_log& log, const curfew::context& ctx, const re
     : log_(log),
       shown_(std::in_place, ctx, log.kind_, facts.target, where),
       id_(inspect::current_task_id()) {
-  open_request own;
-  own.parent = facts.parent;
-  own.budget = ctx.remaining();
-  if (own.budget) own.deadline = curfew::clock::now() + *own.budget;
   {
     const std::lock_guard guard(log_.mutex_);
-    log_.open_.emplace(id_, std::move(own));
+    log_.open_.emplace(id_, open_request{facts.parent, ctx.remaining()});
     ++log_.past_.started;
   }
   ending_.emplace(ctx, told{&log_.changes_});
@@ -267,21 +235,6 @@ std::string request_log::entry::id() const { return hex(id_); }
 void request_log::entry::succeeded() noexcept {
   const std::lock_guard guard(log_.mutex_);
   if (const auto own = log_.open_.find(id_); own != log_.open_.end()) own->second.succeeded = true;
-}
-
-json::object to_json(const request_counters& counters) {
-  json::object made;
-  made["started"] = counters.started;
-  made["answered"] = counters.answered;
-  made["failed"] = counters.failed;
-  made["ended_by_client"] = counters.ended_by_client;
-  made["ended_by_deadline"] = counters.ended_by_deadline;
-  made["ended_by_shutdown"] = counters.ended_by_shutdown;
-  made["living"] = counters.living;
-  made["ignored"] = counters.ignored;
-  made["cpu_s"] = counters.cpu_s;
-  made["cpu_s_unwanted"] = counters.cpu_s_unwanted;
-  return made;
 }
 
 }  // namespace curfew_dashboard

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <boost/json/array.hpp>
 #include <boost/json/object.hpp>
 #include <cstddef>
 #include <cstdint>
@@ -74,15 +75,13 @@ class request_log {
   struct open_request {
     std::string parent;
     std::optional<curfew::clock::duration> budget;
-    std::optional<curfew::clock::time_point> deadline;
     bool succeeded = false;
   };
-  struct look;
 
   [[nodiscard]] bool is_request(const char* kind) const noexcept;
   void take(const curfew::inspect::ended_task& over);
-  void tell(const curfew::inspect::task_info& zombie) const;
-  [[nodiscard]] look look_at_all() const;
+  /// Appends a row for each that is open, oldest first.
+  request_counters look(json::array& requests, curfew::clock::time_point now) const;
 
   const std::string service_;
   const curfew::task_kind& kind_;
@@ -123,8 +122,5 @@ class [[nodiscard]] request_log::entry {
   const task_id id_;
   std::optional<curfew::on_done<told>> ending_;
 };
-
-/// The fields of `counters` as in API.md.
-[[nodiscard]] json::object to_json(const request_counters& counters);
 
 }  // namespace curfew_dashboard
