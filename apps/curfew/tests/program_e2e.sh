@@ -128,6 +128,11 @@ has_not $'\x1b' "$tree"
 id=$(sed -n 4p <<<"$tree" | awk '{print $1}')
 status_of 0 "$curfew" show "$id" "$disk" "$front"
 has 'errand in front' "$said"
+status_of 0 "$curfew" ls --kind work "$disk" "$front"
+has 'errand in front' "$(sed -n 2p <<<"$said")"  # the way down, though it lives elsewhere
+said=$(LC_ALL=C "$curfew" ls "$front" "$disk")
+has '`-http call' "$said"
+! LC_ALL=C grep -qP '[^\x20-\x7e]' <<<"$said" || fail "a locale without UTF-8: $said"
 
 step 'top: zombies on top, one tree, no title of another'
 "${screen[@]}" new-session -d -x 120 -y 24 'exec bash --norc --noprofile -i'
@@ -160,14 +165,13 @@ on_screen 'errand in front'
 
 step 'top: ends a task with a reason'
 press /
-press -l 'photos'
-press Enter
-on_screen 'no deadline|request POST /photos'
-press F9
-on_screen 'Why end request POST /photos'
+press -l 'to be ended'
+press Enter F9
+on_screen 'Why end errand to be ended'
 press -l 'by hand'
 press Enter
-on_screen 'ended: request POST /photos'
+on_screen 'ended: errand to be ended'
+off_screen 'errand to be ended  '
 
 step 'top: a console that dies is away, and comes back by itself'
 kill -9 "$disk_pid"
@@ -211,6 +215,11 @@ for signal in TERM HUP; do
   on_screen 'status=0'
   sane
 done
+press "clear; TERM=vt100 LC_ALL=C '$curfew' top '$shop'; echo status=\$?" Enter
+on_screen '^Z .*`-add up 2026-10'
+press q
+on_screen 'status=0'
+sane
 press "clear; TERM=nothing '$curfew' top '$shop'; echo status=\$?" Enter
 on_screen 'terminal is not known: TERM=nothing'
 on_screen 'status=1'

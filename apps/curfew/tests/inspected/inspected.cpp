@@ -11,6 +11,7 @@
 #include <curfew/io.hpp>
 #include <iostream>
 #include <string>
+#include <thread>
 #include <tuple>
 #include <utility>
 
@@ -29,6 +30,12 @@ asio::awaitable<http::response> do_work(curfew::context ctx, const http::request
   co_return http::text(http::status::ok, "done");
 }
 
+void wait_for_the_end(const curfew::context& ctx) {
+  const auto scope = curfew::with_cancel(ctx);
+  const curfew::task waiting(scope, errand, "to be ended");
+  std::ignore = scope.done().wait();
+}
+
 asio::awaitable<int> serve(curfew::context ctx) {
   http::router routes;
   routes.get("/work", do_work, http::route_options().no_time_limit());
@@ -37,6 +44,7 @@ asio::awaitable<int> serve(curfew::context ctx) {
     std::cerr << up.error() << '\n';
     co_return 1;
   }
+  const std::jthread patient([ctx] { wait_for_the_end(ctx); });
   std::cout << server.url() << std::endl;
   auto served = co_await server.async_serve(ctx);
   co_return served ? 0 : 1;
@@ -51,7 +59,8 @@ asio::awaitable<int> call(curfew::context ctx, std::string url) {
 
 asio::awaitable<int> inspected(curfew::context ctx, std::string address, std::string url) {
   const curfew::inspect::inspection on;
-  const curfew::inspect::console console(ctx, address);
+  const curfew::inspect::console console(ctx, address,
+                                         curfew::inspect::console_options().cancel_token("sesame"));
   if (url.empty()) co_return co_await serve(ctx);
   co_return co_await call(ctx, url);
 }
