@@ -2,8 +2,8 @@
 
 #include <chrono>
 #include <curfew/core/cancel_scope.hpp>
+#include <curfew/core/detail/unseen.hpp>
 #include <curfew/http/server.hpp>
-#include <curfew/inspect/detail/unseen.hpp>
 #include <optional>
 #include <system_error>
 #include <thread>

@@ -101,7 +101,7 @@ http::handler handle(const switchboard_ptr& at, std::string path) {
 
 }  // namespace
 
-void add_peers(http::router& to, const std::vector<console_peer>& peers) {
+void add_peers(http::router& to, const std::vector<console_peer>& peers, http::route_options how) {
   if (peers.empty()) return;
   for (const auto& peer : peers) {
     if (!is_name(peer.name)) {
@@ -113,8 +113,8 @@ void add_peers(http::router& to, const std::vector<console_peer>& peers) {
   }
   const auto at = std::make_shared<switchboard>(peers);
   for (const std::string_view path : paths)
-    to.get("/peers/{peer}" + std::string(path), handle(at, std::string(path)));
-  to.post("/peers/{peer}/tasks/{id}/cancel", handle(at, "/tasks/{id}/cancel"));
+    to.get("/peers/{peer}" + std::string(path), handle(at, std::string(path)), how);
+  to.post("/peers/{peer}/tasks/{id}/cancel", handle(at, "/tasks/{id}/cancel"), how);
 }
 
 void write_names(json_writer& to, const std::vector<console_peer>& peers) {

@@ -10,7 +10,7 @@ namespace curfew::inspect {
 
 /// Has the consoles of other processes answer under "/peers/{peer}/…", as their own paths.
 /// Throws: std::invalid_argument where a name is none, or there twice.
-void add_peers(http::router& to, const std::vector<console_peer>& peers);
+void add_peers(http::router& to, const std::vector<console_peer>& peers, http::route_options how);
 
 void write_names(json_writer& to, const std::vector<console_peer>& peers);
 

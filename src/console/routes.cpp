@@ -372,25 +372,28 @@ http::router make_routes(const console_options& options, int dump_signal) {
       return guarded(inner, std::move(ctx), &request);
     };
   });
+  http::route_options own;
+  if (!options.show_own()) own.no_task();
+  auto endless = own;
+  endless.no_time_limit();
   made.get(
       "/tasks",
       [at](context ctx, const http::request& request) { return list_tasks(at, std::move(ctx), &request); },
-      http::route_options().no_time_limit());
-  made.get("/tasks/{id}", handle(at, one_task));
-  made.get("/tasks/{id}/stack", handle(at, stacks));
-  made.post("/tasks/{id}/cancel", handle(at, cancel_one));
-  made.get("/zombies", handle(at, all_zombies));
-  made.get("/ended", handle(at, ended));
-  made.get("/places", handle(at, all_places));
-  made.get("/totals", handle(at, all_totals));
-  made.get("/history", handle(at, history));
-  made.get("/about", handle(at, about));
-  made.get("/look", handle(at, one_look));
-  made.get("/metrics", handle(at, all_metrics));
+      endless);
+  made.get("/tasks/{id}", handle(at, one_task), own);
+  made.get("/tasks/{id}/stack", handle(at, stacks), own);
+  made.post("/tasks/{id}/cancel", handle(at, cancel_one), own);
+  made.get("/zombies", handle(at, all_zombies), own);
+  made.get("/ended", handle(at, ended), own);
+  made.get("/places", handle(at, all_places), own);
+  made.get("/totals", handle(at, all_totals), own);
+  made.get("/history", handle(at, history), own);
+  made.get("/about", handle(at, about), own);
+  made.get("/look", handle(at, one_look), own);
+  made.get("/metrics", handle(at, all_metrics), own);
   made.get(
-      "/events", [at](context /*ctx*/, const http::request& /*request*/) { return follow(at); },
-      http::route_options().no_time_limit());
-  add_peers(made, options.peers());
+      "/events", [at](context /*ctx*/, const http::request& /*request*/) { return follow(at); }, endless);
+  add_peers(made, options.peers(), own);
   std::vector<http::static_file> files;
   for (const auto& each : assets()) files.push_back({each.path, each.content_type, each.content});
   made.files("/", files);

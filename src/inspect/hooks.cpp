@@ -1,9 +1,9 @@
 #include "inspect/hooks.hpp"
 
 #include <algorithm>
+#include <curfew/core/detail/unseen.hpp>
 #include <curfew/core/errc.hpp>
 #include <curfew/core/trace.hpp>
-#include <curfew/inspect/detail/unseen.hpp>
 #include <utility>
 
 #include "inspect/detector.hpp"

@@ -9,8 +9,8 @@
 #include <boost/json/serialize.hpp>
 #include <chrono>
 #include <curfew/core.hpp>
+#include <curfew/core/detail/unseen.hpp>
 #include <curfew/inspect.hpp>
-#include <curfew/inspect/detail/unseen.hpp>
 #include <string>
 #include <system_error>
 

@@ -381,6 +381,45 @@ TEST_F(HttpReports, ACallOfAHandlerIsBelowItsRequest) {
   eventually([&] { return std::ranges::count_if(last_ended(10), was_part_of_it) == 3; });
 }
 
+TEST_F(HttpReports, ADownloadIsACallUntilItsBodyHasCome) {
+  serve([this](context /*ctx*/, const http::request&) -> asio::awaitable<http::response> {
+    co_return http::stream("text/plain", [this](context ctx, http::body_writer out) -> asio::awaitable<void> {
+      std::ignore = co_await out.async_write(ctx, "first");
+      while (goes_on.load()) {
+        auto slept = co_await async_sleep_for(ctx, 1ms);
+        if (!slept) co_return;
+      }
+      std::ignore = co_await out.async_write(ctx, "last");
+    });
+  });
+  const auto call = [] {
+    return first([](const task_info& t) { return std::string_view(t.kind) == "http call"; });
+  };
+  auto got = http::client::shared().open(background(), http::request("GET", url()));
+  ASSERT_TRUE(got);
+  ASSERT_TRUE(got->read(background()));
+  ASSERT_TRUE(call());
+  EXPECT_STREQ(call()->waits->what, "reading the body");
+  EXPECT_EQ(call()->id, waiting("http request", "sleeping")->parent);
+  goes_on = false;
+  while (got->read(background())->has_value()) {
+  }
+  EXPECT_FALSE(call());
+
+  goes_on = true;
+  auto scope = with_cancel(background());
+  auto given_up = http::client::shared().open(scope, http::request("GET", url()));
+  ASSERT_TRUE(given_up);
+  EXPECT_TRUE(call());
+  scope.cancel();
+  EXPECT_FALSE(call());
+  {
+    auto dropped = http::client::shared().open(background(), http::request("GET", url()));
+    EXPECT_TRUE(call());
+  }
+  EXPECT_FALSE(call());
+}
+
 TEST_F(HttpReports, WorkThatKnowsNoParentIsBelowTheRequestOfItsContext) {
   static constexpr task_kind apart{"apart"};
   std::thread elsewhere;

@@ -105,6 +105,17 @@ TEST_F(Routes, ListAnOpenTaskWithWhatIsKnownOfIt) {
   EXPECT_THAT(got.body, ::testing::Not(HasSubstr("hunter2")));
 }
 
+TEST_F(Routes, TheRequestsToThemAreNoTasks) {
+  const http_server server(mounted());
+  const auto opened = [&] {
+    return get(server, "/totals").read().at("totals").at("opened").to_number<int>();
+  };
+  const int before = opened();
+  EXPECT_EQ(get(server, "/tasks").read().at("seen"), 0);
+  EXPECT_EQ(get(server, "/tasks?limit=10").read().at("seen"), 0);
+  EXPECT_EQ(opened(), before);
+}
+
 TEST_F(Routes, HostileNamesStayText) {
   const http_server server(mounted());
   const std::string hostile("</script>\"\\\x00\x1b[2J\xff\n'", 20);

@@ -33,7 +33,7 @@ class console_options {
   /// Gets a line for each task that was ended by hand. Default: empty, which writes it to standard error.
   console_options& on_log(line_sink f) { return on_log_ = std::move(f), *this; }
   [[nodiscard]] const line_sink& on_log() const noexcept { return on_log_; }
-  /// Shows the tasks of a `console` itself among the others. Default: no. Those of `routes()` are always there.
+  /// Shows the requests to the console itself among the other tasks. Default: no.
   console_options& show_own(bool yes) { return show_own_ = yes, *this; }
   [[nodiscard]] bool show_own() const noexcept { return show_own_; }
   /// Writes the open tasks to standard error, the most urgent first, when SIGUSR1 comes; of a `console` alone, one at a

@@ -39,9 +39,13 @@ class route_options {
   /// Largest body, in bytes, instead of the server's.
   route_options& max_body_size(std::uint64_t bytes) noexcept { return max_body_size_ = bytes, *this; }
   [[nodiscard]] std::optional<std::uint64_t> max_body_size() const noexcept { return max_body_size_; }
+  /// Its requests, and what works for them, are no tasks: inspection does not see them. For what looks at tasks itself.
+  route_options& no_task() noexcept { return is_task_ = false, *this; }
+  [[nodiscard]] bool is_task() const noexcept { return is_task_; }
 
  private:
   bool time_limit_ = true;
+  bool is_task_ = true;
   bool stream_body_ = false;
   std::optional<std::uint64_t> max_body_size_;
 };

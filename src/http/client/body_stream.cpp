@@ -63,11 +63,32 @@ class body_stream::waiting_read final : public std::enable_shared_from_this<wait
   std::optional<on_done<ends>> watch_;
 };
 
+/// Holds the mutex. The task of a body that is over ends after that: what listens is called without a lock.
+class body_stream::access {
+ public:
+  explicit access(body_stream& to) : to_(to), lock_(to.mutex_) {}
+  access(const access&) = delete;
+  access& operator=(const access&) = delete;
+  ~access() {
+    detail::open_task ended;
+    if (to_.over_) ended = std::move(to_.shown_);
+    lock_.unlock();
+  }
+
+ private:
+  body_stream& to_;
+  std::unique_lock<std::mutex> lock_;
+};
+
 std::shared_ptr<body_stream> body_stream::make(std::shared_ptr<client_state> of, const context& ctx,
-                                               std::unique_ptr<client_exchange> exchange, std::string doing) {
-  auto made = std::make_shared<body_stream>(std::move(of), ctx, std::move(exchange), std::move(doing));
+                                               std::unique_ptr<client_exchange> exchange, std::string doing,
+                                               detail::open_task shown) {
+  if (shown.ref()) [[unlikely]]
+    detail::task_listener()->wait(shown.ref(), "reading the body", 0);
+  auto made = std::make_shared<body_stream>(std::move(of), ctx, std::move(exchange), std::move(doing),
+                                            std::move(shown));
   {
-    const std::lock_guard guard(made->mutex_);
+    const access locked(*made);
     made->exchange_->lease.connection->belongs_to(made);
     made->understand({});
   }
@@ -77,11 +98,13 @@ std::shared_ptr<body_stream> body_stream::make(std::shared_ptr<client_state> of,
 }
 
 body_stream::body_stream(std::shared_ptr<client_state> of, context ctx,
-                         std::unique_ptr<client_exchange> exchange, std::string doing)
+                         std::unique_ptr<client_exchange> exchange, std::string doing,
+                         detail::open_task shown)
     : transfer(std::move(of)),
       ctx_(std::move(ctx)),
       doing_(std::move(doing)),
-      exchange_(std::move(exchange)) {}
+      exchange_(std::move(exchange)),
+      shown_(std::move(shown)) {}
 
 body_stream::~body_stream() { client->delist(*this); }
 
@@ -101,7 +124,7 @@ void body_stream::drop() noexcept {
 void body_stream::end_early(error why) noexcept {
   std::shared_ptr<waiting_read> read;
   {
-    const std::lock_guard guard(mutex_);
+    const access locked(*this);
     if (over_) return;
     ready_.clear();
     end(why);
@@ -175,7 +198,7 @@ void body_stream::start_read(context reader_ctx, std::shared_ptr<loop> in, piece
   if (reader_ctx.err()) return complete->complete(error::ended(reader_ctx, doing_), false);
   std::optional<piece> value;
   {
-    const std::lock_guard guard(mutex_);
+    const access locked(*this);
     if (!reader_.expired()) {
       value = error(std::make_error_code(std::errc::operation_in_progress), doing_);
     } else {
@@ -187,7 +210,7 @@ void body_stream::start_read(context reader_ctx, std::shared_ptr<loop> in, piece
   complete->keep(read);
   read->watch();
   {
-    const std::lock_guard guard(mutex_);
+    const access locked(*this);
     if (read->ended) {
       value = error::ended(read->ctx(), doing_);
     } else if (!reader_.expired()) {
@@ -222,7 +245,7 @@ void body_stream::on_socket(client_connection& c, std::uint32_t /*events*/) {
   std::shared_ptr<waiting_read> read;
   std::optional<piece> value;
   {
-    const std::lock_guard guard(mutex_);
+    const access locked(*this);
     if (over_ || exchange_->lease.connection.get() != &c) return;
     read = reader_.lock();
     if (!read) return;  // the next read looks by itself

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/on_done.hpp>
 #include <memory>
 #include <mutex>
@@ -29,12 +30,14 @@ class body_stream final : public download::transfer,
                           public std::enable_shared_from_this<body_stream> {
  public:
   /// \param doing  "GET http://host/ : reading the body"
+  /// \param shown  The task of the call, which goes on until the body has come.
   static std::shared_ptr<body_stream> make(std::shared_ptr<client_state> of, const context& ctx,
-                                           std::unique_ptr<client_exchange> exchange, std::string doing);
+                                           std::unique_ptr<client_exchange> exchange, std::string doing,
+                                           detail::open_task shown);
 
   /// For make.
   body_stream(std::shared_ptr<client_state> of, context ctx, std::unique_ptr<client_exchange> exchange,
-              std::string doing);
+              std::string doing, detail::open_task shown);
   body_stream(const body_stream&) = delete;
   body_stream& operator=(const body_stream&) = delete;
   ~body_stream() override;
@@ -53,6 +56,7 @@ class body_stream final : public download::transfer,
     void operator()() const noexcept;
   };
   class waiting_read;
+  class access;
 
   // Under mutex_.
   std::optional<piece> next();
@@ -73,6 +77,7 @@ class body_stream final : public download::transfer,
   bool over_ = false;  // nothing comes after ready_
   std::optional<error> error_;
   std::weak_ptr<waiting_read> reader_;
+  detail::open_task shown_;  // by inspection, until it is over
 };
 
 }  // namespace curfew::http

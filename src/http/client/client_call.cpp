@@ -201,19 +201,24 @@ void client_call::run() {
   watch_.reset();
   lookup_.drop();
   alarm_.reset();
-  shown_.close();
+  auto shown = std::move(shown_);
   loop_->release();
   const bool here = !loop_->is_shared();
   const completion done = std::move(done_);
+  const auto* to_download = std::get_if<download_completion>(&done);
+  const bool goes_on =
+      to_download != nullptr && std::holds_alternative<std::unique_ptr<client_exchange>>(what);
+  if (!goes_on) shown.close();
   if (auto* why = std::get_if<error>(&what)) return complete(done, std::move(*why), here);
   if (std::holds_alternative<handed_over>(what)) return hand_to_curl(client_, ctx_, std::move(target_), done);
   auto& exchange = std::get<std::unique_ptr<client_exchange>>(what);
-  if (const auto* whole = std::get_if<response_completion>(&done)) {
-    (*whole)->complete(std::move(exchange->head), here);
+  if (to_download == nullptr) {
+    std::get<response_completion>(done)->complete(std::move(exchange->head), here);
   } else {
-    std::get<download_completion>(done)->complete(
-        download(body_stream::make(client_, ctx_, std::move(exchange), target_.doing("reading the body"))),
-        here);
+    (*to_download)
+        ->complete(download(body_stream::make(client_, ctx_, std::move(exchange),
+                                              target_.doing("reading the body"), std::move(shown))),
+                   here);
   }
 }
 

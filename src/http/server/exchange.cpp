@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <curfew/core/detail/unseen.hpp>
 #include <curfew/http/errc.hpp>
 #include <mutex>
 #include <utility>
@@ -75,6 +76,8 @@ bool exchange::is_overdue() const noexcept {
 
 /// With the trace that the request is part of. While inspection is on it always is.
 context exchange::traced() const {
+  if (!where_->to->options.is_task() && detail::task_listener() != nullptr) [[unlikely]]
+    return with_value(holder_, detail::unseen_tasks, true);
   auto part_of = read_trace(request_->fields());
   if (!part_of) {
     if (detail::task_listener() == nullptr) [[likely]]

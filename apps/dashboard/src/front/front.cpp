@@ -101,10 +101,18 @@ http::response come_again(std::string_view what, const places& taken) {
   return made;
 }
 
-/// The front's gate lets in the same names.
-curfew::inspect::console_options console_for(const front_options& options) {
+/// That of the front shows its services too. The front's gate lets in the same names.
+curfew::inspect::console_options console_for(const front_options& options,
+                                             const std::vector<std::shared_ptr<service_process>>& services) {
   curfew::inspect::console_options made;
   for (const std::string& name : options.hosts) made.allow_host(name);
+  for (const auto& service : services) {
+    const auto where = [service] {
+      const auto url = service->where();
+      return url ? *url + "/debug/curfew" : std::string();
+    };
+    made.peer(service->name(), where, "Bearer " + service->token());
+  }
   return made;
 }
 
@@ -119,7 +127,7 @@ http::response json_response(const json::object& body) {
 front::front(asio::any_io_executor executor, const front_options& options,
              const std::vector<std::shared_ptr<service_process>>& services, request_log& log)
     : roots_(options.roots),
-      console_(curfew::inspect::routes(console_for(options))),
+      console_(curfew::inspect::routes(console_for(options, services))),
       parts_{&log,
              // A redirect could lead to any server, also to one on this machine and to the front itself.
              std::make_shared<http::client>(http::client_options().max_redirects(0)), services},

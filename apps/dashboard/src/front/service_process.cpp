@@ -43,6 +43,11 @@ void service_process::set_where(address now) {
   changed_.notify();
 }
 
+service_process::address service_process::where() const {
+  const std::lock_guard guard(mutex_);
+  return where_;
+}
+
 asio::awaitable<service_process::address> service_process::async_where(curfew::context ctx) {
   change_hub::subscription changes(changed_);
   for (;;) {

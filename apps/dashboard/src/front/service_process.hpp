@@ -29,6 +29,7 @@ class service_process {
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
   [[nodiscard]] const std::string& token() const noexcept { return token_; }
 
+  [[nodiscard]] address where() const;
   /// Waits while it starts for the first time. Errors: as `address`; also when ctx ends.
   asio::awaitable<address> async_where(curfew::context ctx);
 
@@ -42,7 +43,7 @@ class service_process {
   const std::string token_;
 
   change_hub changed_;
-  std::mutex mutex_;
+  mutable std::mutex mutex_;
   address where_;         // guarded by mutex_, as starting_
   bool starting_ = true;  // for the first time
 };
