@@ -1,11 +1,11 @@
 // The console in a real browser, against a program with a planted zombie.
 //
-//   CURFEW_INSPECT_ZOMBIE=…/example_inspect_zombie node console.test.mjs
+//   CURFEW_INSPECT_ZOMBIE=…/example_inspect_zombie CURFEW_DASHBOARD=…/curfew-dashboard node console.test.mjs
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import { open_page, start_browser } from "./lib/browser.mjs";
-import { eventually, start_program } from "./lib/program.mjs";
+import { eventually, make_tree, remove_trees, sparse_file, start_dashboard, start_program } from "./lib/program.mjs";
 
 const skip = !process.env.CURFEW_INSPECT_ZOMBIE && "CURFEW_INSPECT_ZOMBIE is not set";
 const token = "open sesame";
@@ -160,6 +160,34 @@ test("several processes stand on one page, and one that is away is said to be", 
   } finally {
     await joined.stop();
     await other.stop();
+  }
+});
+
+test("a request is one tree through the processes of the dashboard", { skip, timeout: 60_000 }, async () => {
+  const slow = make_tree();
+  for (let i = 0; i < 10; ++i) sparse_file(slow, `big-${i}`, 2 * 1024 ** 3);
+  const dashboard = await start_dashboard("--root", slow);
+  const leave = new AbortController();
+  try {
+    const left = fetch(`${dashboard.url}/api/panels/disk`, { signal: leave.signal }).then((r) => r.text());
+    left.catch(() => {});
+    tab = await open_page(browser, dashboard.url, "/debug/curfew/");
+    const { page } = tab;
+    const report = page.locator("#view .row", { hasText: /^\s*\S+\s*report/ });
+    await report.waitFor();
+    const kinds = await page.locator("#view .row:not(.head) .kind").allInnerTexts();
+    const names = await page.locator("#view .row:not(.head) .name a").allInnerTexts();
+    const from = names.indexOf("/api/panels/disk");
+    assert.deepEqual(kinds.slice(from, from + 3), ["panel", "http call", "http request"]);
+    assert.deepEqual(names[from + 2], "GET /report");
+    await report.locator("a").click();
+    const crumbs = page.locator(".crumbs");
+    await crumbs.locator("a", { hasText: "/api/panels/disk" }).first().waitFor();
+    assert.match(await crumbs.innerText(), /panels.disk.*report/s);
+  } finally {
+    leave.abort();
+    await dashboard.stop();
+    remove_trees();
   }
 });
 
