@@ -4,7 +4,6 @@
 #include <array>
 #include <cstdint>
 #include <ranges>
-#include <tuple>
 #include <unordered_set>
 #include <utility>
 
@@ -90,24 +89,28 @@ std::expected<choice, std::string> choice::from(const query& value_of) {
 }
 
 bool choice::matches(const task_info& task, clock::time_point now) const {
-  return (states & bit(static_cast<std::size_t>(task.state))) != 0 && now - task.opened >= min_age &&
-         (kind.empty() || kind == task.kind) && (trace.empty() || trace == task.trace) &&
-         contains_lower(task.name, name) && contains_lower(task.path, path);
-}
-
-bool more_urgent(const task_info& a, const task_info& b) noexcept {
-  return std::tuple(b.state, a.opened, a.id) < std::tuple(a.state, b.opened, b.id);
+  return may_match(task, now) && (trace.empty() || trace == task.trace) && contains_lower(task.name, name) &&
+         contains_lower(task.path, path);
 }
 
 chosen choose(const choice& which) {
   chosen all;
   const auto most = which.limit.value_or(choice::max_limit);
   const auto now = clock::now();
-  // A heap with the least urgent of the chosen ones at its front, where the next one is compared.
-  each_task([&](task_info&& task) {
+  // A heap with the least urgent of the chosen ones at its front, where the next one is compared. So few tasks have to be
+  // looked at as a whole, unless their texts decide.
+  const auto wants = [&](const task_brief& task) {
     ++all.seen;
-    if (!which.matches(task, now)) return true;
+    if (!which.may_match(task, now)) return false;
+    if (which.asks_for_text()) return true;
     ++all.matching;
+    return all.tasks.size() < most || (most != 0 && more_urgent(task, all.tasks.front()));
+  };
+  const auto see = [&](task_info&& task) {
+    if (which.asks_for_text()) {
+      if (!which.matches(task, now)) return true;
+      ++all.matching;
+    }
     if (most == 0) return true;
     if (all.tasks.size() == most) {
       if (!more_urgent(task, all.tasks.front())) return true;
@@ -118,7 +121,8 @@ chosen choose(const choice& which) {
     }
     std::ranges::push_heap(all.tasks, more_urgent);
     return true;
-  });
+  };
+  each_task(wants, see);
   std::ranges::sort_heap(all.tasks, more_urgent);
   if (which.above) add_above(all);
   return all;

@@ -11,6 +11,7 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <tuple>
 #include <vector>
 
 namespace curfew::inspect {
@@ -33,10 +34,21 @@ struct choice {
   static std::expected<choice, std::string> from(const query& value_of);
 
   [[nodiscard]] bool matches(const task_info& task, clock::time_point now) const;
+  /// What does not need a task's texts: of a task_info or a task_brief.
+  template <class Task>
+  [[nodiscard]] bool may_match(const Task& task, clock::time_point now) const {
+    return (states >> static_cast<unsigned>(task.state) & 1U) != 0 && now - task.opened >= min_age &&
+           (kind.empty() || kind == task.kind);
+  }
+  [[nodiscard]] bool asks_for_text() const noexcept {
+    return !name.empty() || !path.empty() || !trace.empty();
+  }
 };
 
-/// The most urgent tasks first: by state, then the oldest.
-[[nodiscard]] bool more_urgent(const task_info& a, const task_info& b) noexcept;
+/// The most urgent tasks first: by state, then the oldest. Compares a task_info or a task_brief with one.
+inline constexpr auto more_urgent = [](const auto& a, const auto& b) noexcept {
+  return std::tuple(b.state, a.opened, a.id) < std::tuple(a.state, b.opened, b.id);
+};
 
 struct chosen {
   std::vector<task_info> tasks;

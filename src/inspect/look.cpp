@@ -23,6 +23,18 @@ struct copy {
   std::int64_t cpu_since_told;
 };
 
+bool is_computing(const thread_block* at_it) noexcept {
+  return at_it != nullptr && !at_it->blocks.load(std::memory_order_relaxed);
+}
+
+/// As long as its context has not ended.
+state state_while_wanted(const task_record& r, const thread_block* at_it) noexcept {
+  if (is_computing(at_it)) return state::running;
+  const bool has_begun =
+      r.waits.load(std::memory_order_relaxed) != nullptr || r.has_begun.load(std::memory_order_relaxed);
+  return has_begun ? state::waiting : state::queued;
+}
+
 std::optional<copy> copy_of(task_ref which) {
   if (!which) return {};
   task_record& r = *which.record;
@@ -41,20 +53,13 @@ std::optional<copy> copy_of(task_ref which) {
   c.told_at = r.told_at.load(std::memory_order_relaxed);
   c.cpu_since_told = cpu_since_told(r, c.info.cpu.count());
   const thread_block* t = r.thread.load(std::memory_order_acquire);
-  const bool blocks = t != nullptr && t->blocks.load(std::memory_order_relaxed);
   if (t != nullptr) c.info.thread = t->thread.load(std::memory_order_relaxed);
-  if (t == nullptr || blocks) {
+  if (!is_computing(t)) {
     if (const auto* what = r.waits.load(std::memory_order_relaxed); what != nullptr) {
       c.info.waits = waiting_for{what, r.waits_on.load(std::memory_order_relaxed)};
     }
   }
-  if (t != nullptr && !blocks) {
-    c.info.state = state::running;
-  } else if (c.info.waits || r.has_begun.load(std::memory_order_relaxed)) {
-    c.info.state = state::waiting;
-  } else {
-    c.info.state = state::queued;
-  }
+  c.info.state = state_while_wanted(r, t);
   return c;
 }
 
@@ -77,6 +82,29 @@ std::optional<task_info> look_at(task_ref which) {
                              std::chrono::nanoseconds(known ? c->cpu_since_told : 0)};
   }
   return info;
+}
+
+std::optional<task_brief> glance_at(task_ref which) {
+  task_record& r = *which.record;
+  const brief_lock guard(r.lock);
+  if (!r.is(which.generation) || r.is_carrier) return {};
+  task_brief seen;
+  seen.id = r.id.load(std::memory_order_relaxed);
+  seen.kind = r.kind->name;
+  seen.opened = as_time_point(r.opened);
+  switch (r.told.load(std::memory_order_acquire)) {
+    case told_state::not_told:
+      seen.state = state_while_wanted(r, r.thread.load(std::memory_order_acquire));
+      break;
+    case told_state::zombie:
+      seen.state = state::zombie;
+      break;
+    case told_state::told:
+    case told_state::over:
+      seen.state = state::told;
+      break;
+  }
+  return seen;
 }
 
 std::string one_line(const task_info& zombie) {

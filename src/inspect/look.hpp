@@ -10,4 +10,7 @@ namespace curfew::inspect {
 /// None: it is over.
 [[nodiscard]] std::optional<task_info> look_at(task_ref which);
 
+/// None: it is over, or no task.
+[[nodiscard]] std::optional<task_brief> glance_at(task_ref which);
+
 }  // namespace curfew::inspect

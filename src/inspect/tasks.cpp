@@ -71,9 +71,16 @@ std::uint64_t current_task_id() noexcept {
 }
 
 void each_task(const std::function<bool(task_info&&)>& see) {
+  each_task([](const task_brief&) { return true; }, see);
+}
+
+void each_task(const std::function<bool(const task_brief&)>& wants,
+               const std::function<bool(task_info&&)>& see) {
   records::each([&](task_record& r) {
     const auto generation = r.generation.load(std::memory_order_acquire);
     if (!detail::is_open(generation)) return true;
+    const auto brief = glance_at({&r, generation});
+    if (!brief || !wants(*brief)) return true;
     auto info = look_at({&r, generation});
     return !info || see(std::move(*info));
   });

@@ -140,6 +140,19 @@ struct totals {
 /// Thread safety: any thread, as are all functions here.
 void each_task(const std::function<bool(task_info&&)>& see);
 
+/// What is known of an open task at the cost of some nanoseconds.
+struct task_brief {
+  std::uint64_t id = 0;
+  const char* kind = "";
+  inspect::state state = state::waiting;
+  clock::time_point opened;
+};
+
+/// As above, of those tasks alone that `wants` says yes to.
+/// \param wants  Called without a lock, as `see`. What is known may have changed when `see` gets the task.
+void each_task(const std::function<bool(const task_brief&)>& wants,
+               const std::function<bool(task_info&&)>& see);
+
 [[nodiscard]] std::optional<task_info> find_task(std::uint64_t id);
 
 /// Those that were told to stop longer than the limit ago, longest first. Does not look at the others.

@@ -48,6 +48,14 @@ export class budget_bar {
   }
 }
 
+/** Knows which rows can be seen: the others need not be drawn on. */
+const sight = new IntersectionObserver((changes) => {
+  for (const { target, isIntersecting } of changes) {
+    target.in_sight = isIntersecting;
+    if (!target.isConnected) sight.unobserve(target);
+  }
+});
+
 /** Which process it is in, where there are several. */
 export const process_label = (task) => (several() ? el("span", { class: "process" }, task.process.title) : null);
 
@@ -67,6 +75,7 @@ export function make_row(task) {
   const label = el("div", { class: "name" }, parts.kind, parts.name, parts.process, parts.below);
   const row = el("li", { class: "row", "data-id": task.id }, parts.state, label, budget.element, parts.age, parts.cpu, parts.where);
   row.parts = parts;
+  sight.observe(row);
   return row;
 }
 

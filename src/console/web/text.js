@@ -32,19 +32,35 @@ export function set_attribute(node, name, value) {
 /** Makes the children of `parent` those of `items`, in their order; a child of the same key stays the same element. */
 export function reconcile(parent, items, key, make, update) {
   parent.kept ??= new Map();
+  const names = new Set(items.map(key));
+  // What goes, goes first: what stays need not move then.
+  for (const [name, child] of parent.kept) if (!names.has(name)) child.remove();
   const kept = new Map();
   let at = parent.firstElementChild;
   for (const item of items) {
     const name = key(item);
-    let child = parent.kept.get(name);
-    if (!child) child = make(item);
+    const child = parent.kept.get(name) ?? make(item);
     update(child, item);
     kept.set(name, child);
     if (child === at) at = at.nextElementSibling;
     else parent.insertBefore(child, at);
   }
-  for (const [name, child] of parent.kept) if (!kept.has(name)) child.remove();
   parent.kept = kept;
+}
+
+const in_a_slice = 40;
+const next_slice = () => new Promise((resolve) => setTimeout(resolve));
+
+/** The same for many items: the browser draws, and hears its user, in between. One at a time for a parent. */
+export async function reconcile_in_slices(parent, items, key, make, update) {
+  const made = new Map(parent.kept);
+  for (let i = 0; i < items.length; ++i) {
+    const name = key(items[i]);
+    if (!made.has(name)) made.set(name, make(items[i]));
+    update(made.get(name), items[i]);
+    if (i % in_a_slice === in_a_slice - 1) await next_slice();
+  }
+  reconcile(parent, items, key, (item) => made.get(key(item)), () => {});
 }
 
 // Characters that show nothing or that reorder what is around them. Joiners (U+200C, U+200D) stay: scripts need them.

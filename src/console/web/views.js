@@ -2,7 +2,7 @@
 
 import { its_clock, own, process_of, processes, read_all, several } from "./processes.js";
 import { as_tree, budget_bar, draw_row, fill_row, link_to, make_row, process_label, title_of } from "./rows.js";
-import { count, duration, el, foreign, reconcile, set_attribute, set_text, short_place, show, spelled, ticking } from "./text.js";
+import { count, duration, el, foreign, reconcile, reconcile_in_slices, set_attribute, set_text, short_place, show, spelled, ticking } from "./text.js";
 
 const most_rows = 500;
 const most_above = 200;
@@ -73,7 +73,7 @@ export class task_list {
     const chosen = answers.flatMap(({ tasks, matching }) => tasks.slice(0, Math.min(matching, most_rows)));
     const matching = new Set(chosen.map(({ id }) => id));
     const items = as_tree(answers.flatMap(({ tasks }) => tasks), matching);
-    reconcile(
+    await reconcile_in_slices(
       this.rows,
       items.length ? [{ head: true }, ...items] : [],
       (item) => item.task?.id ?? "head",
@@ -92,7 +92,7 @@ export class task_list {
   }
 
   draw(now_ms) {
-    for (const row of this.rows.children) if (row.task) draw_row(row, now_ms);
+    for (const row of this.rows.children) if (row.in_sight) draw_row(row, now_ms);
   }
 }
 
