@@ -44,7 +44,7 @@ failure console::failed(const curfew::error& why) const {
   } else if (why == curfew::errc::canceled) {
     text += why.cause() ? printable(why.cause().message()) : "canceled";
   } else {
-    const auto doing = why.doing();
+    const auto& doing = why.doing();
     const auto detail = doing.rfind(" (");
     text += printable(why.code().message());
     if (detail != std::string::npos) text += printable(doing.substr(detail));
@@ -55,9 +55,10 @@ failure console::failed(const curfew::error& why) const {
 
 failure console::refused(unsigned status, std::string_view body) const {
   std::string text = read_refusal(body);
-  if (text.empty())
+  if (text.empty()) {
     text = status == 404 ? "no console of curfew answers there, or an older one"
                          : "it is no answer of a console";
+  }
   return {status, at_.shown + ": " + text + " (status " + std::to_string(status) + ')'};
 }
 

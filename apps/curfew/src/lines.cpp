@@ -34,6 +34,7 @@ class table {
       if (widths[c] != 0) widths[c] = std::min(std::max(widths[c], columns_[c].head.size()), widest_column);
     }
     std::vector<std::string> head;
+    head.reserve(columns_.size());
     for (const auto& each : columns_) head.emplace_back(each.head);
     std::vector<std::string> made{line(head, widths)};
     for (const auto& cells : lines_) made.push_back(line(cells, widths));

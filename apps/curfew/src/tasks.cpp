@@ -31,6 +31,7 @@ void task_pool::add(std::vector<task> list, std::size_t process) {
 
 std::vector<placed_task> task_pool::placed() const {
   std::vector<placed_task> made;
+  made.reserve(tasks_.size());
   for (const auto& [task, process] : tasks_) made.push_back({&task, process, 0});
   return made;
 }

@@ -1,11 +1,10 @@
 #include "text.hpp"
 
-#include <wchar.h>
-
 #include <algorithm>
 #include <array>
 #include <cmath>
 #include <cstdio>
+#include <cwchar>
 #include <utility>
 
 namespace curfew_program {

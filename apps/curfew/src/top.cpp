@@ -148,6 +148,7 @@ class top {
       co_return std::vector<std::string>{wanted.id, over ? "It is over." : found.error().text};
     }
     std::vector<std::string> names;
+    names.reserve(view_.processes.size());
     for (const auto& each : view_.processes) names.push_back(each.name);
     const auto tasks = found->around.placed();
     auto lines = show_lines(*found->around.find(wanted.id), family(tasks, wanted.id), names);

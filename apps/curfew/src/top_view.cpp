@@ -134,17 +134,14 @@ std::string put_together(const columns& c, const cells& of) {
 /// "12 min 05 s" has no room in a column.
 std::string narrow(double ms) {
   std::string made = duration(ms);
-  for (const auto& [unit, letter] :
-       {std::pair<std::string_view, std::string_view>{" min ", "m"}, {" h ", "h"}}) {
-    const auto at = made.find(unit);
-    if (at == std::string::npos) continue;
-    made.replace(at, unit.size(), letter);
-    made = made.substr(0, made.rfind(' '));
-    if (letter == "h")
-      made += 'm';
-    else
-      made += 's';
-    break;
+  constexpr std::string_view minutes = " min ";
+  constexpr std::string_view hours = " h ";
+  if (const auto at = made.find(minutes); at != std::string::npos) {
+    made.replace(at, minutes.size(), "m");
+    made.erase(made.rfind(' '), 1);  // 12m05s
+  } else if (const auto after = made.find(hours); after != std::string::npos) {
+    made.replace(after, hours.size(), "h");
+    made.erase(made.rfind(' ')) += 'm';  // 3h12m
   }
   return made;
 }

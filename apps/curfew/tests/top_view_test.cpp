@@ -88,6 +88,16 @@ TEST_F(TopView, ZombiesAreOnTopAndMarkedByALetter) {
   EXPECT_THAT(drawn(), HasSubstr("told 1.2 s ago: canceled: client gone"));
 }
 
+TEST_F(TopView, LongAgesFitIntoTheirColumn) {
+  auto one = made("1", "GET /a");
+  one.age_ms = 125'000;
+  auto two = made("2", "GET /b");
+  two.age_ms = 3.2 * 3'600'000;
+  view.processes[0].heard_of(of({one, two}), now);
+  EXPECT_THAT(drawn(), HasSubstr("W    2m05s "));
+  EXPECT_THAT(drawn(), HasSubstr("W    3h12m "));
+}
+
 TEST_F(TopView, FitsIntoAnyScreen) {
   for (std::size_t width = 1; width < 130; width += 3) {
     for (const std::size_t height : {1U, 2U, 3U, 5U, 6U, 8U, 10U, 24U}) drawn({width, height});
