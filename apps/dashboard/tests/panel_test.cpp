@@ -394,9 +394,11 @@ TEST(Front, RefusesBudgetsThatMakeNoSense) {
 }
 
 TEST(Front, HasAConsoleOfItsOwn) {
-  whole_front front;
-  const json::value seen = json::parse(front.send("GET", "/debug/curfew/tasks?kind=http%20request").body());
-  EXPECT_EQ(seen.at("tasks").at(0).at("name"), "GET /debug/curfew/tasks");  // this one itself
+  const peer silent([](conversation& c) { c.sees_close(); });
+  whole_front front(std::vector{source_option{"odd", silent.url()}});
+  const auto open = front.open("/api/panels/odd");
+  const json::value seen = json::parse(front.send("GET", "/debug/curfew/tasks?kind=panel").body());
+  EXPECT_EQ(seen.at("tasks").at(0).at("name"), "/api/panels/odd");
   EXPECT_EQ(front.send("GET", "/api/requests/none/b408fe1d61973705/stack").status(), http::status::not_found);
 }
 

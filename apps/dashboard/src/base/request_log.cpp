@@ -144,10 +144,11 @@ void request_log::take(const inspect::ended_task& over) {
 
 request_counters request_log::look(json::array& requests, curfew::clock::time_point now) const {
   std::vector<inspect::task_info> tasks;
-  inspect::each_task([&](inspect::task_info&& task) {
-    if (is_request(task.kind)) tasks.push_back(std::move(task));
-    return true;
-  });
+  inspect::each_task([this](const inspect::task_brief& task) { return is_request(task.kind); },
+                     [&](inspect::task_info&& task) {
+                       tasks.push_back(std::move(task));
+                       return true;
+                     });
   std::ranges::sort(tasks, {}, &inspect::task_info::opened);
   const std::lock_guard guard(mutex_);
   request_counters counters = past_;
