@@ -12,6 +12,7 @@
 #include <stdexcept>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 namespace curfew::inspect {
@@ -151,10 +152,12 @@ TEST_F(Peers, ATaskIsEndedThereByItsOwnToken) {
 }
 
 TEST_F(Peers, NeedNamesThatAreTheirOwn) {
-  EXPECT_THROW(routes(console_options().peer("", "http://localhost:1")), std::invalid_argument);
-  EXPECT_THROW(routes(console_options().peer("a/b", "http://localhost:1")), std::invalid_argument);
-  EXPECT_THROW(routes(console_options().peer("a", "http://localhost:1").peer("a", "http://localhost:2")),
+  EXPECT_THROW(std::ignore = routes(console_options().peer("", "http://localhost:1")), std::invalid_argument);
+  EXPECT_THROW(std::ignore = routes(console_options().peer("a/b", "http://localhost:1")),
                std::invalid_argument);
+  EXPECT_THROW(
+      std::ignore = routes(console_options().peer("a", "http://localhost:1").peer("a", "http://localhost:2")),
+      std::invalid_argument);
 }
 
 }  // namespace

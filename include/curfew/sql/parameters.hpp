@@ -1,0 +1,93 @@
+#pragma once
+
+#include <chrono>
+#include <concepts>
+#include <cstddef>
+#include <cstdint>
+#include <curfew/sql/types.hpp>
+#include <limits>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <type_traits>
+#include <utility>
+#include <variant>
+#include <vector>
+
+namespace curfew::sql {
+
+namespace detail {
+
+struct null_value {
+  friend bool operator==(null_value, null_value) = default;
+};
+
+/// What is sent for a parameter.
+using parameter =
+    std::variant<null_value, bool, std::int64_t, double, std::string, bytes, numeric, json, uuid, timestamp>;
+
+template <class T>
+inline constexpr bool is_optional = false;
+template <class T>
+inline constexpr bool is_optional<std::optional<T>> = true;
+
+template <class T>
+inline constexpr bool is_system_time = false;
+template <class Duration>
+inline constexpr bool is_system_time<std::chrono::sys_time<Duration>> = true;
+
+template <class T>
+concept sent_as_it_is = std::same_as<T, bool> || std::same_as<T, bytes> || std::same_as<T, numeric> ||
+                        std::same_as<T, json> || std::same_as<T, uuid>;
+
+template <class T>
+inline constexpr bool cannot_be_sent = false;
+
+template <class T>
+parameter encode(const T& value) {
+  if constexpr (std::is_same_v<T, std::nullptr_t> || std::is_same_v<T, std::nullopt_t>) {
+    return null_value();
+  } else if constexpr (is_optional<T>) {
+    return value ? encode(*value) : parameter(null_value());
+  } else if constexpr (sent_as_it_is<T>) {
+    return value;
+  } else if constexpr (std::integral<T>) {
+    static_assert(sizeof(T) < 8 || std::signed_integral<T>,
+                  "curfew: databases have no unsigned 64-bit numbers; convert it to std::int64_t, or send "
+                  "numeric text");
+    return std::int64_t{value};
+  } else if constexpr (std::floating_point<T>) {
+    return static_cast<double>(value);
+  } else if constexpr (is_system_time<T>) {
+    return std::chrono::floor<std::chrono::microseconds>(value);
+  } else if constexpr (std::is_convertible_v<const T&, std::string_view>) {
+    return std::string(std::string_view(value));
+  } else if constexpr (std::is_convertible_v<const T&, std::span<const std::byte>>) {
+    const std::span<const std::byte> all(value);
+    return bytes(all.begin(), all.end());
+  } else if constexpr (std::is_enum_v<T>) {
+    return encode(static_cast<std::underlying_type_t<T>>(value));
+  } else {
+    static_assert(cannot_be_sent<T>, "curfew: a parameter cannot be of this type");
+  }
+}
+
+}  // namespace detail
+
+/// The values of `$1`, `$2` and so on; copied.
+class parameters {
+ public:
+  template <class... T>
+  explicit parameters(const T&... values) {
+    all_.reserve(sizeof...(T));
+    (all_.push_back(detail::encode(values)), ...);
+  }
+
+  [[nodiscard]] const std::vector<detail::parameter>& all() const noexcept { return all_; }
+
+ private:
+  std::vector<detail::parameter> all_;
+};
+
+}  // namespace curfew::sql

@@ -1,0 +1,182 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <chrono>
+#include <cstddef>
+#include <cstdint>
+#include <curfew/core/clock.hpp>
+#include <curfew/core/context.hpp>
+#include <curfew/io/pool.hpp>
+#include <curfew/sql/error.hpp>
+#include <curfew/sql/parameters.hpp>
+#include <curfew/sql/rows.hpp>
+#include <curfew/sql/text.hpp>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+
+namespace curfew::sql {
+
+/// How a pool connects. Each setter returns the options, so they can be chained; the overload without an argument reads
+/// the option.
+class pool_options {
+ public:
+  /// Connections at a time. Of SQLite one more, which writes. Default: 8.
+  pool_options& size(std::size_t count) { return size_ = count, *this; }
+  [[nodiscard]] std::size_t size() const noexcept { return size_; }
+  /// How long a connection is kept without a use. Default: 5 minutes.
+  pool_options& idle_time(clock::duration d) { return idle_time_ = d, *this; }
+  [[nodiscard]] clock::duration idle_time() const noexcept { return idle_time_; }
+  /// SQLite: how long a statement waits for a lock that another process holds, if its context lives that long. Then it
+  /// ends with errc::busy. Default: 30 s.
+  pool_options& busy_timeout(clock::duration d) { return busy_timeout_ = d, *this; }
+  [[nodiscard]] clock::duration busy_timeout() const noexcept { return busy_timeout_; }
+  /// Prepared statements that a connection keeps. Default: 64.
+  pool_options& statements(std::size_t count) { return statements_ = count, *this; }
+  [[nodiscard]] std::size_t statements() const noexcept { return statements_; }
+
+ private:
+  std::size_t size_ = 8;
+  clock::duration idle_time_ = std::chrono::minutes(5);
+  clock::duration busy_timeout_ = std::chrono::seconds(30);
+  std::size_t statements_ = 64;
+};
+
+/// What a transaction may do.
+class transaction_options {
+ public:
+  /// It only reads: of SQLite it waits for no writer. Default: no.
+  transaction_options& read_only(bool yes) { return read_only_ = yes, *this; }
+  [[nodiscard]] bool read_only() const noexcept { return read_only_; }
+
+ private:
+  bool read_only_ = false;
+};
+
+struct pool_state;
+class transaction;
+
+/// Connections to a database, and statements on them:
+///
+///     sql::pool db("sqlite:shop.db");
+///     auto found = db.query(ctx, "select id, name from users where age > $1", 18);
+///     if (!found) return found.error();
+///     for (auto [id, name] : found->as<std::int64_t, std::string>()) std::cout << id << ' ' << name << '\n';
+///
+/// A statement ends in the database when its context ends, and its connection is used again only when it is clean. In a
+/// coroutine nothing blocks its thread.
+///
+/// URL: `sqlite:path`, relative or absolute, which is made if it is not there; `sqlite::memory:` for one that goes with the
+/// pool. SQLite's file is in WAL mode, foreign keys are enforced.
+///
+/// All statements:
+/// Completes when:  it is done, or fails, or ctx ends, in each phase: waiting for a connection, waiting for a lock, running.
+/// Errors:          the end of ctx, with its cause; sql::errc; errc::closed where the pool is gone. The error names the
+///                  statement, shortened and without values, and the phase. error::outcome() says what became of it.
+/// Cancellation:    what was canceled did not happen, unless error::outcome() says otherwise.
+/// Lifetime:        texts, values and the pool may go once the call has begun.
+/// Thread safety:   any thread, any number of calls at a time; as many run as there are connections, first come, first served.
+class pool {
+ public:
+  /// Connects at the first use.
+  /// Throws: std::system_error with errc::bad_url; std::bad_alloc.
+  explicit pool(std::string_view url, const pool_options& options = {});
+  pool(const pool&) = delete;
+  pool& operator=(const pool&) = delete;
+  /// Ends what waits for a connection; what runs ends by itself.
+  ~pool();
+
+  /// Runs one statement, and keeps all of its rows.
+  template <class... Values>
+  [[nodiscard]] result<rows> query(const context& ctx, text what, const Values&... values) {
+    return run(ctx, what.view(), parameters(values...));
+  }
+  template <class... Values>
+  [[nodiscard]] boost::asio::awaitable<result<rows>> async_query(context ctx, text what,
+                                                                 const Values&... values) {
+    return async_run(std::move(ctx), std::string(what.view()), parameters(values...));
+  }
+
+  /// The same for one whose rows do not matter. \return how many it has changed.
+  template <class... Values>
+  [[nodiscard]] result<std::uint64_t> execute(const context& ctx, text what, const Values&... values) {
+    auto done = run(ctx, what.view(), parameters(values...));
+    if (!done) return std::move(done).error();
+    return done->affected();
+  }
+  template <class... Values>
+  [[nodiscard]] boost::asio::awaitable<result<std::uint64_t>> async_execute(context ctx, text what,
+                                                                            const Values&... values) {
+    return async_change(std::move(ctx), std::string(what.view()), parameters(values...));
+  }
+
+  /// Begins a transaction, which is rolled back unless it is committed.
+  [[nodiscard]] result<transaction> begin(const context& ctx, transaction_options how = {});
+  [[nodiscard]] boost::asio::awaitable<result<transaction>> async_begin(context ctx,
+                                                                        transaction_options how = {});
+
+  [[nodiscard]] pool_stats stats() const;
+
+ private:
+  result<rows> run(const context& ctx, std::string_view what, const parameters& with);
+  boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what, parameters with);
+  boost::asio::awaitable<result<std::uint64_t>> async_change(context ctx, std::string what, parameters with);
+
+  std::shared_ptr<pool_state> state_;
+};
+
+/// A transaction, on a connection of its own. Statements are as those of `pool`.
+///
+/// One that is destroyed, or whose statement failed halfway, is rolled back by the pool, in a thread of its own. Nothing is
+/// ever run outside of it: after its end, statements fail with std::errc::operation_not_permitted.
+///
+/// Lifetime:       may outlive the pool.
+/// Thread safety:  one call at a time.
+class [[nodiscard("a transaction that is not kept is rolled back at once: name it")]] transaction {
+ public:
+  transaction(transaction&& other) noexcept;
+  transaction& operator=(transaction&& other) noexcept;
+  ~transaction();
+
+  template <class... Values>
+  [[nodiscard]] result<rows> query(const context& ctx, text what, const Values&... values) {
+    return run(ctx, what.view(), parameters(values...));
+  }
+  template <class... Values>
+  [[nodiscard]] boost::asio::awaitable<result<rows>> async_query(context ctx, text what,
+                                                                 const Values&... values) {
+    return async_run(std::move(ctx), std::string(what.view()), parameters(values...));
+  }
+  template <class... Values>
+  [[nodiscard]] result<std::uint64_t> execute(const context& ctx, text what, const Values&... values) {
+    auto done = run(ctx, what.view(), parameters(values...));
+    if (!done) return std::move(done).error();
+    return done->affected();
+  }
+  template <class... Values>
+  [[nodiscard]] boost::asio::awaitable<result<std::uint64_t>> async_execute(context ctx, text what,
+                                                                            const Values&... values) {
+    return async_change(std::move(ctx), std::string(what.view()), parameters(values...));
+  }
+
+  /// Makes its changes last. After an error it is over: error::outcome() says whether they do.
+  [[nodiscard]] result<> commit(const context& ctx);
+  [[nodiscard]] boost::asio::awaitable<result<>> async_commit(context ctx);
+
+  /// Gives its changes up, at once; as the destructor, which does not wait.
+  [[nodiscard]] result<> rollback(const context& ctx);
+  [[nodiscard]] boost::asio::awaitable<result<>> async_rollback(context ctx);
+
+  struct impl;
+  explicit transaction(std::unique_ptr<impl> made) noexcept;
+
+ private:
+  result<rows> run(const context& ctx, std::string_view what, const parameters& with);
+  boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what, parameters with);
+  boost::asio::awaitable<result<std::uint64_t>> async_change(context ctx, std::string what, parameters with);
+
+  std::unique_ptr<impl> impl_;  // null: it was moved from
+};
+
+}  // namespace curfew::sql
