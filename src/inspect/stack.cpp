@@ -1,6 +1,7 @@
 #include <curfew/inspect/stack.hpp>
 
 #include <algorithm>
+#include <array>
 #include <mutex>
 #include <unordered_set>
 #include <utility>

@@ -62,6 +62,15 @@ TEST(TraceOnTheWire, NamesTheCallAsTheSpan) {
   EXPECT_EQ(trace_context::parse(trace_to_send(background(), 0xabc)->parent)->span, 0xabcU);
 }
 
+TEST(TraceOnTheWire, GoesOnWhereNothingNamesTheCaller) {
+  const auto begun = with_value(background(), trace, trace_context::begin());
+  const auto sent = trace_to_send(begun, 0);
+  ASSERT_TRUE(sent);
+  const auto read = trace_context::parse(sent->parent);
+  ASSERT_TRUE(read) << sent->parent;
+  EXPECT_EQ(read->id(), begun.value(trace)->id());
+}
+
 TEST(TraceOnTheWire, AStateThatWouldEndTheFieldIsNotSent) {
   const auto sent = trace_to_send(part_of("a=1\r\nX-Evil: 1"), 0);
   ASSERT_TRUE(sent);

@@ -29,7 +29,8 @@ std::optional<trace_fields> trace_to_send(const context& ctx, std::uint64_t call
   if (found == nullptr && call == 0) return std::nullopt;
   trace_context part_of = found != nullptr ? *found : trace_context::begin();
   if (call != 0) part_of.span = call;
-  if (part_of.span == 0) return std::nullopt;
+  // Where nothing names the caller, any number will do but 0.
+  if (part_of.span == 0) part_of.span = part_of.id_low != 0 ? part_of.id_low : part_of.id_high;
   trace_fields made{part_of.traceparent(), {}};
   if (is_field_value(part_of.state)) made.state = std::move(part_of.state);
   return made;
