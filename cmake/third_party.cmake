@@ -13,6 +13,8 @@ curfew_third_party(openssl PACKAGE OpenSSL TARGETS OpenSSL::SSL OpenSSL::Crypto 
 curfew_third_party(zlib PACKAGE ZLIB TARGETS ZLIB::ZLIB HEADERS zlib)
 curfew_third_party(brotli PACKAGE BrotliDecoder TARGETS Brotli::decoder HEADERS brotli)
 curfew_third_party(zstd PACKAGE zstd CONFIG TARGETS zstd::libzstd_shared HEADERS zstd zstd_errors)
+# Structs by position.
+curfew_third_party(pfr PACKAGE Boost 1.81 CONFIG TARGETS Boost::headers HEADERS boost/pfr)
 curfew_third_party(sqlite PACKAGE SQLite3 TARGETS SQLite::SQLite3 HEADERS sqlite3)
 # Lines and functions of stacks.
 curfew_third_party(libbacktrace PACKAGE Libbacktrace TARGETS Libbacktrace::backtrace HEADERS backtrace)

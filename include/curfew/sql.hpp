@@ -12,5 +12,6 @@
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/pool.hpp>
 #include <curfew/sql/rows.hpp>
+#include <curfew/sql/structs.hpp>
 #include <curfew/sql/text.hpp>
 #include <curfew/sql/types.hpp>

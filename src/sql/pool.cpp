@@ -61,7 +61,7 @@ struct pool_state {
     };
     auto got = kind(reads).acquire(ctx, make);
     if (got) return *std::move(got);
-    return refused ? *std::move(refused) : waiting(got.error(), text);
+    return refused ? connecting(*refused, text) : waiting(got.error(), text);
   }
 
   asio::awaitable<result<lease>> async_acquire(context ctx, bool reads, std::string_view text) {
@@ -74,10 +74,13 @@ struct pool_state {
     };
     auto got = co_await curfew::async_acquire(std::move(ctx), kind(reads), make);
     if (got) co_return *std::move(got);
-    if (refused) co_return *std::move(refused);
+    if (refused) co_return connecting(*refused, text);
     co_return waiting(got.error(), text);
   }
 
+  [[nodiscard]] error connecting(const error& why, std::string_view text) const {
+    return {why.code(), sqlite::shortened(text) + " : connecting to " + path, why.details(), why.cause()};
+  }
   static error waiting(const curfew::error& why, std::string_view text) {
     return {why.code(), sqlite::shortened(text) + " : waiting for a connection", {}, why.cause()};
   }

@@ -1,4 +1,5 @@
 #include <curfew/sql/rows.hpp>
+#include <curfew/sql/structs.hpp>
 
 #include <charconv>
 #include <cstring>
@@ -113,6 +114,10 @@ timestamp read_timestamp(const cell& c, std::string_view column) {
     if (const auto made = parse_timestamp(text_of(c))) return *made;
   }
   refuse_cell(c, column, "a timestamp");
+}
+
+error wrong_column(const conversion_error& why) {
+  return {errc::conversion, "reading rows", error_details::saying(why.what())};
 }
 
 }  // namespace curfew::sql::detail

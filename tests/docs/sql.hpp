@@ -12,6 +12,11 @@ namespace docs {
 
 namespace sql = curfew::sql;
 
+struct person {
+  std::int64_t id;
+  std::string name;
+};
+
 extern sql::pool db;
 extern const int id;
 

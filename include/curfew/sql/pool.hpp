@@ -15,6 +15,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 namespace curfew::sql {
 
@@ -97,6 +98,17 @@ class pool {
                                                                  const Values&... values) {
     return async_run(std::move(ctx), std::string(what.view()), parameters(values...));
   }
+
+  /// The same, as structs, by position:
+  ///
+  ///     auto people = db.query_as<person>(ctx, "select id, name from users");
+  ///
+  /// Defined in <curfew/sql/structs.hpp>. Errors: errc::conversion, too; the error names the column.
+  template <class T, class... Values>
+  [[nodiscard]] result<std::vector<T>> query_as(const context& ctx, text what, const Values&... values);
+  template <class T, class... Values>
+  [[nodiscard]] boost::asio::awaitable<result<std::vector<T>>> async_query_as(context ctx, text what,
+                                                                              const Values&... values);
 
   /// The same for one whose rows do not matter. \return how many it has changed.
   template <class... Values>
