@@ -27,7 +27,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto patience = 250ms;
+constexpr auto patience = 1s;  // a machine may be busy
 
 class question {
  public:

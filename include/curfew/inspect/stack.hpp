@@ -33,7 +33,7 @@ struct thread_stack {
 ///
 /// Each thread is interrupted for some microseconds, by a real-time signal that the program does not use: the first call
 /// takes the highest one free, for good. System calls go on (SA_RESTART), but for those that never do: a `sleep`, `poll` or
-/// `epoll_wait` returns early, with EINTR. A thread that does not answer within a quarter of a second, because it blocks the
+/// `epoll_wait` returns early, with EINTR. A thread that does not answer within a second, because it blocks the
 /// signal or the kernel does not let go of it, has an `error`.
 ///
 /// \return none: the task is over, or never was.
