@@ -143,7 +143,9 @@ TEST_F(Sqlite, ParametersAreNumberedByTheirNumber) {
   EXPECT_EQ((*found)[0].get<std::string>(2), "second");
   EXPECT_EQ(db.query(background(), "select $1, $2", 1).error(), errc::bad_parameter);
   EXPECT_EQ(db.query(background(), "select $1", 1, 2).error(), errc::bad_parameter);
-  EXPECT_EQ(db.query(background(), "select ?", 1).error(), errc::bad_parameter);
+  for (const auto* wrong :
+       {"select ?", "select $2", "select $0", "select $name", "select :1", "select $1, $3"})
+    EXPECT_EQ(db.query(background(), dynamic(wrong), 1).error(), errc::bad_parameter) << wrong;
 }
 
 TEST_F(Sqlite, AValueOfAnotherTypeIsSaidToBe) {

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <chrono>
 #include <cstring>
 #include <curfew/core/cancel_scope.hpp>
@@ -159,6 +160,25 @@ int checked_size(std::size_t size) noexcept {
   return size > static_cast<std::size_t>(std::numeric_limits<int>::max()) ? -1 : static_cast<int>(size);
 }
 
+/// `$1` is a name to SQLite, which numbers names by their first appearance.
+/// \return the places of $1, $2 and so on; none where there are others.
+std::optional<std::vector<int>> places_of(sqlite3_stmt* statement) {
+  const int count = ::sqlite3_bind_parameter_count(statement);
+  std::vector<int> places(static_cast<std::size_t>(count), 0);
+  for (int at = 1; at <= count; ++at) {
+    const char* name = ::sqlite3_bind_parameter_name(statement, at);
+    if (name == nullptr || *name != '$') return std::nullopt;
+    const std::string_view digits(name + 1);
+    std::size_t number = 0;
+    // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): its end is an argument
+    const auto [end, wrong] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    if (wrong != std::errc() || end != digits.data() + digits.size()) return std::nullopt;
+    if (number == 0 || number > places.size() || std::exchange(places[number - 1], at) != 0)
+      return std::nullopt;
+  }
+  return places;
+}
+
 bool is_blank(std::string_view text) noexcept {
   return text.find_first_not_of(" \t\r\n;") == std::string_view::npos;
 }
@@ -250,10 +270,10 @@ error session::failed(int code, std::string_view text, const char* phase) const 
   return {code_of(code), shortened(text) + " : " + phase, std::move(details)};
 }
 
-result<sqlite3_stmt*> session::prepare(std::string_view text) {
+result<const session::prepared*> session::prepare(std::string_view text) {
   if (const auto found = by_text_.find(text); found != by_text_.end()) {
     statements_.splice(statements_.begin(), statements_, found->second);
-    return statements_.front().statement.get();
+    return &statements_.front();
   }
   const int size = checked_size(text.size());
   if (size < 0) return error(errc::too_large, "a statement of more than 2 GiB");
@@ -269,19 +289,24 @@ result<sqlite3_stmt*> session::prepare(std::string_view text) {
   }
   if (!is_blank({rest, static_cast<std::size_t>(text.data() + text.size() - rest)}))
     return error(errc::many_statements, shortened(text) + " : preparing");
-  statements_.push_front({std::string(text), std::move(statement)});
+  auto places = places_of(made);
+  if (!places) {
+    return error(errc::bad_parameter, shortened(text) + " : preparing",
+                 error_details::saying("parameters are $1, $2 and so on, without a gap"));
+  }
+  statements_.push_front({std::string(text), std::move(statement), *std::move(places)});
   by_text_.emplace(statements_.front().text, statements_.begin());
   while (statements_.size() > std::max<std::size_t>(how_.statements, 1)) {
     by_text_.erase(statements_.back().text);
     statements_.pop_back();
   }
-  return statements_.front().statement.get();
+  return &statements_.front();
 }
 
 result<bool> session::only_reads(std::string_view text) {
   auto statement = prepare(text);
   if (!statement) return std::move(statement).error();
-  return ::sqlite3_stmt_readonly(*statement) != 0;
+  return ::sqlite3_stmt_readonly((*statement)->statement.get()) != 0;
 }
 
 result<> session::bind_one(sqlite3_stmt* statement, int at, const detail::parameter& value,
@@ -313,23 +338,16 @@ result<> session::bind_one(sqlite3_stmt* statement, int at, const detail::parame
   return {};
 }
 
-/// `$1` is a name to SQLite, which numbers names by their first appearance.
-result<> session::bind(sqlite3_stmt* statement, const parameters& with, std::string_view text) {
+result<> session::bind(const prepared& to, const parameters& with) {
   const auto& values = with.all();
-  std::size_t named = 0;
-  for (std::size_t i = 0; i != values.size(); ++i) {
-    const std::string name = '$' + std::to_string(i + 1);
-    int at = ::sqlite3_bind_parameter_index(statement, name.c_str());
-    if (at == 0) continue;
-    ++named;
-    if (auto done = bind_one(statement, at, values[i], text); !done) return done;
-  }
-  const auto wanted = static_cast<std::size_t>(::sqlite3_bind_parameter_count(statement));
-  if (named != values.size() || wanted != values.size()) {
+  if (values.size() != to.places.size()) {
     return error(
-        errc::bad_parameter, shortened(text) + " : binding its parameters",
-        error_details::saying("the text has " + std::to_string(wanted) + " parameters, $1 and so on, and " +
+        errc::bad_parameter, shortened(to.text) + " : binding its parameters",
+        error_details::saying("the text has " + std::to_string(to.places.size()) + " parameters, and " +
                               std::to_string(values.size()) + " values are given"));
+  }
+  for (std::size_t i = 0; i != values.size(); ++i) {
+    if (auto done = bind_one(to.statement.get(), to.places[i], values[i], to.text); !done) return done;
   }
   return {};
 }
@@ -343,7 +361,7 @@ result<rows> session::run(const context& ctx, std::string_view text, const param
   if (ctx.err()) return error(curfew::error::ended(ctx, shortened(text)));
   auto ready = prepare(text);
   if (!ready) return std::move(ready).error();
-  sqlite3_stmt* statement = *ready;
+  sqlite3_stmt* statement = (*ready)->statement.get();
   struct anew {
     sqlite3_stmt* statement;
     explicit anew(sqlite3_stmt* s) noexcept : statement(s) {}
@@ -355,7 +373,7 @@ result<rows> session::run(const context& ctx, std::string_view text, const param
     }
   };
   const anew at_the_end(statement);
-  if (auto bound = bind(statement, with, text); !bound) return std::move(bound).error();
+  if (auto bound = bind(**ready, with); !bound) return std::move(bound).error();
   const auto changed_before = ::sqlite3_total_changes64(database_.get());
   collector found(statement);
   int code = SQLITE_OK;

@@ -13,6 +13,7 @@
 #include <string>
 #include <string_view>
 #include <unordered_map>
+#include <vector>
 
 namespace curfew::sql::sqlite {
 
@@ -61,13 +62,14 @@ class session {
   struct prepared {
     std::string text;
     statement_ptr statement;
+    std::vector<int> places;  // of $1, $2 and so on, as SQLite numbers them
   };
   class running;
 
   explicit session(const settings& how) : how_(how) {}
 
-  [[nodiscard]] result<sqlite3_stmt*> prepare(std::string_view text);
-  [[nodiscard]] result<> bind(sqlite3_stmt* statement, const parameters& with, std::string_view text);
+  [[nodiscard]] result<const prepared*> prepare(std::string_view text);
+  [[nodiscard]] result<> bind(const prepared& to, const parameters& with);
   [[nodiscard]] result<> bind_one(sqlite3_stmt* statement, int at, const detail::parameter& value,
                                   std::string_view text);
   [[nodiscard]] error failed(int code, std::string_view text, const char* phase) const;
