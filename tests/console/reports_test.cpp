@@ -13,6 +13,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
 #include <chrono>
+#include <ctime>
 #include <curfew/core.hpp>
 #include <curfew/http.hpp>
 #include <curfew/inspect.hpp>
@@ -61,9 +62,15 @@ std::optional<task_info> waiting(std::string_view kind, std::string_view what) {
   return await_task([&](const task_info& t) { return t.kind == kind && t.waits && t.waits->what == what; });
 }
 
+/// Takes that much CPU, however long the thread has to wait for it.
 void burn(std::chrono::nanoseconds duration) {
-  const auto until = std::chrono::steady_clock::now() + duration;
-  while (std::chrono::steady_clock::now() < until) {
+  const auto spent = [] {
+    timespec t{};
+    ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
+    return std::chrono::seconds(t.tv_sec) + std::chrono::nanoseconds(t.tv_nsec);
+  };
+  const auto until = spent() + duration;
+  while (spent() < until) {
   }
 }
 
