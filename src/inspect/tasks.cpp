@@ -71,7 +71,12 @@ std::uint64_t current_task_id() noexcept {
 }
 
 void each_task(const std::function<bool(task_info&&)>& see) {
-  each_task([](const task_brief&) { return true; }, see);
+  records::each([&](task_record& r) {
+    const auto generation = r.generation.load(std::memory_order_acquire);
+    if (!detail::is_open(generation)) return true;
+    auto info = look_at({&r, generation});
+    return !info || see(std::move(*info));
+  });
 }
 
 void each_task(const std::function<bool(const task_brief&)>& wants,

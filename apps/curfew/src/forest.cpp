@@ -52,7 +52,7 @@ bool matches(const placed_task& of, std::string_view part, std::span<const std::
          (of.process < processes.size() && contains(processes[of.process], part));
 }
 
-/// Who is whose child; by the numbers of the tasks.
+/// Which task is below which; by their numbers.
 struct links {
   static constexpr std::size_t none = static_cast<std::size_t>(-1);
   std::vector<std::size_t> parent;

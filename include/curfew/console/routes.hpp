@@ -41,7 +41,7 @@ class console_options {
   console_options& dump_on_sigusr1(bool yes) { return dump_on_sigusr1_ = yes, *this; }
   [[nodiscard]] bool dump_on_sigusr1() const noexcept { return dump_on_sigusr1_; }
   /// Shows the tasks of another process beside those of this one: a request that goes through both is one tree. Its console
-  /// is asked while someone looks, and what it answers is passed on, to whoever sees this console.
+  /// is asked while the page is open, and its answers are passed on: what reaches this console sees them too.
   /// \param name           Of letters, digits, - and _: "disk".
   /// \param url            Of its console, or of where its `routes` are mounted: "http://10.0.0.7:6060". It must not throw, where
   ///                       it is a function, which any thread may call; empty: the process is away.
