@@ -29,19 +29,41 @@ class pool_options {
   /// How long a connection is kept without a use. Default: 5 minutes.
   pool_options& idle_time(clock::duration d) { return idle_time_ = d, *this; }
   [[nodiscard]] clock::duration idle_time() const noexcept { return idle_time_; }
+  /// Age from which a connection is not used again. Default: 0, which is no limit.
+  pool_options& life_time(clock::duration d) { return life_time_ = d, *this; }
+  [[nodiscard]] clock::duration life_time() const noexcept { return life_time_; }
   /// SQLite: how long a statement waits for a lock that another process holds, if its context lives that long. Then it
   /// ends with errc::busy. Default: 30 s.
   pool_options& busy_timeout(clock::duration d) { return busy_timeout_ = d, *this; }
   [[nodiscard]] clock::duration busy_timeout() const noexcept { return busy_timeout_; }
+  /// PostgreSQL: how long a connection may take to get clean whose statement was cut off, before it is closed; and how
+  /// long a write waits for its answer then. Default: 5 s.
+  pool_options& grace(clock::duration d) { return grace_ = d, *this; }
+  [[nodiscard]] clock::duration grace() const noexcept { return grace_; }
   /// Prepared statements that a connection keeps. Default: 64.
   pool_options& statements(std::size_t count) { return statements_ = count, *this; }
   [[nodiscard]] std::size_t statements() const noexcept { return statements_; }
+  /// PostgreSQL: whether statements are prepared. No, where pgbouncer before 1.21 lends its connections by transaction.
+  /// Default: yes.
+  pool_options& prepared(bool yes) { return prepared_ = yes, *this; }
+  [[nodiscard]] bool prepared() const noexcept { return prepared_; }
 
  private:
   std::size_t size_ = 8;
   clock::duration idle_time_ = std::chrono::minutes(5);
+  clock::duration life_time_ = clock::duration::zero();
   clock::duration busy_timeout_ = std::chrono::seconds(30);
+  clock::duration grace_ = std::chrono::seconds(5);
   std::size_t statements_ = 64;
+  bool prepared_ = true;
+};
+
+/// What a transaction sees of others. SQLite's are always serializable.
+enum class isolation : std::uint8_t {
+  of_server,  ///< What the server is set to; of PostgreSQL by default read_committed.
+  read_committed,
+  repeatable_read,
+  serializable,
 };
 
 /// What a transaction may do.
@@ -50,13 +72,24 @@ class transaction_options {
   /// It only reads: of SQLite it waits for no writer. Default: no.
   transaction_options& read_only(bool yes) { return read_only_ = yes, *this; }
   [[nodiscard]] bool read_only() const noexcept { return read_only_; }
+  /// Default: what the server is set to.
+  transaction_options& level(isolation l) { return level_ = l, *this; }
+  [[nodiscard]] isolation level() const noexcept { return level_; }
 
  private:
   bool read_only_ = false;
+  isolation level_ = isolation::of_server;
 };
 
-struct pool_state;
+class pool_state;
 class transaction;
+
+namespace detail {
+
+/// What a statement is for: its rows, or its effect.
+enum class purpose : std::uint8_t { rows, effect };
+
+}  // namespace detail
 
 /// Connections to a database, and statements on them:
 ///
@@ -69,13 +102,17 @@ class transaction;
 /// coroutine nothing blocks its thread.
 ///
 /// URL: `sqlite:path`, relative or absolute, which is made if it is not there; `sqlite::memory:` for one that goes with the
-/// pool. SQLite's file is in WAL mode, foreign keys are enforced.
+/// pool. SQLite's file is in WAL mode, foreign keys are enforced. `postgresql://user@host:port/database?…`, as libpq
+/// takes it, with `sslmode` and the other parameters; what is left out comes from libpq's environment (PGPASSFILE, …).
 ///
 /// All statements:
 /// Completes when:  it is done, or fails, or ctx ends, in each phase: waiting for a connection, waiting for a lock, running.
 /// Errors:          the end of ctx, with its cause; sql::errc; errc::closed where the pool is gone. The error names the
 ///                  statement, shortened and without values, and the phase. error::outcome() says what became of it.
-/// Cancellation:    what was canceled did not happen, unless error::outcome() says otherwise.
+/// Cancellation:    what was canceled did not happen, unless error::outcome() says otherwise. Of PostgreSQL a read returns
+///                  at once, while the pool ends it in the server; a write waits for the server's answer, within
+///                  pool_options::grace(). A read is a `query` of select, values, table, show or with; one that calls a
+///                  function that writes belongs into `execute`, or a transaction.
 /// Lifetime:        texts, values and the pool may go once the call has begun.
 /// Thread safety:   any thread, any number of calls at a time; as many run as there are connections, first come, first served.
 class pool {
@@ -85,18 +122,19 @@ class pool {
   explicit pool(std::string_view url, const pool_options& options = {});
   pool(const pool&) = delete;
   pool& operator=(const pool&) = delete;
-  /// Ends what waits for a connection; what runs ends by itself.
+  /// Ends what waits for a connection; what runs ends by itself. Waits until what was cut off has ended in the server, at
+  /// most for the grace.
   ~pool();
 
   /// Runs one statement, and keeps all of its rows.
   template <class... Values>
   [[nodiscard]] result<rows> query(const context& ctx, text what, const Values&... values) {
-    return run(ctx, what.view(), parameters(values...));
+    return run(ctx, what.view(), parameters(values...), detail::purpose::rows);
   }
   template <class... Values>
   [[nodiscard]] boost::asio::awaitable<result<rows>> async_query(context ctx, text what,
                                                                  const Values&... values) {
-    return async_run(std::move(ctx), std::string(what.view()), parameters(values...));
+    return async_run(std::move(ctx), std::string(what.view()), parameters(values...), detail::purpose::rows);
   }
 
   /// The same, as structs, by position:
@@ -113,7 +151,7 @@ class pool {
   /// The same for one whose rows do not matter. \return how many it has changed.
   template <class... Values>
   [[nodiscard]] result<std::uint64_t> execute(const context& ctx, text what, const Values&... values) {
-    auto done = run(ctx, what.view(), parameters(values...));
+    auto done = run(ctx, what.view(), parameters(values...), detail::purpose::effect);
     if (!done) return std::move(done).error();
     return done->affected();
   }
@@ -131,8 +169,9 @@ class pool {
   [[nodiscard]] pool_stats stats() const;
 
  private:
-  result<rows> run(const context& ctx, std::string_view what, const parameters& with);
-  boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what, parameters with);
+  result<rows> run(const context& ctx, std::string_view what, const parameters& with, detail::purpose why);
+  boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what, parameters with,
+                                                 detail::purpose why);
   boost::asio::awaitable<result<std::uint64_t>> async_change(context ctx, std::string what, parameters with);
 
   std::shared_ptr<pool_state> state_;
@@ -140,7 +179,7 @@ class pool {
 
 /// A transaction, on a connection of its own. Statements are as those of `pool`.
 ///
-/// One that is destroyed, or whose statement failed halfway, is rolled back by the pool, in a thread of its own. Nothing is
+/// One that is destroyed, or whose statement was cut off, is rolled back by the pool, in a thread of its own. Nothing is
 /// ever run outside of it: after its end, statements fail with std::errc::operation_not_permitted.
 ///
 /// Lifetime:       may outlive the pool.
@@ -180,7 +219,7 @@ class [[nodiscard("a transaction that is not kept is rolled back at once: name i
   [[nodiscard]] result<> rollback(const context& ctx);
   [[nodiscard]] boost::asio::awaitable<result<>> async_rollback(context ctx);
 
-  struct impl;
+  class impl;
   explicit transaction(std::unique_ptr<impl> made) noexcept;
 
  private:

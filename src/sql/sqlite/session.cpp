@@ -14,6 +14,7 @@
 #include <utility>
 
 #include "sql/calendar.hpp"
+#include "sql/shortened.hpp"
 
 namespace curfew::sql::sqlite {
 
@@ -25,7 +26,6 @@ using detail::table;
 
 constexpr int steps_between_looks = 1000;
 constexpr std::size_t chunk_size = 64 * std::size_t{1024};
-constexpr std::size_t longest_shown = 120;
 
 std::error_code code_of(int extended) noexcept {
   switch (extended) {
@@ -207,18 +207,6 @@ class session::running {
   session& of_;
   on_done<interrupt> ending_;
 };
-
-std::string shortened(std::string_view text) {
-  std::string line;
-  for (const char c : text) {
-    const bool blank = static_cast<unsigned char>(c) <= ' ' || c == 0x7f;
-    if (blank && (line.empty() || line.back() == ' ')) continue;
-    if (line.size() == longest_shown) return line + "…";
-    line += blank ? ' ' : c;
-  }
-  while (line.ends_with(' ')) line.pop_back();
-  return line;
-}
 
 result<std::unique_ptr<session>> session::open(const context& ctx, const settings& how) {
   std::unique_ptr<session> made(new session(how));

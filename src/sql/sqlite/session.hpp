@@ -84,7 +84,4 @@ class session {
   clock::time_point busy_since_;
 };
 
-/// "select id, name from users where …": in one line, without what may be long.
-[[nodiscard]] std::string shortened(std::string_view text);
-
 }  // namespace curfew::sql::sqlite

@@ -1,0 +1,67 @@
+#pragma once
+
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <curfew/core/context.hpp>
+#include <curfew/io/pool.hpp>
+#include <curfew/sql/error.hpp>
+#include <curfew/sql/parameters.hpp>
+#include <curfew/sql/pool.hpp>
+#include <curfew/sql/rows.hpp>
+#include <memory>
+#include <string>
+#include <string_view>
+
+namespace curfew::sql {
+
+/// How a transaction ends.
+enum class ending : std::uint8_t { commit, rollback };
+
+/// A transaction on a connection to one kind of database.
+class transaction::impl {
+ public:
+  impl() = default;
+  impl(const impl&) = delete;
+  impl& operator=(const impl&) = delete;
+  /// Rolls back what is open, elsewhere.
+  virtual ~impl() = default;
+
+  [[nodiscard]] virtual result<rows> run(const context& ctx, std::string_view what,
+                                         const parameters& with) = 0;
+  [[nodiscard]] virtual boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what,
+                                                                       parameters with) = 0;
+  [[nodiscard]] virtual result<> end(const context& ctx, ending how) = 0;
+  [[nodiscard]] virtual boost::asio::awaitable<result<>> async_end(context ctx, ending how) = 0;
+
+ protected:
+  /// Of what is asked of a transaction that has ended.
+  [[nodiscard]] static error over();
+};
+
+/// The connections of a pool to one kind of database. What the functions return keeps it alive.
+class pool_state : public std::enable_shared_from_this<pool_state> {
+ public:
+  pool_state() = default;
+  pool_state(const pool_state&) = delete;
+  pool_state& operator=(const pool_state&) = delete;
+  virtual ~pool_state() = default;
+
+  [[nodiscard]] virtual result<rows> run(const context& ctx, std::string_view what, const parameters& with,
+                                         detail::purpose why) = 0;
+  [[nodiscard]] virtual boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what,
+                                                                       parameters with,
+                                                                       detail::purpose why) = 0;
+  [[nodiscard]] virtual result<transaction> begin(const context& ctx, const transaction_options& how) = 0;
+  [[nodiscard]] virtual boost::asio::awaitable<result<transaction>> async_begin(context ctx,
+                                                                                transaction_options how) = 0;
+  [[nodiscard]] virtual pool_stats stats() const = 0;
+  /// Ends what waits.
+  virtual void close() noexcept = 0;
+};
+
+/// The error of a call that has got no connection.
+/// \param refused  What the database said, if it came so far.
+[[nodiscard]] error no_connection(const curfew::error& why, const std::optional<error>& refused,
+                                  std::string_view text, std::string_view database);
+
+}  // namespace curfew::sql
