@@ -16,7 +16,7 @@
 
 #include "peers/others.hpp"
 #include "peers/own_server.hpp"
-#include "peers/program.hpp"
+#include "program.hpp"
 
 namespace curfew::http {
 namespace {

@@ -9,7 +9,7 @@
 #include <vector>
 
 #include "peers/own_server.hpp"
-#include "peers/program.hpp"
+#include "program.hpp"
 
 namespace curfew::http {
 namespace {

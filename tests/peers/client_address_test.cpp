@@ -19,7 +19,7 @@
 #include "http/raw_client.hpp"
 #include "http/tls_identity.hpp"
 #include "peers/others.hpp"
-#include "peers/program.hpp"
+#include "program.hpp"
 
 namespace curfew::http {
 namespace {

@@ -18,7 +18,7 @@
 #include "http/raw_client.hpp"
 #include "peers/others.hpp"
 #include "peers/own_server.hpp"
-#include "peers/program.hpp"
+#include "program.hpp"
 
 namespace curfew::http {
 namespace {

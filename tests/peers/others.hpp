@@ -4,7 +4,7 @@
 #include <string_view>
 #include <vector>
 
-#include "peers/program.hpp"
+#include "program.hpp"
 
 namespace curfew::tests {
 

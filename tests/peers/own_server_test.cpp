@@ -10,7 +10,7 @@
 #include <vector>
 
 #include "peers/own_server.hpp"
-#include "peers/program.hpp"
+#include "program.hpp"
 
 namespace curfew::http {
 namespace {

@@ -2,7 +2,6 @@
 
 #include <arpa/inet.h>
 #include <fcntl.h>
-#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <sys/prctl.h>
@@ -38,11 +37,23 @@ inline std::filesystem::path peer_folder() {
   return std::filesystem::read_symlink("/proc/self/exe").parent_path() / "peers";
 }
 
+/// The programs of the newest PostgreSQL, which Debian keeps out of PATH; empty if there are none.
+inline std::string postgres_folder() {
+  std::string newest;
+  int version = 0;
+  std::error_code none;
+  for (const auto& each : std::filesystem::directory_iterator("/usr/lib/postgresql", none)) {
+    const int number = std::atoi(each.path().filename().c_str());
+    if (number > version) version = number, newest = (each.path() / "bin").string();
+  }
+  return newest;
+}
+
 /// Where a program is: one of the system's, or one of `peer_folder()`; empty if it is not there.
 inline std::string find_program(const std::string& name) {
   if (const auto own = peer_folder() / name; std::filesystem::exists(own)) return own.string();
   const char* path = std::getenv("PATH");
-  std::istringstream folders((path != nullptr ? std::string(path) : std::string()) + ":/usr/sbin:/sbin");
+  std::istringstream folders(postgres_folder() + ':' + (path != nullptr ? path : "") + ":/usr/sbin:/sbin");
   for (std::string folder; std::getline(folders, folder, ':');) {
     std::string at = folder + '/' + name;
     if (::access(at.c_str(), X_OK) == 0) return at;
@@ -54,7 +65,7 @@ inline std::string find_program(const std::string& name) {
 class own_folder {
  public:
   own_folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "curfew-peers-XXXXXX").string();
+    std::string name = (std::filesystem::temp_directory_path() / "curfew-test-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp");
     path_ = name;
   }
@@ -243,7 +254,7 @@ inline std::string missing_programs(const std::vector<std::string>& names) {
 
 }  // namespace curfew::tests
 
-/// Leaves a test whose peers are not there; under CI it fails.
+/// Leaves a test of GTest whose programs are not there; under CI it fails.
 #define CURFEW_NEEDS_PROGRAMS(...)                                                               \
   if (const auto missing = ::curfew::tests::missing_programs({__VA_ARGS__}); !missing.empty()) { \
     if (std::getenv("CI") != nullptr) FAIL() << missing;                                         \
