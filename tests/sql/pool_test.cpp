@@ -15,6 +15,7 @@
 #include <curfew/sync.hpp>
 #include <filesystem>
 #include <optional>
+#include <random>
 #include <string>
 #include <thread>
 #include <tuple>
@@ -254,6 +255,35 @@ TEST_F(Sqlite, AnEndAtAnyMomentHitsNoOtherStatement) {
     later.join();
     ASSERT_TRUE(sure) << sure.error();
     EXPECT_EQ((*sure)[0].get<int>(0), i);
+  }
+}
+
+TEST_F(Sqlite, ALongQueryEndsByItsDeadline) {
+  pool db(url());
+  const auto scope = with_timeout(background(), 5ms);
+  auto found = db.query(scope, endless);
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error(), curfew::errc::deadline_exceeded);
+}
+
+// Hunts: a statement that runs on although its context has ended, because the interrupt came just before it began.
+TEST_F(Sqlite, AStatementThatBeginsAsItsContextEndsDoesEnd) {
+  const auto seed = std::random_device()();
+  SCOPED_TRACE(seed);
+  std::mt19937 random(seed);
+  pool db(url(), pool_options().size(1));
+  ASSERT_TRUE(db.query(background(), "select 1"));
+  for (int i = 0; i != 500; ++i) {
+    auto scope = with_cancel(background());
+    std::thread later([&, spin = random() % 20'000]() mutable {
+      for (; spin > 0; --spin) asm volatile("");
+      scope.cancel();
+    });
+    for (auto spin = random() % 20'000; spin > 0; --spin) asm volatile("");
+    const auto ended = db.query(scope, endless);
+    later.join();
+    ASSERT_FALSE(ended);
+    ASSERT_EQ(ended.error(), curfew::errc::canceled);
   }
 }
 

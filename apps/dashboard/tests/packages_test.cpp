@@ -5,7 +5,9 @@
 #include <boost/json/array.hpp>
 #include <curfew/core/cancel_scope.hpp>
 #include <filesystem>
+#include <stdexcept>
 #include <string>
+#include <vector>
 
 #include "services/packages/package_database.hpp"
 #include "services/packages/package_library.hpp"
@@ -40,9 +42,15 @@ std::vector<installed_package> small_system() {
           package("shell", 10, {{"libc"}, {"absent"}})};
 }
 
+std::shared_ptr<package_database> database_of(const std::vector<installed_package>& packages) {
+  auto made = package_database::make(curfew::background(), packages);
+  if (!made) throw std::runtime_error(made.error().message());
+  return *std::move(made);
+}
+
 json::value report_on(const std::vector<installed_package>& packages, const std::string& query = {}) {
-  const package_database database(packages);
-  auto made = package_report(curfew::background(), database, query, silent);
+  const auto database = database_of(packages);
+  auto made = package_report(curfew::background(), *database, query, silent);
   return made ? *made : json::value(made.error().message);
 }
 
@@ -112,23 +120,46 @@ TEST(PackageReport, ShowsFiftyFindingsAtMost) {
 }
 
 TEST(PackageReport, StopsWhenTheContextEnds) {
-  const package_database database(small_system());
+  const auto database = database_of(small_system());
   auto scope = curfew::with_cancel(curfew::background());
   const report_progress leave = [&](const progress&) { scope.cancel("enough"); };
-  const auto report = package_report(scope, database, "mail", leave);
+  const auto report = package_report(scope, *database, "mail", leave);
   ASSERT_FALSE(report);
   EXPECT_EQ(report.error().code, "canceled");
 }
 
-TEST(PackageDatabase, LeavesNoFileBehind) {
+TEST(PackageDatabase, LeavesNothingBehind) {
   const temporary_tree temporary;
   ASSERT_EQ(::setenv("TMPDIR", temporary.root().c_str(), 1), 0);
-  const package_database database(small_system());
+  {
+    const auto database = database_of(small_system());
+    EXPECT_FALSE(std::filesystem::is_empty(temporary.root()));
+    EXPECT_TRUE(package_report(curfew::background(), *database, "", silent));
+  }
   ::unsetenv("TMPDIR");
   EXPECT_TRUE(std::filesystem::is_empty(temporary.root()));
-  const sqlite_connection first = database.open();
-  sqlite_connection second = database.open();
-  EXPECT_THROW(second.execute("delete from package"), sqlite_error);
+}
+
+TEST(PackageDatabase, IsReadBySeveralAtATime) {
+  const auto database = database_of(small_system());
+  std::vector<sql::transaction> readers;
+  for (int i = 0; i != 10; ++i) {
+    auto reading = database->read(curfew::background());
+    ASSERT_TRUE(reading) << reading.error();
+    auto found = reading->query(curfew::background(), "select count(*) from curfew_package");
+    ASSERT_TRUE(found) << found.error();
+    EXPECT_EQ((*found)[0].get<int>(0), 5);
+    readers.push_back(*std::move(reading));
+  }
+}
+
+TEST(PackageDatabase, IsNotChangedByAReader) {
+  const auto database = database_of(small_system());
+  auto reading = database->read(curfew::background());
+  ASSERT_TRUE(reading) << reading.error();
+  const auto refused = reading->execute(curfew::background(), "delete from curfew_package");
+  ASSERT_FALSE(refused);
+  EXPECT_EQ(refused.error().code(), sql::errc::read_only);
 }
 
 TEST(PackageLibrary, SaysWhatIsMissing) {

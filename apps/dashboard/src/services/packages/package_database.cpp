@@ -1,114 +1,100 @@
 #include "services/packages/package_database.hpp"
 
-#include <fcntl.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-
-#include <cerrno>
-#include <cstdlib>
+#include <cstddef>
+#include <cstdint>
+#include <optional>
 #include <string>
-#include <system_error>
-
-#include "base/file_descriptor.hpp"
+#include <utility>
 
 namespace curfew_dashboard {
 
 namespace {
 
-constexpr const char* schema = R"(
-  pragma journal_mode = off;
-  pragma synchronous = off;
-  begin;
-  create table package(id integer primary key, name text, version text, section text, size integer, description text);
-  create table provided(name text, package integer);
-  create table wanted(package integer, name text);
-)";
+/// Reports that are made at a time; the next ones wait.
+constexpr std::size_t connections = 64;
 
-constexpr const char* finish = R"(
-  create index provided_name on provided(name);
-  create table edge(package integer, needs integer, primary key(package, needs)) without rowid;
-  insert or ignore into edge
-    select w.package, p.package from wanted w join provided p on p.name = w.name where w.package <> p.package;
-  create table top(id integer primary key);
-  insert into top select id from package where id not in (select needs from edge);
-  drop table wanted;
-  drop table provided;
-  commit;
-  analyze;
-)";
+// NOLINTBEGIN(modernize-avoid-c-arrays): their sizes are their contents'
+constexpr sql::text schema[] = {
+    "create table curfew_package(id integer primary key, name text, version text, section text, size bigint, "
+    "description text)",
+    "create table curfew_provided(name text, package integer)",
+    "create table curfew_wanted(package integer, name text)",
+};
 
-[[noreturn]] void fail(const char* doing) { throw std::system_error(errno, std::generic_category(), doing); }
+constexpr sql::text finish[] = {
+    "create index curfew_provided_name on curfew_provided(name)",
+    "create table curfew_edge(package integer, needs integer, primary key(package, needs))",
+    "insert into curfew_edge select distinct w.package, p.package from curfew_wanted w "
+    "join curfew_provided p on p.name = w.name where w.package <> p.package",
+    "create table curfew_top(id integer primary key)",
+    "insert into curfew_top select id from curfew_package where id not in (select needs from curfew_edge)",
+    "drop table curfew_wanted",
+    "drop table curfew_provided",
+    "analyze",
+};
+// NOLINTEND(modernize-avoid-c-arrays)
 
-void fill(const sqlite_connection& database, const std::vector<installed_package>& packages) {
-  sqlite_statement package(database, "insert into package values(?1, ?2, ?3, ?4, ?5, ?6)");
-  sqlite_statement provided(database, "insert into provided values(?1, ?2)");
-  sqlite_statement wanted(database, "insert into wanted values(?1, ?2)");
-  const auto provide = [&](const std::string& name, std::int64_t id) {
-    provided.reset();
-    provided.bind(1, name);
-    provided.bind(2, id);
-    provided.run();
-  };
-  std::int64_t id = 0;
-  for (const installed_package& p : packages) {
-    ++id;
-    package.reset();
-    package.bind(1, id);
-    package.bind(2, p.name);
-    package.bind(3, p.version);
-    package.bind(4, p.section);
-    package.bind(5, static_cast<std::int64_t>(p.size_bytes));
-    package.bind(6, p.description);
-    package.run();
-    provide(p.name, id);
-    for (const std::string& name : p.provides) provide(name, id);
-    for (const auto& any_of : p.depends) {
-      for (const std::string& name : any_of) {
-        wanted.reset();
-        wanted.bind(1, id);
-        wanted.bind(2, name);
-        wanted.run();
-      }
-    }
+/// One transaction that makes all tables. Every method returns false once a statement has failed.
+class maker {
+ public:
+  maker(const curfew::context& ctx, sql::transaction& in) : ctx_(ctx), in_(in) {}
+
+  sql::result<> make(const std::vector<installed_package>& packages) {
+    bool fine = true;
+    for (const sql::text& statement : schema) fine = fine && execute(statement);
+    std::int64_t id = 0;
+    for (const installed_package& p : packages) fine = fine && add(++id, p);
+    for (const sql::text& statement : finish) fine = fine && execute(statement);
+    if (!fine) return *std::move(why_);
+    return in_.commit(ctx_);
   }
-}
+
+ private:
+  template <class... Values>
+  bool execute(sql::text what, const Values&... values) {
+    auto done = in_.execute(ctx_, what, values...);
+    if (!done) why_ = std::move(done).error();
+    return done.has_value();
+  }
+
+  bool add(std::int64_t id, const installed_package& p) {
+    bool fine = execute("insert into curfew_package values($1, $2, $3, $4, $5, $6)", id, p.name, p.version,
+                        p.section, static_cast<std::int64_t>(p.size_bytes), p.description) &&
+                provide(p.name, id);
+    for (const std::string& name : p.provides) fine = fine && provide(name, id);
+    for (const auto& any_of : p.depends) {
+      for (const std::string& name : any_of)
+        fine = fine && execute("insert into curfew_wanted values($1, $2)", id, name);
+    }
+    return fine;
+  }
+
+  bool provide(const std::string& name, std::int64_t id) {
+    return execute("insert into curfew_provided values($1, $2)", name, id);
+  }
+
+  const curfew::context& ctx_;
+  sql::transaction& in_;
+  std::optional<sql::error> why_;
+};
 
 }  // namespace
 
-void package_database::unmap::operator()(unsigned char* pages) const noexcept { ::munmap(pages, size); }
+package_database::package_database()
+    : folder_("curfew-packages"),
+      pool_("sqlite:" + (folder_.path() / "packages.db").string(), sql::pool_options().size(connections)) {}
 
-package_database::package_database(const std::vector<installed_package>& packages) {
-  const char* directory =
-      std::getenv("TMPDIR");  // NOLINT(concurrency-mt-unsafe): nobody changes the environment
-  std::string path =
-      std::string(directory != nullptr && *directory != 0 ? directory : "/tmp") + "/curfew-packages-XXXXXX";
-  const file_descriptor file(::mkostemp(path.data(), O_CLOEXEC));
-  if (!file) fail("creating a temporary file");
-  {
-    sqlite_connection database(path);
-    ::unlink(path.c_str());  // open here and there: from now on it cannot be left behind
-    database.execute(schema);
-    fill(database, packages);
-    database.execute(finish);
-  }
-  struct stat about{};
-  if (::fstat(file.get(), &about) != 0) fail("looking at a temporary file");
-  const auto size = static_cast<std::size_t>(about.st_size);
-  void* pages = ::mmap(nullptr, size, PROT_READ, MAP_SHARED, file.get(), 0);
-  if (pages == MAP_FAILED) fail("mapping a temporary file");
-  pages_ = {static_cast<unsigned char*>(pages), unmap{size}};
+sql::result<std::shared_ptr<package_database>> package_database::make(
+    const curfew::context& ctx, const std::vector<installed_package>& packages) {
+  const std::shared_ptr<package_database> made(new package_database());
+  auto writing = made->pool_.begin(ctx);
+  if (!writing) return std::move(writing).error();
+  if (auto filled = maker(ctx, *writing).make(packages); !filled) return std::move(filled).error();
+  return made;
 }
 
-sqlite_connection package_database::open() const {
-  sqlite_connection connection(":memory:");
-  const auto size = static_cast<sqlite3_int64>(pages_.get_deleter().size);
-  // Read-only: SQLite takes the pages as they are, copies none and writes to none.
-  if (::sqlite3_deserialize(connection.get(), "main", pages_.get(), size, size,
-                            SQLITE_DESERIALIZE_READONLY) != SQLITE_OK) {
-    throw sqlite_error(::sqlite3_errmsg(connection.get()));
-  }
-  connection.execute("pragma temp_store = memory");
-  return connection;
+sql::result<sql::transaction> package_database::read(const curfew::context& ctx) {
+  return pool_.begin(ctx, sql::transaction_options().read_only(true));
 }
 
 }  // namespace curfew_dashboard

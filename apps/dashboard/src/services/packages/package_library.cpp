@@ -14,7 +14,11 @@ namespace curfew_dashboard {
 
 namespace {
 
-package_library::database make_database(const std::string& status_file) {
+failure not_made(const std::string& why) {
+  return {"internal", to_utf8("The database of packages could not be made: " + why).text};
+}
+
+package_library::database make_database(const curfew::context& ctx, const std::string& status_file) {
   errno = 0;
   std::ifstream file(status_file, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), {}};
@@ -29,21 +33,25 @@ package_library::database make_database(const std::string& status_file) {
     return std::unexpected(
         failure{"unavailable", to_utf8(status_file).text + " lists no installed package."});
   }
-  return std::make_shared<const package_database>(packages);
+  auto made = package_database::make(ctx, packages);
+  if (!made) return std::unexpected(not_made(made.error().message()));
+  return *std::move(made);
 }
 
 }  // namespace
 
 package_library::package_library(std::string status_file)
-    : maker_([this, status_file = std::move(status_file)] { make(status_file); }) {}
+    : making_(curfew::with_cancel(curfew::background())),
+      maker_([this, status_file = std::move(status_file)] { make(status_file); }) {}
+
+package_library::~package_library() { making_.cancel("the service stops"); }
 
 void package_library::make(const std::string& status_file) noexcept {
   database made = std::unexpected(failure{});
   try {
-    made = make_database(status_file);
+    made = make_database(making_, status_file);
   } catch (const std::exception& e) {
-    made = std::unexpected(
-        failure{"internal", std::string("The database of packages could not be made: ") + e.what()});
+    made = std::unexpected(not_made(e.what()));
   }
   {
     const std::lock_guard guard(mutex_);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/sync/condition.hpp>
 #include <curfew/sync/mutex.hpp>
@@ -18,10 +19,14 @@ namespace curfew_dashboard {
 /// Thread safety: any thread.
 class package_library {
  public:
-  using database = std::expected<std::shared_ptr<const package_database>, failure>;
+  using database = std::expected<std::shared_ptr<package_database>, failure>;
 
   /// \param status_file  "/var/lib/dpkg/status"
   explicit package_library(std::string status_file);
+  package_library(const package_library&) = delete;
+  package_library& operator=(const package_library&) = delete;
+  /// Ends the making.
+  ~package_library();
 
   /// Waits for the database.
   /// Errors: the end of ctx; why it could not be made.
@@ -30,6 +35,7 @@ class package_library {
  private:
   void make(const std::string& status_file) noexcept;
 
+  curfew::cancel_scope making_;
   curfew::mutex mutex_;
   curfew::condition ready_;
   std::optional<database> database_;  // guarded by mutex_

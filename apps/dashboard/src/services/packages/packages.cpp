@@ -5,7 +5,8 @@
 #include <chrono>
 #include <optional>
 #include <span>
-#include <unordered_map>
+#include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -45,20 +46,26 @@ std::string like_pattern(const std::string& query) {
   return pattern + '%';
 }
 
-/// One report. Every method that runs a statement returns false once the context has ended.
+/// Why there is no report.
+failure failure_of(const curfew::context& ctx, const sql::error& why) {
+  if (ctx.err()) return ended_failure(ctx);
+  return {why.transient() ? "unavailable" : "internal",
+          to_utf8("The database of packages: " + why.message()).text};
+}
+
+/// One report, from one state of the database. Every method that runs a statement returns false where the report ends.
 class report_maker {
  public:
-  report_maker(const curfew::context& ctx, const package_database& from, const report_progress& tell)
+  report_maker(const curfew::context& ctx, sql::transaction from, const report_progress& tell)
       : ctx_(ctx),
-        connection_(from.open()),
-        guard_(connection_, ctx),
+        from_(std::move(from)),
         tell_(tell) {}
 
   std::expected<json::value, failure> make(const std::string& query) {
     const auto began = std::chrono::steady_clock::now();
     if (!(search(query) && count() && sections() && closures() && freed() && list_heaviest() &&
           list_freeing())) {
-      return std::unexpected(ended_failure(ctx_));
+      return std::unexpected(std::move(why_));
     }
     report_["elapsed_ms"] =
         std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now() - began)
@@ -67,16 +74,16 @@ class report_maker {
   }
 
  private:
-  /// Calls `row` for each row of the statement.
-  template <class Row>
-  bool each(sqlite_statement& statement, Row row) {
-    for (;;) {
-      if (ctx_.err()) return false;
-      const sqlite_step step = statement.step();
-      if (step == sqlite_step::ended) return false;
-      if (step == sqlite_step::done) return true;
-      row(statement);
+  /// Calls `use` with the columns of each row of the statement.
+  template <class... Columns, class Use, class... Values>
+  bool each(Use use, sql::text what, const Values&... values) {
+    const auto found = from_.query(ctx_, what, values...);
+    if (!found) {
+      why_ = failure_of(ctx_, found.error());
+      return false;
     }
+    for (auto&& columns : found->template as<Columns...>()) std::apply(use, std::move(columns));
+    return true;
   }
 
   bool search(const std::string& query) {
@@ -85,19 +92,20 @@ class report_maker {
     std::int64_t total = 0;
     if (!query.empty()) {
       tell({0.0, "Searching for " + query, {}});
-      sqlite_statement select(connection_, R"(
-        select name, version, section, size, description, count(*) over () from package
-        where name like ?1 escape '\' or description like ?1 escape '\'
-        order by name <> ?2, name not like ?1 escape '\', length(name), name limit 50)");
-      select.bind(1, like_pattern(query));
-      select.bind(2, query);
-      const bool over = each(select, [&](const sqlite_statement& row) {
-        json::object package = named(row);
-        package["size_bytes"] = row.number(3);
-        package["description"] = row.text(4);
-        total = row.number(5);
+      const auto take = [&](std::string_view name, std::string_view version, std::string_view section,
+                            std::int64_t size, std::string_view description, std::int64_t all) {
+        json::object package = named(name, version, section);
+        package["size_bytes"] = size;
+        package["description"] = description;
+        total = all;
         found.push_back(std::move(package));
-      });
+      };
+      const bool over = each<std::string_view, std::string_view, std::string_view, std::int64_t,
+                             std::string_view, std::int64_t>(take, R"(
+        select name, version, section, size, description, count(*) over () from curfew_package
+        where lower(name) like lower($1) escape '\' or lower(description) like lower($1) escape '\'
+        order by name <> $2, lower(name) not like lower($1) escape '\', length(name), name limit 50)",
+                                                             like_pattern(query), query);
       if (!over) return false;
     }
     report_["found"] = std::move(found);
@@ -106,44 +114,47 @@ class report_maker {
   }
 
   bool count() {
-    sqlite_statement select(
-        connection_,
-        "select count(*), total(size), (select count(*) from edge), (select count(*) from top) from package");
-    return each(select, [&](const sqlite_statement& row) {
-      report_["packages"] = row.number(0);
-      report_["size_bytes"] = row.number(1);
-      report_["dependencies"] = edges_ = row.number(2);
-    });
+    const auto take = [&](std::int64_t packages, std::int64_t bytes, std::int64_t edges) {
+      report_["packages"] = packages;
+      report_["size_bytes"] = bytes;
+      report_["dependencies"] = edges_ = edges;
+    };
+    return each<std::int64_t, std::int64_t, std::int64_t>(take, R"(
+      select count(*), cast(coalesce(sum(size), 0) as bigint), (select count(*) from curfew_edge)
+      from curfew_package)");
   }
 
   bool sections() {
-    sqlite_statement select(
-        connection_, "select section, count(*), sum(size) from package group by section order by 3 desc, 1");
     json::array rows;
-    const bool over = each(select, [&](const sqlite_statement& row) {
+    const auto take = [&](std::string_view name, std::int64_t packages, std::int64_t bytes) {
       json::object section;
-      section["section"] = row.text(0);
-      section["packages"] = row.number(1);
-      section["size_bytes"] = row.number(2);
+      section["section"] = name;
+      section["packages"] = packages;
+      section["size_bytes"] = bytes;
       rows.push_back(std::move(section));
-    });
+    };
+    const bool over = each<std::string_view, std::int64_t, std::int64_t>(take, R"(
+      select section, count(*), cast(sum(size) as bigint) from curfew_package group by section
+      order by 3 desc, 1)");
     report_["sections"] = std::move(rows);
     return over;
   }
 
   /// Everything that each package needs, itself included.
   bool closures() {
-    sqlite_statement all(connection_, "select id from package order by id");
-    if (!each(all, [&](const sqlite_statement& row) { packages_.push_back({row.number(0), {}, {}}); }))
-      return false;
-    sqlite_statement follow(connection_, R"(
-      with recursive needed(id) as (select ?1 union select e.needs from needed n join edge e on e.package = n.id)
-      select count(*), sum(p.size) from needed join package p using (id))");
+    const auto add = [&](std::int64_t id) { packages_.push_back({id, {}, {}}); };
+    if (!each<std::int64_t>(add, "select id from curfew_package order by id")) return false;
     for (std::size_t i = 0; i < packages_.size(); ++i) {
-      follow.reset();
-      follow.bind(1, packages_[i].id);
-      if (!each(follow, [&](const sqlite_statement& row) { packages_[i].closure = set_of(row); }))
-        return false;
+      const auto take = [&](std::int64_t count, std::int64_t bytes) {
+        packages_[i].closure = {count, bytes};
+      };
+      const bool over = each<std::int64_t, std::int64_t>(take, R"(
+        with recursive needed(id) as (
+          select cast($1 as integer)
+          union select e.needs from needed n join curfew_edge e on e.package = n.id)
+        select count(*), cast(sum(p.size) as bigint) from needed join curfew_package p using (id))",
+                                                         packages_[i].id);
+      if (!over) return false;
       if (pace_.due()) {
         tell(part(0.0, 0.1, i, packages_.size(),
                   "What each package needs: " + with_commas(i) + " of " + with_commas(packages_.size())));
@@ -158,15 +169,15 @@ class report_maker {
   /// What is needed no more if a package went: what the packages that no other needs reach, less what they
   /// reach without it.
   bool freed() {
-    sqlite_statement reach(connection_, R"(
-      with recursive kept(id) as (
-        select id from top where id <> ?1
-        union select e.needs from kept k join edge e on e.package = k.id where e.needs <> ?1)
-      select count(*), sum(p.size) from kept join package p using (id))");
     const auto kept_without = [&](std::int64_t id, package_set& kept) {
-      reach.reset();
-      reach.bind(1, id);
-      return each(reach, [&](const sqlite_statement& row) { kept = set_of(row); });
+      const auto take = [&](std::int64_t count, std::int64_t bytes) { kept = {count, bytes}; };
+      return each<std::int64_t, std::int64_t>(take, R"(
+        with recursive kept(id) as (
+          select id from curfew_top where id <> $1
+          union select e.needs from kept k join curfew_edge e on e.package = k.id where e.needs <> $1)
+        select count(*), cast(coalesce(sum(p.size), 0) as bigint)
+        from kept join curfew_package p using (id))",
+                                              id);
     };
     package_set kept_now;
     if (!kept_without(0, kept_now)) return false;
@@ -196,36 +207,34 @@ class report_maker {
 
   /// The first of `packages_`.
   bool list(const char* key) {
-    sqlite_statement select(connection_, "select name, version, section, size from package where id = ?1");
     json::array rows;
     for (const weighed_package& weighed : std::span(packages_).first(std::min(shown, packages_.size()))) {
-      select.reset();
-      select.bind(1, weighed.id);
-      const bool over = each(select, [&](const sqlite_statement& row) {
-        json::object package = named(row);
-        package["size_bytes"] = row.number(3);
+      const auto take = [&](std::string_view name, std::string_view version, std::string_view section,
+                            std::int64_t size) {
+        json::object package = named(name, version, section);
+        package["size_bytes"] = size;
         package["closure_packages"] = weighed.closure.count;
         package["closure_size_bytes"] = weighed.closure.bytes;
         package["freed_packages"] = weighed.freed ? json::value(weighed.freed->count) : json::value(nullptr);
         package["freed_size_bytes"] =
             weighed.freed ? json::value(weighed.freed->bytes) : json::value(nullptr);
         rows.push_back(std::move(package));
-      });
+      };
+      const bool over = each<std::string_view, std::string_view, std::string_view, std::int64_t>(
+          take, "select name, version, section, size from curfew_package where id = $1", weighed.id);
       if (!over) return false;
     }
     report_[key] = std::move(rows);
     return true;
   }
 
-  static json::object named(const sqlite_statement& row) {
+  static json::object named(std::string_view name, std::string_view version, std::string_view section) {
     json::object package;
-    package["name"] = row.text(0);
-    package["version"] = row.text(1);
-    package["section"] = row.text(2);
+    package["name"] = name;
+    package["version"] = version;
+    package["section"] = section;
     return package;
   }
-
-  static package_set set_of(const sqlite_statement& row) { return {row.number(0), row.number(1)}; }
 
   static progress part(double from, double to, std::size_t done, std::size_t of, std::string text) {
     return {from + (to - from) * static_cast<double>(done) / static_cast<double>(of), std::move(text), {}};
@@ -234,20 +243,22 @@ class report_maker {
   void tell(const progress& p) { tell_(p); }
 
   const curfew::context& ctx_;
-  sqlite_connection connection_;
-  query_guard guard_;
+  sql::transaction from_;
   const report_progress& tell_;
   throttle pace_{progress_interval};
   std::int64_t edges_ = 0;
   std::vector<weighed_package> packages_;
   json::object report_;
+  failure why_;  // where there is none
 };
 
 }  // namespace
 
-std::expected<json::value, failure> package_report(const curfew::context& ctx, const package_database& from,
+std::expected<json::value, failure> package_report(const curfew::context& ctx, package_database& from,
                                                    const std::string& query, const report_progress& tell) {
-  return report_maker(ctx, from, tell).make(query);
+  auto reading = from.read(ctx);
+  if (!reading) return std::unexpected(failure_of(ctx, reading.error()));
+  return report_maker(ctx, *std::move(reading), tell).make(query);
 }
 
 work_planner plan_packages(std::shared_ptr<package_library> library) {

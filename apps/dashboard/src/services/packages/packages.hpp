@@ -11,9 +11,9 @@ namespace curfew_dashboard {
 
 /// The report on the installed packages: what matches `query`, the sizes of sections, what each package needs
 /// in all, and what nothing would need without it.
-/// Throws: sqlite_error.
+/// Errors: the end of ctx; what the database says.
 [[nodiscard]] std::expected<json::value, failure> package_report(const curfew::context& ctx,
-                                                                 const package_database& from,
+                                                                 package_database& from,
                                                                  const std::string& query,
                                                                  const report_progress& tell);
 
