@@ -39,6 +39,22 @@ std::optional<std::chrono::microseconds> take_fraction(std::string_view& text) n
   return std::chrono::microseconds(value);
 }
 
+/// Nothing, "Z", "+02", "-03:30", "+00:53:28".
+std::optional<std::chrono::seconds> take_offset(std::string_view& text) noexcept {
+  if (text.empty() || take(text, 'Z')) return std::chrono::seconds(0);
+  const bool is_west = take(text, '-');
+  if (!is_west && !take(text, '+')) return std::nullopt;
+  unsigned hours = 0;
+  unsigned minutes = 0;
+  unsigned seconds = 0;
+  if (!take(text, 2, hours)) return std::nullopt;
+  if (take(text, ':') && !take(text, 2, minutes)) return std::nullopt;
+  if (take(text, ':') && !take(text, 2, seconds)) return std::nullopt;
+  if (hours > 23 || minutes > 59 || seconds > 59) return std::nullopt;
+  const auto east = std::chrono::hours(hours) + std::chrono::minutes(minutes) + std::chrono::seconds(seconds);
+  return is_west ? -east : east;
+}
+
 }  // namespace
 
 std::string as_text(timestamp at) {
@@ -81,8 +97,9 @@ std::optional<timestamp> parse_timestamp(std::string_view text) noexcept {
     if (!fraction) return std::nullopt;
     at += *fraction;
   }
-  if (!text.empty() && text != "Z" && text != "+00" && text != "+00:00") return std::nullopt;
-  return at;
+  const auto offset = take_offset(text);
+  if (!offset || !text.empty()) return std::nullopt;
+  return at - *offset;
 }
 
 }  // namespace curfew::sql

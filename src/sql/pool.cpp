@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "sql/database.hpp"
+#include "sql/postgres/pool.hpp"
 #include "sql/shortened.hpp"
 #include "sql/sqlite/pool.hpp"
 
@@ -17,8 +18,10 @@ namespace {
 std::shared_ptr<pool_state> state_for(std::string_view url, const pool_options& how) {
   if (const auto path = sqlite::path_of(url); !path.empty())
     return std::make_shared<sqlite::pool>(std::string(path), how);
+  if (postgres::is_url(url)) return std::make_shared<postgres::pool>(std::string(url), how);
   // Without the rest, which may hold a password.
-  throw std::system_error(errc::bad_url, "sqlite:<path>, not " + std::string(url.substr(0, url.find(':'))));
+  throw std::system_error(
+      errc::bad_url, "sqlite:<path> or postgresql://…, not " + std::string(url.substr(0, url.find(':'))));
 }
 
 asio::awaitable<result<std::uint64_t>> count(asio::awaitable<result<rows>> running) {

@@ -39,6 +39,12 @@ const char* name_of(cell_kind kind) noexcept {
 
 std::string_view text_of(const cell& c) noexcept { return {c.bytes, c.size}; }
 
+bool parse_real(std::string_view text, double& to) noexcept {
+  const char* const last = text.data() + text.size();  // NOLINT(bugprone-suspicious-stringview-data-usage)
+  const auto [end, wrong] = std::from_chars(text.data(), last, to);
+  return wrong == std::errc() && end == last;
+}
+
 }  // namespace
 
 void refuse_cell(const cell& c, std::string_view column, const char* wanted) {
@@ -75,6 +81,7 @@ std::int64_t read_integer(const cell& c, std::string_view column, std::int64_t l
 double read_real(const cell& c, std::string_view column) {
   if (c.kind == cell_kind::real) return c.real;
   if (c.kind == cell_kind::integer) return static_cast<double>(c.integer);
+  if (double value = 0; c.kind == cell_kind::numeric && parse_real(text_of(c), value)) return value;
   refuse_cell(c, column, "a floating-point number");
 }
 

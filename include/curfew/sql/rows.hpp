@@ -56,6 +56,7 @@ struct table {
   std::vector<cell> cells;  // row by row
   std::uint64_t affected = 0;
   std::vector<std::unique_ptr<char[]>> owned;  // NOLINT(*-avoid-c-arrays): the bytes of the cells
+  std::shared_ptr<const void> source;          // the same: a driver's own answer
 };
 
 [[noreturn]] void refuse_cell(const cell& c, std::string_view column, const char* wanted);

@@ -1,0 +1,57 @@
+#pragma once
+
+#include <libpq-fe.h>
+
+#include <curfew/sql/error.hpp>
+#include <curfew/sql/parameters.hpp>
+#include <curfew/sql/rows.hpp>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+/// What goes to the server and comes from it, as libpq has it.
+
+namespace curfew::sql::postgres {
+
+struct clear_answer {
+  void operator()(PGresult* answer) const noexcept { ::PQclear(answer); }
+};
+using answer_ptr = std::unique_ptr<PGresult, clear_answer>;
+
+/// Parameters as libpq takes them: as text without a type, which the server infers; bytes as they are. Refers to the
+/// parameters.
+class encoded {
+ public:
+  /// Errors: errc::bad_parameter.
+  static result<encoded> of(const parameters& with, std::string_view text);
+
+  [[nodiscard]] int size() const noexcept { return static_cast<int>(values_.size()); }
+  [[nodiscard]] const char* const* values() const noexcept { return values_.data(); }
+  [[nodiscard]] const int* lengths() const noexcept { return lengths_.data(); }
+  [[nodiscard]] const int* formats() const noexcept { return formats_.data(); }
+
+ private:
+  std::vector<const char*> values_;
+  std::vector<int> lengths_;
+  std::vector<int> formats_;
+  std::vector<std::string> made_;  // values point into it
+};
+
+/// All of its rows. Their bytes are the answer's, which they keep.
+/// Errors: errc::conversion, where the server's text is not what its type promises.
+[[nodiscard]] result<rows> decode(answer_ptr answer);
+
+/// What the server says went wrong, or libpq, where there is no server any more.
+[[nodiscard]] error failed(const PGresult* answer, std::string doing);
+
+/// \param function  Of the server, that has raised it; null: unknown.
+[[nodiscard]] std::error_code code_of(std::string_view sqlstate, const char* function) noexcept;
+
+/// "08006"; empty: the server said nothing.
+[[nodiscard]] std::string_view sqlstate_of(const PGresult* answer) noexcept;
+
+/// The last line of what libpq says, without its end.
+[[nodiscard]] std::string trimmed(const char* message);
+
+}  // namespace curfew::sql::postgres

@@ -1,0 +1,423 @@
+#include "sql/postgres/connection.hpp"
+
+#include <poll.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/posix/stream_descriptor.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <cerrno>
+#include <curfew/core/detail/task_hooks.hpp>
+#include <curfew/core/on_done.hpp>
+#include <curfew/io/with.hpp>
+#include <system_error>
+#include <tuple>
+#include <utility>
+
+#include "sql/shortened.hpp"
+
+namespace curfew::sql::postgres {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr short readable_events = POLLIN | POLLERR | POLLHUP;
+
+void ignore_notice(void* /*self*/, const PGresult* /*notice*/) {}
+
+/// Ends a poll of this thread.
+struct wake_up {
+  const wake_event* waker;
+  void operator()() const noexcept { waker->set(); }
+};
+
+/// Waits for the socket, or for `waker`.
+/// \return whether the socket is readable.
+bool wait_for(int socket, wants what, const wake_event& waker) noexcept {
+  std::array<pollfd, 2> fds{};
+  fds[0].fd = socket;
+  fds[0].events = what == wants::write ? POLLIN | POLLOUT : POLLIN;
+  fds[1].fd = waker.fd();
+  fds[1].events = POLLIN;
+  std::ignore = ::poll(fds.data(), fds.size(), -1);  // what interrupts it makes the caller look again
+  if (fds[1].revents != 0) waker.clear();
+  return (fds[0].revents & readable_events) != 0;
+}
+
+/// Why there is no connection, by what libpq says verbosely: "… FATAL:  53300: sorry, too many clients already\nLOCATION: …".
+error not_connected(const char* message) {
+  constexpr std::size_t state_size = 5;
+  std::string_view text(message);
+  error_details details;
+  std::error_code code = errc::connection_failed;
+  const std::string_view separator = ":  ";
+  if (const auto at = text.find(separator); at != std::string_view::npos) {
+    const auto rest = text.substr(at + separator.size());
+    if (rest.size() > state_size && rest[state_size] == ':') {
+      details.sqlstate = rest.substr(0, state_size);
+      code = code_of(details.sqlstate, nullptr);
+      if (code == errc::connection_lost) code = errc::connection_failed;
+      text = rest.substr(state_size + 2, rest.find('\n') - state_size - 2);
+    }
+  }
+  details.message = trimmed(std::string(text).c_str());
+  return {code, "connecting", std::move(details)};
+}
+
+}  // namespace
+
+wake_event::wake_event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
+  if (fd_ == -1) throw std::system_error(errno, std::generic_category(), "eventfd");
+}
+
+wake_event::~wake_event() { ::close(fd_); }
+
+void wake_event::set() const noexcept {
+  const std::uint64_t one = 1;
+  std::ignore = ::write(fd_, &one, sizeof one);
+}
+
+void wake_event::clear() const noexcept {
+  std::uint64_t count = 0;
+  std::ignore = ::read(fd_, &count, sizeof count);
+}
+
+error cut_off(const context& ctx, std::string doing) {
+  if (ctx.err()) return curfew::error::ended(ctx, std::move(doing));
+  return {make_error_code(curfew::errc::canceled), std::move(doing)};
+}
+
+result<std::string> described(const std::string& url) {
+  char* why = nullptr;
+  const std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> all(
+      ::PQconninfoParse(url.c_str(), &why), &::PQconninfoFree);
+  const std::unique_ptr<char, void (*)(void*)> said(why, &::PQfreemem);
+  if (!all) return error(errc::bad_url, "postgresql://…", error_details::saying(trimmed(said.get())));
+  const auto value_of = [&all](std::string_view keyword) {
+    for (const PQconninfoOption* each = all.get(); each->keyword != nullptr; ++each) {
+      if (each->keyword == keyword && each->val != nullptr) return std::string(each->val);
+    }
+    return std::string();
+  };
+  std::string text = value_of("dbname");
+  const std::string host = value_of("host").empty() ? value_of("hostaddr") : value_of("host");
+  text += " on " + (host.empty() ? "the local server" : host);
+  if (const auto port = value_of("port"); !port.empty()) text += ':' + port;
+  return text;
+}
+
+connection::~connection() { by_text_.clear(); }
+
+result<std::unique_ptr<connection>> connection::open(const context& ctx, const settings& with) {
+  std::unique_ptr<connection> made(new connection(with));
+  if (auto done = made->connect(ctx); !done) return std::move(done).error();
+  if (auto done = made->set_up(ctx); !done) return std::move(done).error();
+  return made;
+}
+
+result<> connection::connect(const context& ctx) {
+  const std::array<const char*, 4> keywords{"dbname", "client_encoding", "fallback_application_name",
+                                            nullptr};
+  const std::array<const char*, 4> values{with_.url.c_str(), "UTF8", "curfew", nullptr};
+  if (ctx.err()) return error(curfew::error::ended(ctx, "connecting"));
+  server_.reset(::PQconnectStartParams(keywords.data(), values.data(), 1));
+  if (!server_) return error(std::make_error_code(std::errc::not_enough_memory), "connecting");
+  const auto refused = [this] { return not_connected(::PQerrorMessage(server_.get())); };
+  if (is_broken()) return refused();
+  ::PQsetNoticeReceiver(server_.get(), &ignore_notice, nullptr);
+  ::PQsetErrorVerbosity(server_.get(), PQERRORS_VERBOSE);  // the only way to learn the SQLSTATE of a refusal
+  const on_done<wake_up> ending(ctx, wake_up{&waker_});
+  for (auto state = PGRES_POLLING_WRITING; state != PGRES_POLLING_OK;
+       state = ::PQconnectPoll(server_.get())) {
+    if (state == PGRES_POLLING_FAILED) return refused();
+    const curfew::detail::waiting_for shown("connection to a database");
+    const wants what = state == PGRES_POLLING_WRITING ? wants::write : wants::read;
+    std::array<pollfd, 2> fds{};
+    fds[0].fd = socket();
+    fds[0].events = what == wants::write ? POLLOUT : POLLIN;
+    fds[1].fd = waker_.fd();
+    fds[1].events = POLLIN;
+    do {
+      if (ctx.err()) return error(curfew::error::ended(ctx, "connecting"));
+      std::ignore = ::poll(fds.data(), fds.size(), -1);
+      if (fds[1].revents != 0) waker_.clear();
+    } while (fds[0].revents == 0);
+  }
+  ::PQsetErrorVerbosity(server_.get(), PQERRORS_DEFAULT);
+  if (::PQsetnonblocking(server_.get(), 1) != 0) return refused();
+  canceler_.reset(::PQgetCancel(server_.get()), [](PGcancel* c) { ::PQfreeCancel(c); });
+  return {};
+}
+
+result<> connection::set_up(const context& ctx) {
+  // The server's own last line, if this process dies; and it frees what was condemned.
+  constexpr int first_with_check = 140000;
+  std::vector<const char*> texts;
+  const char* const dates = ::PQparameterStatus(server_.get(), "DateStyle");
+  if (dates == nullptr || !std::string_view(dates).starts_with("ISO")) texts.push_back("set datestyle = iso");
+  const bool asks_for_check = with_.prepared && ::PQserverVersion(server_.get()) >= first_with_check;
+  if (asks_for_check) texts.push_back("set client_connection_check_interval = '1s'");
+  const parameters none;
+  for (const char* text : texts) {
+    if (auto started = start(text, none, how::plain); !started) return started;
+    if (!drive(*this, ctx)) return error(curfew::error::ended(ctx, "connecting"));
+    auto done = take();
+    if (is_broken()) return std::move(done).error();
+    if (done && asks_for_check && text == texts.back()) is_watched_ = true;  // not on each system
+  }
+  return {};
+}
+
+bool connection::is_alive() noexcept {
+  if (!is_idle()) return false;
+  pollfd one{socket(), POLLIN, 0};
+  if (::poll(&one, 1, 0) == 0) return true;
+  // A notice, or the server's end.
+  if (::PQconsumeInput(server_.get()) == 0) return false;
+  return ::PQisBusy(server_.get()) == 0 && !is_broken();
+}
+
+result<> connection::start(std::string_view text, const parameters& with, how sent) {
+  auto values = encoded::of(with, text);
+  if (!values) return std::move(values).error();
+  how_ = sent;
+  text_ = text;
+  values_ = *std::move(values);
+  name_.clear();
+  tag_.clear();
+  failed_.reset();
+  answer_.reset();
+  sent_ = stale_ = retried_ = unsent_ = false;
+  if (text.contains('\0')) {
+    return error(errc::syntax, shortened(text) + " : sending",
+                 error_details::saying("a zero byte in the text"));
+  }
+  if (!send(first_phase())) {
+    end();
+    return *std::exchange(failed_, std::nullopt);
+  }
+  return {};
+}
+
+connection::phase connection::first_phase() {
+  if (how_ == how::plain || !with_.prepared) return phase::executing;
+  if (const auto found = by_text_.find(text_); found != by_text_.end()) {
+    statements_.splice(statements_.begin(), statements_, found->second);
+    name_ = statements_.front().name;
+    return phase::executing;
+  }
+  while (statements_.size() >= std::max<std::size_t>(with_.statements, 1)) forget(statements_.back().text);
+  return dropped_.empty() ? phase::preparing : phase::dropping;
+}
+
+void connection::forget(std::string_view text) {
+  const auto found = by_text_.find(text);
+  if (found == by_text_.end()) return;
+  const auto at = found->second;
+  dropped_.push_back(std::move(at->name));
+  by_text_.erase(found);
+  statements_.erase(at);
+}
+
+void connection::keep_statement() {
+  statements_.push_front({std::string(text_), name_});
+  by_text_.emplace(statements_.front().text, statements_.begin());
+}
+
+bool connection::send(phase next) {
+  phase_ = next;
+  int done = 0;
+  switch (next) {
+    case phase::dropping:
+      done = ::PQsendQuery(server_.get(), ("deallocate " + dropped_.back()).c_str());
+      break;
+    case phase::preparing:
+      name_ = "curfew_" + std::to_string(++last_name_);
+      done = ::PQsendPrepare(server_.get(), name_.c_str(), std::string(text_).c_str(), 0, nullptr);
+      break;
+    case phase::executing:
+      done = send_execution();
+      sent_ = true;
+      break;
+    case phase::idle:
+      return true;
+  }
+  unsent_ = true;
+  if (done == 0) failed_ = lost(::PQerrorMessage(server_.get()));
+  return done != 0;
+}
+
+int connection::send_execution() {
+  if (how_ == how::plain) return ::PQsendQuery(server_.get(), std::string(text_).c_str());
+  if (name_.empty()) {
+    return ::PQsendQueryParams(server_.get(), std::string(text_).c_str(), values_->size(), nullptr,
+                               values_->values(), values_->lengths(), values_->formats(), 0);
+  }
+  return ::PQsendQueryPrepared(server_.get(), name_.c_str(), values_->size(), values_->values(),
+                               values_->lengths(), values_->formats(), 0);
+}
+
+wants connection::step(bool readable) {
+  if (readable && phase_ != phase::idle)
+    std::ignore = ::PQconsumeInput(server_.get());  // where it fails, an answer says so
+  while (phase_ != phase::idle) {
+    if (unsent_) unsent_ = ::PQflush(server_.get()) == 1;
+    if (::PQisBusy(server_.get()) != 0) return unsent_ ? wants::write : wants::read;
+    if (answer_ptr next(::PQgetResult(server_.get())); next) {
+      on_answer(std::move(next));
+    } else {
+      on_ready();
+    }
+  }
+  return wants::nothing;
+}
+
+void connection::on_answer(answer_ptr answer) {
+  switch (::PQresultStatus(answer.get())) {
+    case PGRES_COMMAND_OK:
+    case PGRES_TUPLES_OK:
+      if (phase_ == phase::executing) {
+        tag_ = ::PQcmdStatus(answer.get());
+        answer_ = std::move(answer);
+      }
+      return;
+    case PGRES_EMPTY_QUERY:
+      failed_ = error(errc::syntax, doing(), error_details::saying("there is no statement"));
+      return;
+    case PGRES_COPY_IN:
+    case PGRES_COPY_OUT:
+    case PGRES_COPY_BOTH:
+      // It would have to be carried through; the connection goes instead.
+      failed_ = error(errc::other, doing(), error_details::saying("COPY is not for query and execute"));
+      server_.reset();
+      end();
+      return;
+    default:
+      break;
+  }
+  if (failed_) return;  // the first one says why
+  const auto state = sqlstate_of(answer.get());
+  if (phase_ == phase::dropping && !state.empty()) return;  // it is gone already
+  failed_ = postgres::failed(answer.get(), doing());
+  // Somebody has changed a table, or has dropped what was prepared.
+  stale_ = phase_ == phase::executing && !name_.empty() &&
+           (*failed_ == errc::serialization_failure ? state == "0A000" : state == "26000");
+}
+
+void connection::on_ready() {
+  if (is_broken()) {
+    if (!failed_) failed_ = lost(::PQerrorMessage(server_.get()));
+    end();
+    return;
+  }
+  phase next = phase::idle;
+  switch (phase_) {
+    case phase::dropping:
+      dropped_.pop_back();
+      next = dropped_.empty() ? phase::preparing : phase::dropping;
+      break;
+    case phase::preparing:
+      if (failed_) break;
+      if (values_) keep_statement();
+      next = phase::executing;
+      break;
+    case phase::executing:
+      if (!stale_) break;
+      forget(text_);
+      name_.clear();
+      stale_ = false;
+      if (in_transaction() || !values_ || std::exchange(retried_, true)) break;
+      failed_.reset();
+      next = first_phase();
+      break;
+    case phase::idle:
+      break;
+  }
+  if (next == phase::idle || !values_ || !send(next)) end();
+}
+
+void connection::end() noexcept {
+  phase_ = phase::idle;
+  values_.reset();
+  unsent_ = false;
+}
+
+result<rows> connection::take() {
+  text_ = {};
+  if (failed_) return *std::exchange(failed_, std::nullopt);
+  if (!answer_) return rows();
+  return decode(std::move(answer_));
+}
+
+void connection::abandon() {
+  abandoned_text_ = std::string(text_);
+  text_ = abandoned_text_;
+  values_.reset();
+}
+
+error connection::lost(const char* message) const {
+  const std::error_code code = is_broken() ? errc::connection_lost : errc::bad_parameter;
+  return {code, doing(), error_details::saying(trimmed(message))};
+}
+
+std::string connection::doing() const {
+  const char* phase_name = " : running";
+  if (phase_ == phase::preparing || phase_ == phase::dropping) {
+    phase_name = " : preparing";
+  } else if (unsent_) {
+    phase_name = " : sending";
+  }
+  return shortened(text_) + phase_name;
+}
+
+bool drive(connection& on, const context& ctx) {
+  wants what = on.step(false);
+  if (what == wants::nothing) return true;
+  const on_done<wake_up> ending(ctx, wake_up{&on.waker()});
+  const curfew::detail::waiting_for shown("database", static_cast<std::uint64_t>(on.process()));
+  while (what != wants::nothing) {
+    if (ctx.err()) return false;
+    what = on.step(wait_for(on.socket(), what, on.waker()));
+  }
+  return true;
+}
+
+namespace {
+
+/// libpq's socket, lent to an event loop.
+class lent_socket {
+ public:
+  lent_socket(const asio::any_io_executor& loop, int socket) : descriptor_(loop, socket) {}
+  lent_socket(const lent_socket&) = delete;
+  lent_socket& operator=(const lent_socket&) = delete;
+  ~lent_socket() { std::ignore = descriptor_.release(); }
+
+  [[nodiscard]] asio::posix::stream_descriptor& descriptor() noexcept { return descriptor_; }
+
+ private:
+  asio::posix::stream_descriptor descriptor_;
+};
+
+}  // namespace
+
+asio::awaitable<bool> async_drive(connection& on, context ctx, std::uint64_t task) {
+  using wait = asio::posix::stream_descriptor::wait_type;
+  wants what = on.step(false);
+  if (what == wants::nothing) co_return true;
+  const asio::any_io_executor loop = co_await asio::this_coro::executor;
+  while (what != wants::nothing) {
+    if (ctx.err()) co_return false;
+    lent_socket lent(loop, on.socket());  // anew each time: libpq may close it in any step
+    curfew::detail::about_to_wait("query", task);
+    const wait for_what = what == wants::write ? wait::wait_write : wait::wait_read;
+    auto ready = co_await lent.descriptor().async_wait(for_what, with(ctx));
+    if (!ready) co_return false;
+    what = on.step(true);
+  }
+  co_return true;
+}
+
+}  // namespace curfew::sql::postgres

@@ -1,0 +1,176 @@
+#pragma once
+
+#include <libpq-fe.h>
+
+#include <boost/asio/awaitable.hpp>
+#include <cstdint>
+#include <curfew/core/context.hpp>
+#include <curfew/sql/error.hpp>
+#include <curfew/sql/parameters.hpp>
+#include <curfew/sql/rows.hpp>
+#include <list>
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "sql/postgres/answer.hpp"
+
+namespace curfew::sql::postgres {
+
+/// What a connection waits for before `step` is called again.
+enum class wants : std::uint8_t { nothing, read, write };
+
+/// A descriptor that is closed with it; of an eventfd.
+class wake_event {
+ public:
+  /// Throws: std::system_error.
+  wake_event();
+  wake_event(const wake_event&) = delete;
+  wake_event& operator=(const wake_event&) = delete;
+  ~wake_event();
+
+  [[nodiscard]] int fd() const noexcept { return fd_; }
+  void set() const noexcept;
+  void clear() const noexcept;
+
+ private:
+  int fd_;
+};
+
+/// A connection to a server, and the statement that runs on it:
+///
+///          start            step: all is sent, all is received
+///     idle ─────► dropping ─► preparing ─► executing ─► idle     dropping, preparing: if need be
+///                                │ abandon()    ▲
+///                                └──────────────┼─────► idle     what was not sent is not sent any more
+///                                               └ a stale plan: again, once
+///
+/// It does no I/O but in `step`, which does not block. Who calls that waits: `drive` in the calling thread, `async_drive` in
+/// a coroutine, the janitor for many.
+///
+/// Thread safety: one thread at a time.
+class connection {
+ public:
+  struct settings {
+    std::string url;
+    bool prepared;
+    std::size_t statements;
+  };
+  /// How a statement is sent.
+  enum class how : std::uint8_t {
+    prepared,  ///< As settings say.
+    plain,     ///< Once: begin, commit.
+  };
+
+  /// Blocks; ends with ctx.
+  static result<std::unique_ptr<connection>> open(const context& ctx, const settings& with);
+  connection(const connection&) = delete;
+  connection& operator=(const connection&) = delete;
+  ~connection();
+
+  /// Begins a statement. `text` and `with` live until it is done or abandoned.
+  /// Errors: nothing has begun then.
+  [[nodiscard]] result<> start(std::string_view text, const parameters& with, how sent);
+  /// Goes on, as far as that is possible without waiting.
+  /// \param readable  The socket is.
+  wants step(bool readable);
+  /// What the statement answered; once, after `step` has said nothing.
+  result<rows> take();
+  /// The caller waits no longer. What was not sent is not sent any more, and no text is looked at again.
+  void abandon();
+
+  /// Nothing runs, and the server is there.
+  [[nodiscard]] bool is_idle() const noexcept { return phase_ == phase::idle && !is_broken(); }
+  [[nodiscard]] bool is_broken() const noexcept { return ::PQstatus(server_.get()) == CONNECTION_BAD; }
+  [[nodiscard]] bool in_transaction() const noexcept {
+    return ::PQtransactionStatus(server_.get()) != PQTRANS_IDLE;
+  }
+  /// Of an idle one: has the server left meanwhile? Looks at the socket, does not wait.
+  [[nodiscard]] bool is_alive() noexcept;
+  /// Has the statement been sent, in part at least, so that it may be carried out?
+  [[nodiscard]] bool was_sent() const noexcept { return sent_; }
+  /// "BEGIN", "COMMIT", "ROLLBACK": what was carried out last.
+  [[nodiscard]] std::string_view tag() const noexcept { return tag_; }
+  /// "select … : running".
+  [[nodiscard]] std::string doing() const;
+
+  [[nodiscard]] int socket() const noexcept { return ::PQsocket(server_.get()); }
+  [[nodiscard]] int process() const noexcept { return ::PQbackendPID(server_.get()); }
+  [[nodiscard]] const std::shared_ptr<PGcancel>& canceler() const noexcept { return canceler_; }
+  [[nodiscard]] const wake_event& waker() const noexcept { return waker_; }
+  /// The server looks, while it works, whether this side is still there.
+  [[nodiscard]] bool is_watched() const noexcept { return is_watched_; }
+
+ private:
+  enum class phase : std::uint8_t { idle, dropping, preparing, executing };
+  struct finish {
+    void operator()(PGconn* server) const noexcept { ::PQfinish(server); }
+  };
+  struct statement {
+    std::string text;
+    std::string name;
+  };
+
+  explicit connection(const settings& with) : with_(with) {}
+
+  [[nodiscard]] result<> connect(const context& ctx);
+  [[nodiscard]] result<> set_up(const context& ctx);
+  /// Sends what this phase is for.
+  /// \return false: it cannot be sent; why is in failed_.
+  [[nodiscard]] bool send(phase next);
+  [[nodiscard]] int send_execution();
+  /// Looks for the statement among those that are prepared.
+  [[nodiscard]] phase first_phase();
+  /// The server is ready for the next query.
+  void on_ready();
+  void on_answer(answer_ptr answer);
+  void keep_statement();
+  void forget(std::string_view text);
+  [[nodiscard]] error lost(const char* message) const;
+  void end() noexcept;
+
+  const settings with_;
+  std::unique_ptr<PGconn, finish> server_;
+  std::shared_ptr<PGcancel> canceler_;
+  wake_event waker_;
+  bool is_watched_ = false;
+
+  // Prepared statements: the last one used first.
+  std::list<statement> statements_;
+  std::unordered_map<std::string_view, std::list<statement>::iterator> by_text_;
+  std::vector<std::string> dropped_;  // names that the server still has
+  std::uint64_t last_name_ = 0;
+
+  // Of the statement that runs.
+  phase phase_ = phase::idle;
+  how how_ = how::plain;
+  std::string_view text_;
+  std::optional<encoded> values_;  // none once it is abandoned
+  std::string name_;               // of the prepared statement; empty: none
+  std::string abandoned_text_;     // text_ then
+  bool unsent_ = false;            // libpq holds bytes of it
+  bool sent_ = false;
+  bool stale_ = false;    // its plan
+  bool retried_ = false;  // for that
+  std::optional<error> failed_;
+  answer_ptr answer_;
+  std::string tag_;
+};
+
+/// Waits in this thread until the statement is done, or ctx ends.
+/// \return whether it is done.
+[[nodiscard]] bool drive(connection& on, const context& ctx);
+/// The same, in a coroutine.
+[[nodiscard]] boost::asio::awaitable<bool> async_drive(connection& on, context ctx, std::uint64_t task);
+
+/// The error of a call that waits no longer: since its context has ended, or Asio has canceled it.
+[[nodiscard]] error cut_off(const context& ctx, std::string doing);
+
+/// "app on 127.0.0.1:5432", of a URL; a password is not told.
+/// Errors: errc::bad_url.
+[[nodiscard]] result<std::string> described(const std::string& url);
+
+}  // namespace curfew::sql::postgres

@@ -1,0 +1,231 @@
+#include "sql/postgres/janitor.hpp"
+
+#include <poll.h>
+#include <pthread.h>
+#include <sys/prctl.h>
+
+#include <algorithm>
+#include <array>
+#include <atomic>
+#include <csignal>
+#include <exception>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <thread>
+#include <tuple>
+#include <utility>
+#include <vector>
+
+namespace curfew::sql::postgres {
+
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr clock::duration first_pause = 5ms;
+constexpr clock::duration longest_pause = 500ms;
+/// A server looks each second whether its client is there.
+constexpr clock::duration noticed_after = 1500ms;
+
+constexpr std::string_view rolling_back = "rollback";
+constexpr std::string_view query_canceled = "57014";
+const parameters nothing;
+
+/// Signals are for the program's own threads.
+void begin_thread(const char* name) noexcept {
+  sigset_t all;
+  sigfillset(&all);
+  ::pthread_sigmask(SIG_SETMASK, &all, nullptr);
+  ::prctl(PR_SET_NAME, name);
+}
+
+int milliseconds_until(clock::time_point at) noexcept {
+  if (at == clock::time_point::max()) return -1;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(at - clock::now());
+  return static_cast<int>(std::clamp<std::chrono::milliseconds::rep>(left.count(), 0, 60'000));
+}
+
+}  // namespace
+
+verdict::verdict(context ctx) : ctx_(std::move(ctx)), known_(with_cancel(background())) {}
+
+void verdict::say(result<rows> what, std::string_view tag) {
+  said_ = std::move(what);
+  tag_ = tag;
+  known_.cancel();
+}
+
+struct janitor::patient {
+  patient(lease of, std::shared_ptr<verdict> w, clock::time_point u)
+      : used(std::move(of)),
+        waits(std::move(w)),
+        until(u) {}
+
+  lease used;
+  std::shared_ptr<verdict> waits;
+  clock::time_point until;        // the end of the grace; of one that was closed: of its place
+  clock::time_point next_cancel;  // when one is due
+  clock::duration pause = first_pause;
+  std::shared_ptr<std::atomic<bool>> cancel;  // null: none is under way; true: it is over
+  wants what = wants::nothing;
+  bool was_canceled = false;
+  bool rolls_back = false;
+  bool is_closed = false;
+
+  [[nodiscard]] connection& on() noexcept { return **used; }
+};
+
+janitor::janitor(clock::duration grace) : grace_(grace) {}
+janitor::~janitor() = default;
+
+void janitor::take(lease used, std::shared_ptr<verdict> waits) noexcept {
+  (*used)->abandon();
+  std::list<patient> one;
+  one.emplace_back(std::move(used), std::move(waits), clock::now() + grace_);
+  const std::lock_guard guard(mutex_);
+  if (!runs_) {
+    try {
+      std::thread([self = shared_from_this()] { self->run(); }).detach();
+    } catch (const std::system_error&) {  // there are no threads: the server sees that this side is gone
+      condemn(one.front(), clock::now());
+      return;
+    }
+    runs_ = true;
+  }
+  inbox_.splice(inbox_.end(), one);
+  waker_.set();
+}
+
+void janitor::drain() noexcept {
+  std::unique_lock lock(mutex_);
+  emptied_.wait_for(lock, grace_, [this] { return !runs_; });
+}
+
+void janitor::run() noexcept {
+  begin_thread("curfew janitor");
+  std::list<patient> all;
+  for (;;) {
+    {
+      const std::lock_guard guard(mutex_);
+      all.splice(all.end(), inbox_);
+      if (all.empty()) {
+        runs_ = false;
+        emptied_.notify_all();
+        return;
+      }
+    }
+    const auto now = clock::now();
+    auto next = clock::time_point::max();
+    for (auto it = all.begin(); it != all.end();) {
+      if (!attend(*it, now)) {
+        it = all.erase(it);
+        continue;
+      }
+      next = std::min({next, it->until, it->next_cancel});
+      ++it;
+    }
+    if (!all.empty()) wait(all, next);
+  }
+}
+
+bool janitor::attend(patient& each, clock::time_point now) {
+  if (each.is_closed) return now < each.until;
+  if (each.cancel && each.cancel->load()) {
+    each.cancel.reset();
+    each.next_cancel = now + each.pause;  // one that came before its statement was discarded
+    each.pause = std::min(2 * each.pause, longest_pause);
+  }
+  connection& on = each.on();
+  each.what = on.step(true);
+  if (each.what == wants::nothing) {
+    tell(each);
+    each.next_cancel = clock::time_point::max();
+    if (on.is_broken()) {
+      each.used.discard();
+      return false;
+    }
+    if (!each.cancel) {
+      if (!on.in_transaction()) return false;  // clean: it goes back
+      if (std::exchange(each.rolls_back, true) || !on.start(rolling_back, nothing, connection::how::plain)) {
+        condemn(each, now);
+        return true;
+      }
+      return attend(each, now);
+    }
+  } else if (!each.rolls_back && !each.cancel && now >= each.next_cancel) {
+    send_cancel(each, now);
+  }
+  if (now >= each.until) condemn(each, now);
+  return true;
+}
+
+void janitor::tell(patient& each) {
+  if (!each.waits) return;
+  connection& on = each.on();
+  const context& ctx = each.waits->ctx();
+  const std::string doing = on.doing();
+  auto said = on.take();
+  const bool was_ended = !said && each.was_canceled && said.error().sqlstate() == query_canceled;
+  if (!on.was_sent() || was_ended) {
+    said = cut_off(ctx, doing);
+  } else if (!said && said.error() == errc::connection_lost) {
+    said = said.error().with(outcome::unknown);
+  }
+  std::exchange(each.waits, nullptr)->say(std::move(said), on.tag());
+}
+
+void janitor::condemn(patient& each, clock::time_point now) {
+  if (each.waits) {
+    const error unknown = cut_off(each.waits->ctx(), each.on().doing()).with(outcome::unknown);
+    std::exchange(each.waits, nullptr)->say(unknown, {});
+  }
+  each.used->reset();
+  each.is_closed = true;
+  each.until = now + noticed_after;
+  each.next_cancel = clock::time_point::max();
+}
+
+void janitor::send_cancel(patient& each, clock::time_point now) noexcept {
+  each.next_cancel = now + first_pause;  // where it cannot be sent now
+  const std::lock_guard guard(mutex_);
+  if (cancels_ == most_cancels) return;
+  try {
+    auto is_over = std::make_shared<std::atomic<bool>>(false);
+    std::thread([self = shared_from_this(), is_over, server = each.on().canceler()] {
+      self->cancel(*server, *is_over);
+    }).detach();
+    each.cancel = std::move(is_over);
+    each.was_canceled = true;
+    each.next_cancel = clock::time_point::max();
+    ++cancels_;
+  } catch (const std::exception&) {
+    return;  // there are no threads: soon again
+  }
+}
+
+void janitor::cancel(PGcancel& server, std::atomic<bool>& is_over) noexcept {
+  begin_thread("curfew cancel");
+  std::array<char, 256> why{};
+  ::PQcancel(&server, why.data(), static_cast<int>(why.size()));  // one that fails is sent again
+  {
+    const std::lock_guard guard(mutex_);
+    --cancels_;
+  }
+  is_over.store(true);
+  waker_.set();
+}
+
+void janitor::wait(std::list<patient>& all, clock::time_point until) const noexcept {
+  std::vector<pollfd> fds;
+  fds.push_back({waker_.fd(), POLLIN, 0});
+  for (patient& each : all) {
+    const bool is_read = !each.is_closed && each.what != wants::nothing;
+    const short events = each.what == wants::write ? POLLIN | POLLOUT : POLLIN;
+    if (is_read) fds.push_back({each.on().socket(), events, 0});
+  }
+  std::ignore = ::poll(fds.data(), fds.size(), milliseconds_until(until));
+  if (fds.front().revents != 0) waker_.clear();
+}
+
+}  // namespace curfew::sql::postgres

@@ -1,0 +1,70 @@
+#pragma once
+
+#include <curfew/core/context.hpp>
+#include <curfew/io/pool.hpp>
+#include <memory>
+#include <string>
+#include <string_view>
+
+#include "sql/database.hpp"
+#include "sql/postgres/connection.hpp"
+#include "sql/postgres/janitor.hpp"
+
+namespace curfew::sql::postgres {
+
+[[nodiscard]] bool is_url(std::string_view url) noexcept;
+
+/// A connection that a call or a transaction has. What is not clean goes to the janitor at its end.
+class loan {
+ public:
+  loan(std::shared_ptr<janitor> by, lease of) noexcept : by_(std::move(by)), of_(std::move(of)) {}
+  loan(loan&& other) noexcept = default;
+  loan& operator=(loan&& other) noexcept = delete;
+  ~loan() { give_back(); }
+
+  [[nodiscard]] explicit operator bool() const noexcept { return static_cast<bool>(of_); }
+  [[nodiscard]] connection& operator*() noexcept { return **of_; }
+  [[nodiscard]] connection* operator->() noexcept { return of_->get(); }
+
+  void give_back() noexcept;
+  /// The janitor ends what runs, and says what has become of it.
+  [[nodiscard]] std::shared_ptr<verdict> hand_over(const context& ctx);
+
+ private:
+  std::shared_ptr<janitor> by_;
+  lease of_;
+};
+
+/// The connections to a server.
+class pool final : public pool_state {
+ public:
+  /// Throws: std::system_error with errc::bad_url.
+  pool(std::string url, const sql::pool_options& how);
+
+  result<rows> run(const context& ctx, std::string_view what, const parameters& with,
+                   detail::purpose why) override;
+  boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what, parameters with,
+                                                 detail::purpose why) override;
+  result<sql::transaction> begin(const context& ctx, const transaction_options& how) override;
+  boost::asio::awaitable<result<sql::transaction>> async_begin(context ctx, transaction_options how) override;
+  pool_stats stats() const override { return connections_.stats(); }
+  void close() noexcept override;
+
+ private:
+  class transaction;
+
+  [[nodiscard]] std::shared_ptr<pool> self() { return std::static_pointer_cast<pool>(shared_from_this()); }
+  [[nodiscard]] result<loan> acquire(const context& ctx, std::string_view text);
+  boost::asio::awaitable<result<loan>> async_acquire(context ctx, std::string_view text);
+  static boost::asio::awaitable<result<rows>> run_on(std::shared_ptr<pool> of, context ctx, std::string what,
+                                                     parameters with, detail::purpose why);
+  static boost::asio::awaitable<result<sql::transaction>> begin_on(std::shared_ptr<pool> of, context ctx,
+                                                                   transaction_options how);
+
+  const connection::settings settings_;
+  const std::string database_;  // "app on 127.0.0.1:5432"
+  const std::shared_ptr<janitor> janitor_;
+  connections connections_;
+};
+
+}  // namespace curfew::sql::postgres
