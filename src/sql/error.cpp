@@ -73,6 +73,12 @@ class category final : public std::error_category {
         return {code, *this};
     }
   }
+
+  [[nodiscard]] bool equivalent(int code, const std::error_condition& condition) const noexcept override {
+    return default_error_condition(code) == condition ||
+           (static_cast<errc>(code) == errc::deadlock &&
+            condition == std::errc::resource_deadlock_would_occur);
+  }
 };
 
 constinit const category the_category;

@@ -478,6 +478,7 @@ TEST_F(Postgres, LocksThatCannotBeHadAreTold) {
   EXPECT_NE(first.has_value(), second.has_value()) << "one of them had to fail";
   const auto& failed = first ? second : first;
   EXPECT_EQ(failed.error(), errc::deadlock);
+  EXPECT_EQ(failed.error(), std::errc::resource_deadlock_would_occur);
 }
 
 TEST_F(Postgres, AChangedTableIsPreparedAnew) {
