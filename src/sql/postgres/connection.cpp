@@ -156,6 +156,7 @@ result<> connection::set_up(const context& ctx) {
   // The server's own last line, if this process dies; and it frees what was condemned.
   constexpr int first_with_check = 140000;
   std::vector<const char*> texts;
+  if (with_.prepared) texts.push_back("set extra_float_digits = 1");  // all digits
   const char* const dates = ::PQparameterStatus(server_.get(), "DateStyle");
   if (dates == nullptr || !std::string_view(dates).starts_with("ISO")) texts.push_back("set datestyle = iso");
   const bool asks_for_check = with_.prepared && ::PQserverVersion(server_.get()) >= first_with_check;
