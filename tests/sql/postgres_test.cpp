@@ -541,6 +541,26 @@ TEST_F(Postgres, NoticesAreNotPrinted) {
   EXPECT_TRUE(done) << done.error();
 }
 
+TEST_F(Postgres, AnIdleConnectionThatHasGoneIsNotGivenOut) {
+  pool db(url(), pool_options().size(3));
+  for (int i = 0; i != 3; ++i) {
+    {
+      auto one = db.begin(background());
+      auto two = db.begin(background());
+      ASSERT_TRUE(one && two);
+    }
+    ASSERT_TRUE(gets_quiet());
+    ask("select pg_terminate_backend(pid) from pg_stat_activity where datname = current_database() and pid "
+        "<> "
+        "pg_backend_pid()");
+    ASSERT_TRUE(tests::eventually([&] { return count_of("idle") == "0"; }));
+    for (int n = 0; n != 3; ++n) {
+      auto next = db.query(patience, "select 1");
+      EXPECT_TRUE(next) << next.error();
+    }
+  }
+}
+
 TEST_F(Postgres, CoroutinesDoNotBlockTheirThread) {
   pool db(url(), pool_options().size(2));
   fill(db);

@@ -26,7 +26,11 @@ namespace {
 
 constexpr short readable_events = POLLIN | POLLERR | POLLHUP;
 
-void ignore_notice(void* /*self*/, const PGresult* /*notice*/) {}
+/// Of an idle connection libpq calls the server's last word a notice, too.
+void take_notice(void* is_told_to_go, const PGresult* notice) {
+  const char* severity = ::PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+  if (severity != nullptr && std::string_view(severity) == "FATAL") *static_cast<bool*>(is_told_to_go) = true;
+}
 
 /// Ends a poll of this thread.
 struct wake_up {
@@ -127,7 +131,7 @@ result<> connection::connect(const context& ctx) {
   if (!server_) return error(std::make_error_code(std::errc::not_enough_memory), "connecting");
   const auto refused = [this] { return not_connected(::PQerrorMessage(server_.get())); };
   if (is_broken()) return refused();
-  ::PQsetNoticeReceiver(server_.get(), &ignore_notice, nullptr);
+  ::PQsetNoticeReceiver(server_.get(), &take_notice, &is_told_to_go_);
   ::PQsetErrorVerbosity(server_.get(), PQERRORS_VERBOSE);  // the only way to learn the SQLSTATE of a refusal
   const on_done<wake_up> ending(ctx, wake_up{&waker_});
   for (auto state = PGRES_POLLING_WRITING; state != PGRES_POLLING_OK;
@@ -176,9 +180,9 @@ bool connection::is_alive() noexcept {
   if (!is_idle()) return false;
   pollfd one{socket(), POLLIN, 0};
   if (::poll(&one, 1, 0) == 0) return true;
-  // A notice, or the server's end.
+  // A notice, or the server's end, of which its last word may come alone.
   if (::PQconsumeInput(server_.get()) == 0) return false;
-  return ::PQisBusy(server_.get()) == 0 && !is_broken();
+  return ::PQisBusy(server_.get()) == 0 && !is_told_to_go_ && !is_broken();
 }
 
 result<> connection::start(std::string_view text, const parameters& with, how sent) {

@@ -137,6 +137,7 @@ class connection {
   std::shared_ptr<PGcancel> canceler_;
   wake_event waker_;
   bool is_watched_ = false;
+  bool is_told_to_go_ = false;  // by the server
 
   // Prepared statements: the last one used first.
   std::list<statement> statements_;
