@@ -11,6 +11,7 @@
 #include <curfew/sql/error.hpp>
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/pool.hpp>
+#include <curfew/sql/row_stream.hpp>
 #include <curfew/sql/rows.hpp>
 #include <curfew/sql/structs.hpp>
 #include <curfew/sql/text.hpp>

@@ -7,6 +7,7 @@
 #include <curfew/sql/error.hpp>
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/pool.hpp>
+#include <curfew/sql/row_stream.hpp>
 #include <curfew/sql/rows.hpp>
 #include <memory>
 #include <string>
@@ -38,6 +39,19 @@ class transaction::impl {
   [[nodiscard]] static error over();
 };
 
+/// The rows of a statement on a connection to one kind of database.
+class row_stream::impl {
+ public:
+  impl() = default;
+  impl(const impl&) = delete;
+  impl& operator=(const impl&) = delete;
+  /// Ends the statement, elsewhere.
+  virtual ~impl() = default;
+
+  [[nodiscard]] virtual result<rows> next(const context& ctx) = 0;
+  [[nodiscard]] virtual boost::asio::awaitable<result<rows>> async_next(context ctx) = 0;
+};
+
 /// The connections of a pool to one kind of database. What the functions return keeps it alive.
 class pool_state : public std::enable_shared_from_this<pool_state> {
  public:
@@ -51,6 +65,9 @@ class pool_state : public std::enable_shared_from_this<pool_state> {
   [[nodiscard]] virtual boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what,
                                                                        parameters with,
                                                                        detail::purpose why) = 0;
+  [[nodiscard]] virtual result<row_stream> stream(const context& ctx, std::string what, parameters with) = 0;
+  [[nodiscard]] virtual boost::asio::awaitable<result<row_stream>> async_stream(context ctx, std::string what,
+                                                                                parameters with) = 0;
   [[nodiscard]] virtual result<transaction> begin(const context& ctx, const transaction_options& how) = 0;
   [[nodiscard]] virtual boost::asio::awaitable<result<transaction>> async_begin(context ctx,
                                                                                 transaction_options how) = 0;

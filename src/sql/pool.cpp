@@ -61,12 +61,32 @@ asio::awaitable<result<std::uint64_t>> pool::async_change(context ctx, std::stri
   return count(async_run(std::move(ctx), std::move(what), std::move(with), detail::purpose::effect));
 }
 
+result<row_stream> pool::begin_stream(const context& ctx, std::string what, parameters with) {
+  return state_->stream(ctx, std::move(what), std::move(with));
+}
+
+asio::awaitable<result<row_stream>> pool::async_begin_stream(context ctx, std::string what, parameters with) {
+  return state_->async_stream(std::move(ctx), std::move(what), std::move(with));
+}
+
 result<transaction> pool::begin(const context& ctx, transaction_options how) {
   return state_->begin(ctx, how);
 }
 
 asio::awaitable<result<transaction>> pool::async_begin(context ctx, transaction_options how) {
   return state_->async_begin(std::move(ctx), how);
+}
+
+// Streams.
+
+row_stream::row_stream(std::unique_ptr<impl> made) noexcept : impl_(std::move(made)) {}
+row_stream::row_stream(row_stream&& other) noexcept = default;
+row_stream& row_stream::operator=(row_stream&& other) noexcept = default;
+row_stream::~row_stream() = default;
+
+result<rows> row_stream::next(const context& ctx) { return impl_->next(ctx); }
+asio::awaitable<result<rows>> row_stream::async_next(context ctx) {
+  return impl_->async_next(std::move(ctx));
 }
 
 // Transactions.

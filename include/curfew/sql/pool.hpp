@@ -9,6 +9,7 @@
 #include <curfew/io/pool.hpp>
 #include <curfew/sql/error.hpp>
 #include <curfew/sql/parameters.hpp>
+#include <curfew/sql/row_stream.hpp>
 #include <curfew/sql/rows.hpp>
 #include <curfew/sql/text.hpp>
 #include <memory>
@@ -161,6 +162,18 @@ class pool {
     return async_change(std::move(ctx), std::string(what.view()), parameters(values...));
   }
 
+  /// The same for more rows than there is memory for; see row_stream. It is for queries that only
+  /// read: SQLite refuses others, with errc::read_only.
+  template <class... Values>
+  [[nodiscard]] result<row_stream> stream(const context& ctx, text what, const Values&... values) {
+    return begin_stream(ctx, std::string(what.view()), parameters(values...));
+  }
+  template <class... Values>
+  [[nodiscard]] boost::asio::awaitable<result<row_stream>> async_stream(context ctx, text what,
+                                                                        const Values&... values) {
+    return async_begin_stream(std::move(ctx), std::string(what.view()), parameters(values...));
+  }
+
   /// Begins a transaction, which is rolled back unless it is committed.
   [[nodiscard]] result<transaction> begin(const context& ctx, transaction_options how = {});
   [[nodiscard]] boost::asio::awaitable<result<transaction>> async_begin(context ctx,
@@ -173,6 +186,9 @@ class pool {
   boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what, parameters with,
                                                  detail::purpose why);
   boost::asio::awaitable<result<std::uint64_t>> async_change(context ctx, std::string what, parameters with);
+  result<row_stream> begin_stream(const context& ctx, std::string what, parameters with);
+  boost::asio::awaitable<result<row_stream>> async_begin_stream(context ctx, std::string what,
+                                                                parameters with);
 
   std::shared_ptr<pool_state> state_;
 };

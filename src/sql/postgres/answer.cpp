@@ -236,33 +236,49 @@ result<encoded> encoded::of(const parameters& with, std::string_view text) {
   return made;
 }
 
-result<rows> decode(answer_ptr answer) {
-  auto made = std::make_shared<table>();
-  const PGresult* const from = answer.get();
-  const int width = ::PQnfields(from);
-  const int count = ::PQntuples(from);
-  const char* const affected = ::PQcmdTuples(answer.get());
-  parse(affected, static_cast<int>(std::strlen(affected)), made->affected);
-  if (::PQresultStatus(from) == PGRES_TUPLES_OK &&
-      std::string_view(::PQcmdStatus(answer.get())).starts_with("SELECT"))
-    made->affected = 0;
-  std::vector<cell_kind> kinds;
+decoder::decoder(const PGresult* of) {
+  const int width = ::PQnfields(of);
   for (int c = 0; c != width; ++c) {
-    made->columns.emplace_back(::PQfname(from, c));
-    kinds.push_back(kind_of(::PQftype(from, c)));
+    names_.emplace_back(::PQfname(of, c));
+    kinds_.push_back(kind_of(::PQftype(of, c)));
   }
-  made->cells.resize(static_cast<std::size_t>(width) * static_cast<std::size_t>(count));
-  auto at = made->cells.begin();
+}
+
+std::optional<error> decoder::append(table& to, const PGresult* from) const {
+  const int count = ::PQntuples(from);
+  auto at = to.cells.size();
+  to.cells.resize(at + kinds_.size() * static_cast<std::size_t>(count));
   for (int r = 0; r != count; ++r) {
-    for (int c = 0; c != width; ++c, ++at) {
-      const char* const text = ::PQgetvalue(from, r, c);
-      const int size = ::PQgetlength(from, r, c);
-      if (size == 0 && ::PQgetisnull(from, r, c) != 0) continue;
-      const auto column = static_cast<std::size_t>(c);
-      if (!take_cell(*made, kinds[column], text, size, *at)) return malformed(made->columns[column]);
+    for (std::size_t c = 0; c != kinds_.size(); ++c, ++at) {
+      const int column = static_cast<int>(c);
+      const char* const text = ::PQgetvalue(from, r, column);
+      const int size = ::PQgetlength(from, r, column);
+      if (size == 0 && ::PQgetisnull(from, r, column) != 0) continue;
+      if (!take_cell(to, kinds_[c], text, size, to.cells[at])) return malformed(names_[c]);
     }
   }
+  return std::nullopt;
+}
+
+result<rows> decoder::decode(answer_ptr answer) const {
+  auto made = std::make_shared<table>();
+  made->columns = names_;
+  if (auto why = append(*made, answer.get())) return *std::move(why);
+  if (!std::string_view(::PQcmdStatus(answer.get())).starts_with("SELECT")) {
+    const char* const affected = ::PQcmdTuples(answer.get());
+    parse(affected, static_cast<int>(std::strlen(affected)), made->affected);
+  }
   made->source = std::shared_ptr<PGresult>(std::move(answer));
+  return rows(std::move(made));
+}
+
+result<rows> decoder::decode(std::vector<answer_ptr> answers) const {
+  auto made = std::make_shared<table>();
+  made->columns = names_;
+  for (const answer_ptr& each : answers) {
+    if (auto why = append(*made, each.get())) return *std::move(why);
+  }
+  made->source = std::make_shared<const std::vector<answer_ptr>>(std::move(answers));
   return rows(std::move(made));
 }
 

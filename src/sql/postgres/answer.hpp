@@ -6,6 +6,7 @@
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/rows.hpp>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,9 +39,23 @@ class encoded {
   std::vector<std::string> made_;  // values point into it
 };
 
-/// All of its rows. Their bytes are the answer's, which they keep.
-/// Errors: errc::conversion, where the server's text is not what its type promises.
-[[nodiscard]] result<rows> decode(answer_ptr answer);
+/// How the columns of an answer are read: resolved once.
+class decoder {
+ public:
+  explicit decoder(const PGresult* of);
+
+  /// All of its rows. Their bytes are the answer's, which they keep.
+  /// Errors: errc::conversion, where the server's text is not what its type promises.
+  [[nodiscard]] result<rows> decode(answer_ptr answer) const;
+  /// The same of several answers with the same columns, which they keep; of one at least.
+  [[nodiscard]] result<rows> decode(std::vector<answer_ptr> answers) const;
+
+ private:
+  [[nodiscard]] std::optional<error> append(detail::table& to, const PGresult* from) const;
+
+  std::vector<std::string> names_;
+  std::vector<detail::cell_kind> kinds_;
+};
 
 /// What the server says went wrong, or libpq, where there is no server any more.
 [[nodiscard]] error failed(const PGresult* answer, std::string doing);

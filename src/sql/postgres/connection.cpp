@@ -18,6 +18,16 @@
 
 #include "sql/shortened.hpp"
 
+// Of libpq 17: there when the program runs with it.
+extern "C" {
+// NOLINTBEGIN(readability-identifier-naming)
+struct pg_cancel_conn;
+[[gnu::weak]] pg_cancel_conn* PQcancelCreate(PGconn* server);
+[[gnu::weak]] int PQcancelBlocking(pg_cancel_conn* request);
+[[gnu::weak]] void PQcancelFinish(pg_cancel_conn* request);
+// NOLINTEND(readability-identifier-naming)
+}
+
 namespace curfew::sql::postgres {
 
 namespace asio = boost::asio;
@@ -152,7 +162,6 @@ result<> connection::connect(const context& ctx) {
   }
   ::PQsetErrorVerbosity(server_.get(), PQERRORS_DEFAULT);
   if (::PQsetnonblocking(server_.get(), 1) != 0) return refused();
-  canceler_.reset(::PQgetCancel(server_.get()), [](PGcancel* c) { ::PQfreeCancel(c); });
   return {};
 }
 
@@ -194,7 +203,9 @@ result<> connection::start(std::string_view text, const parameters& with, how se
   name_.clear();
   tag_.clear();
   failed_.reset();
-  answer_.reset();
+  columns_.reset();
+  answers_.clear();
+  rows_ = 0;
   sent_ = stale_ = retried_ = unsent_ = false;
   if (text.contains('\0')) {
     return error(errc::syntax, shortened(text) + " : sending",
@@ -246,6 +257,7 @@ bool connection::send(phase next) {
     case phase::executing:
       done = send_execution();
       sent_ = true;
+      if (done != 0 && how_ == how::streamed) done = ::PQsetSingleRowMode(server_.get());
       break;
     case phase::idle:
       return true;
@@ -268,7 +280,7 @@ int connection::send_execution() {
 wants connection::step(bool readable) {
   if (readable && phase_ != phase::idle)
     std::ignore = ::PQconsumeInput(server_.get());  // where it fails, an answer says so
-  while (phase_ != phase::idle) {
+  while (phase_ != phase::idle && !has_enough()) {
     if (unsent_) unsent_ = ::PQflush(server_.get()) == 1;
     if (::PQisBusy(server_.get()) != 0) return unsent_ ? wants::write : wants::read;
     if (answer_ptr next(::PQgetResult(server_.get())); next) {
@@ -284,10 +296,13 @@ void connection::on_answer(answer_ptr answer) {
   switch (::PQresultStatus(answer.get())) {
     case PGRES_COMMAND_OK:
     case PGRES_TUPLES_OK:
-      if (phase_ == phase::executing) {
-        tag_ = ::PQcmdStatus(answer.get());
-        answer_ = std::move(answer);
-      }
+      tag_ = ::PQcmdStatus(answer.get());
+      [[fallthrough]];
+    case PGRES_SINGLE_TUPLE:
+      if (phase_ != phase::executing || (how_ == how::streamed && !values_)) return;
+      if (!columns_) columns_.emplace(answer.get());
+      rows_ += static_cast<std::size_t>(::PQntuples(answer.get()));
+      answers_.push_back(std::move(answer));
       return;
     case PGRES_EMPTY_QUERY:
       failed_ = error(errc::syntax, doing(), error_details::saying("there is no statement"));
@@ -351,21 +366,38 @@ void connection::end() noexcept {
 }
 
 result<rows> connection::take() {
-  text_ = {};
   if (failed_) return *std::exchange(failed_, std::nullopt);
-  if (!answer_) return rows();
-  return decode(std::move(answer_));
+  if (answers_.empty()) return rows();
+  rows_ = 0;
+  std::vector<answer_ptr> all = std::exchange(answers_, {});
+  if (all.size() == 1) return columns_->decode(std::move(all.front()));
+  return columns_->decode(std::move(all));
 }
 
 void connection::abandon() {
   abandoned_text_ = std::string(text_);
   text_ = abandoned_text_;
   values_.reset();
+  if (how_ != how::streamed) return;
+  answers_.clear();
+  rows_ = 0;
 }
 
 error connection::lost(const char* message) const {
   const std::error_code code = is_broken() ? errc::connection_lost : errc::bad_parameter;
   return {code, doing(), error_details::saying(trimmed(message))};
+}
+
+std::function<void()> connection::canceler() const {
+  if (PQcancelCreate != nullptr) {  // encrypted, where the connection is
+    const std::shared_ptr<pg_cancel_conn> request(::PQcancelCreate(server_.get()), ::PQcancelFinish);
+    return [request] { std::ignore = ::PQcancelBlocking(request.get()); };
+  }
+  const std::shared_ptr<PGcancel> request(::PQgetCancel(server_.get()), &::PQfreeCancel);
+  return [request] {
+    std::array<char, 256> why{};
+    ::PQcancel(request.get(), why.data(), static_cast<int>(why.size()));  // one that fails is sent again
+  };
 }
 
 std::string connection::doing() const {

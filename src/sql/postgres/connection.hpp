@@ -8,6 +8,7 @@
 #include <curfew/sql/error.hpp>
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/rows.hpp>
+#include <functional>
 #include <list>
 #include <memory>
 #include <optional>
@@ -62,6 +63,7 @@ class connection {
   /// How a statement is sent.
   enum class how : std::uint8_t {
     prepared,  ///< As settings say.
+    streamed,  ///< The same; its rows are taken some at a time.
     plain,     ///< Once: begin, commit.
   };
 
@@ -77,7 +79,8 @@ class connection {
   /// Goes on, as far as that is possible without waiting.
   /// \param readable  The socket is.
   wants step(bool readable);
-  /// What the statement answered; once, after `step` has said nothing.
+  /// What the statement answered; once, after `step` has said nothing. Of one that is streamed: some of its rows; it is over
+  /// when the connection is idle.
   result<rows> take();
   /// The caller waits no longer. What was not sent is not sent any more, and no text is looked at again.
   void abandon();
@@ -99,12 +102,15 @@ class connection {
 
   [[nodiscard]] int socket() const noexcept { return ::PQsocket(server_.get()); }
   [[nodiscard]] int process() const noexcept { return ::PQbackendPID(server_.get()); }
-  [[nodiscard]] const std::shared_ptr<PGcancel>& canceler() const noexcept { return canceler_; }
+  /// Asks the server to cancel what runs, when it is called: blocks until the server has closed the connection that it makes
+  /// for that. In any thread, also after the end of this.
+  [[nodiscard]] std::function<void()> canceler() const;
   [[nodiscard]] const wake_event& waker() const noexcept { return waker_; }
   /// The server looks, while it works, whether this side is still there.
   [[nodiscard]] bool is_watched() const noexcept { return is_watched_; }
 
  private:
+  static constexpr std::size_t rows_at_a_time = 256;
   enum class phase : std::uint8_t { idle, dropping, preparing, executing };
   struct finish {
     void operator()(PGconn* server) const noexcept { ::PQfinish(server); }
@@ -127,6 +133,7 @@ class connection {
   /// The server is ready for the next query.
   void on_ready();
   void on_answer(answer_ptr answer);
+  [[nodiscard]] bool has_enough() const noexcept { return how_ == how::streamed && rows_ >= rows_at_a_time; }
   void keep_statement();
   void forget(std::string_view text);
   [[nodiscard]] error lost(const char* message) const;
@@ -134,7 +141,6 @@ class connection {
 
   const settings with_;
   std::unique_ptr<PGconn, finish> server_;
-  std::shared_ptr<PGcancel> canceler_;
   wake_event waker_;
   bool is_watched_ = false;
   bool is_told_to_go_ = false;  // by the server
@@ -157,7 +163,9 @@ class connection {
   bool stale_ = false;    // its plan
   bool retried_ = false;  // for that
   std::optional<error> failed_;
-  answer_ptr answer_;
+  std::optional<decoder> columns_;
+  std::vector<answer_ptr> answers_;  // whole ones, or rows that are streamed
+  std::size_t rows_ = 0;             // in them
   std::string tag_;
 };
 

@@ -5,7 +5,6 @@
 #include <sys/prctl.h>
 
 #include <algorithm>
-#include <array>
 #include <atomic>
 #include <csignal>
 #include <exception>
@@ -192,8 +191,8 @@ void janitor::send_cancel(patient& each, clock::time_point now) noexcept {
   if (cancels_ == most_cancels) return;
   try {
     auto is_over = std::make_shared<std::atomic<bool>>(false);
-    std::thread([self = shared_from_this(), is_over, server = each.on().canceler()] {
-      self->cancel(*server, *is_over);
+    std::thread([self = shared_from_this(), is_over, request = each.on().canceler()] {
+      self->cancel(request, *is_over);
     }).detach();
     each.cancel = std::move(is_over);
     each.was_canceled = true;
@@ -204,10 +203,9 @@ void janitor::send_cancel(patient& each, clock::time_point now) noexcept {
   }
 }
 
-void janitor::cancel(PGcancel& server, std::atomic<bool>& is_over) noexcept {
+void janitor::cancel(const std::function<void()>& request, std::atomic<bool>& is_over) noexcept {
   begin_thread("curfew cancel");
-  std::array<char, 256> why{};
-  ::PQcancel(&server, why.data(), static_cast<int>(why.size()));  // one that fails is sent again
+  request();
   {
     const std::lock_guard guard(mutex_);
     --cancels_;

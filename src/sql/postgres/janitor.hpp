@@ -10,6 +10,7 @@
 #include <curfew/io/pool.hpp>
 #include <curfew/sql/error.hpp>
 #include <curfew/sql/rows.hpp>
+#include <functional>
 #include <list>
 #include <memory>
 #include <mutex>
@@ -84,7 +85,7 @@ class janitor : public std::enable_shared_from_this<janitor> {
   bool attend(patient& each, clock::time_point now);
   void send_cancel(patient& each, clock::time_point now) noexcept;
   /// In a thread of its own.
-  void cancel(PGcancel& server, std::atomic<bool>& is_over) noexcept;
+  void cancel(const std::function<void()>& request, std::atomic<bool>& is_over) noexcept;
   static void tell(patient& each);
   static void condemn(patient& each, clock::time_point now);
   void wait(std::list<patient>& all, clock::time_point until) const noexcept;

@@ -45,6 +45,9 @@ class pool final : public pool_state {
                    detail::purpose why) override;
   boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what, parameters with,
                                                  detail::purpose why) override;
+  result<row_stream> stream(const context& ctx, std::string what, parameters with) override;
+  boost::asio::awaitable<result<row_stream>> async_stream(context ctx, std::string what,
+                                                          parameters with) override;
   result<sql::transaction> begin(const context& ctx, const transaction_options& how) override;
   boost::asio::awaitable<result<sql::transaction>> async_begin(context ctx, transaction_options how) override;
   pool_stats stats() const override { return connections_.stats(); }
@@ -52,12 +55,15 @@ class pool final : public pool_state {
 
  private:
   class transaction;
+  class stream_of_rows;
 
   [[nodiscard]] std::shared_ptr<pool> self() { return std::static_pointer_cast<pool>(shared_from_this()); }
   [[nodiscard]] result<loan> acquire(const context& ctx, std::string_view text);
   boost::asio::awaitable<result<loan>> async_acquire(context ctx, std::string_view text);
   static boost::asio::awaitable<result<rows>> run_on(std::shared_ptr<pool> of, context ctx, std::string what,
                                                      parameters with, detail::purpose why);
+  static boost::asio::awaitable<result<row_stream>> stream_on(std::shared_ptr<pool> of, context ctx,
+                                                              std::string what, parameters with);
   static boost::asio::awaitable<result<sql::transaction>> begin_on(std::shared_ptr<pool> of, context ctx,
                                                                    transaction_options how);
 

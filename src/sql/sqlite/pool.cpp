@@ -162,6 +162,83 @@ asio::awaitable<result<rows>> pool::run_on(std::shared_ptr<pool> of, context ctx
   co_return *std::move(done);
 }
 
+// Streams.
+
+class pool::stream_of_rows final : public row_stream::impl {
+ public:
+  stream_of_rows(std::shared_ptr<pool> of, lease on, std::string text, parameters with)
+      : of_(std::move(of)),
+        used_(std::move(on)),
+        text_(std::move(text)),
+        with_(std::move(with)) {}
+  ~stream_of_rows() override { end(); }
+
+  result<> begin(const context& ctx) {
+    if (ctx.err()) return error(curfew::error::ended(ctx, shortened(text_)));
+    shown_ = session::show(ctx, text_);
+    auto begun = on().start(text_, with_);
+    if (!begun) end();
+    return begun;
+  }
+
+  result<rows> next(const context& ctx) override {
+    if (!used_) return rows();
+    const curfew::detail::working_for at_work(shown_.ref());
+    auto some = on().some(ctx, rows_at_a_time);
+    if (!some || on().is_over()) end();
+    return some;
+  }
+
+  asio::awaitable<result<rows>> async_next(context ctx) override {
+    const auto work = [this](const context& c) { return next(c); };
+    auto some = co_await async_offload(of_->threads_, std::move(ctx), work);
+    if (!some) co_return some.error();
+    co_return *std::move(some);
+  }
+
+ private:
+  static constexpr std::size_t rows_at_a_time = 256;
+
+  [[nodiscard]] session& on() noexcept { return **used_; }
+  void end() noexcept {
+    if (!used_) return;
+    on().stop();
+    give_back(std::move(used_));
+    shown_.close();
+  }
+
+  const std::shared_ptr<pool> of_;
+  lease used_;  // empty: it is over
+  const std::string text_;
+  const parameters with_;
+  curfew::detail::open_task shown_;
+};
+
+result<row_stream> pool::stream(const context& ctx, std::string what, parameters with) {
+  auto mine = acquire(ctx, true, what);
+  if (!mine) return std::move(mine).error();
+  auto made = std::make_unique<stream_of_rows>(self(), *std::move(mine), std::move(what), std::move(with));
+  if (auto begun = made->begin(ctx); !begun) return std::move(begun).error();
+  return row_stream(std::move(made));
+}
+
+asio::awaitable<result<row_stream>> pool::async_stream(context ctx, std::string what, parameters with) {
+  return stream_on(self(), std::move(ctx), std::move(what), std::move(with));
+}
+
+asio::awaitable<result<row_stream>> pool::stream_on(std::shared_ptr<pool> of, context ctx, std::string what,
+                                                    parameters with) {
+  auto mine = co_await of->async_acquire(ctx, true, what);
+  if (!mine) co_return std::move(mine).error();
+  auto made = std::make_unique<stream_of_rows>(of, *std::move(mine), std::move(what), std::move(with));
+  stream_of_rows& on = *made;
+  const auto work = [&on](const context& c) { return on.begin(c); };
+  auto begun = co_await async_offload(of->threads_, ctx, work);
+  if (!begun) co_return begun.error();
+  if (!*begun) co_return begun->error();
+  co_return row_stream(std::move(made));
+}
+
 // Transactions.
 
 class pool::transaction final : public sql::transaction::impl {

@@ -27,6 +27,9 @@ class pool final : public pool_state {
                    detail::purpose why) override;
   boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what, parameters with,
                                                  detail::purpose why) override;
+  result<row_stream> stream(const context& ctx, std::string what, parameters with) override;
+  boost::asio::awaitable<result<row_stream>> async_stream(context ctx, std::string what,
+                                                          parameters with) override;
   result<sql::transaction> begin(const context& ctx, const transaction_options& how) override;
   boost::asio::awaitable<result<sql::transaction>> async_begin(context ctx, transaction_options how) override;
   pool_stats stats() const override;
@@ -34,6 +37,7 @@ class pool final : public pool_state {
 
  private:
   class transaction;
+  class stream_of_rows;
   using session_ptr = std::unique_ptr<session>;
   using sessions = curfew::pool<session_ptr>;
   using lease = sessions::lease;
@@ -53,6 +57,8 @@ class pool final : public pool_state {
   static void give_back(lease used) noexcept;
   static boost::asio::awaitable<result<rows>> run_on(std::shared_ptr<pool> of, context ctx, std::string what,
                                                      parameters with);
+  static boost::asio::awaitable<result<row_stream>> stream_on(std::shared_ptr<pool> of, context ctx,
+                                                              std::string what, parameters with);
   static boost::asio::awaitable<result<sql::transaction>> begin_on(std::shared_ptr<pool> of, context ctx,
                                                                    transaction_options how);
 

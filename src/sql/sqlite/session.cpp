@@ -340,46 +340,65 @@ result<> session::bind(const prepared& to, const parameters& with) {
   return {};
 }
 
-result<rows> session::run(const context& ctx, std::string_view text, const parameters& with) {
+curfew::detail::open_task session::show(const context& ctx, std::string_view text) {
   static constexpr task_kind of_query{"query"};
-  curfew::detail::open_task shown;
-  if (curfew::detail::task_listener() != nullptr) [[unlikely]]
-    shown = curfew::detail::open_task(ctx, of_query, shortened(text), ctx.origin());
+  if (curfew::detail::task_listener() == nullptr) [[likely]]
+    return {};
+  return {ctx, of_query, shortened(text), ctx.origin()};
+}
+
+result<rows> session::run(const context& ctx, std::string_view text, const parameters& with) {
+  const auto shown = show(ctx, text);
   const curfew::detail::working_for at_work(shown.ref());
   if (ctx.err()) return error(curfew::error::ended(ctx, shortened(text)));
+  if (auto started = start(text, with); !started) return std::move(started).error();
+  return some(ctx, 0);
+}
+
+result<> session::start(std::string_view text, const parameters& with) {
   auto ready = prepare(text);
   if (!ready) return std::move(ready).error();
-  sqlite3_stmt* statement = (*ready)->statement.get();
-  struct anew {
-    sqlite3_stmt* statement;
-    explicit anew(sqlite3_stmt* s) noexcept : statement(s) {}
-    anew(const anew&) = delete;
-    anew& operator=(const anew&) = delete;
-    ~anew() {
-      ::sqlite3_reset(statement);  // its code is that of the last step
-      ::sqlite3_clear_bindings(statement);
-    }
-  };
-  const anew at_the_end(statement);
-  if (auto bound = bind(**ready, with); !bound) return std::move(bound).error();
+  started_ = *ready;
+  auto bound = bind(*started_, with);
+  if (!bound) stop();
+  return bound;
+}
+
+result<rows> session::some(const context& ctx, std::size_t most) {
+  sqlite3_stmt* const statement = started_->statement.get();
+  const std::string_view text = started_->text;
   const auto changed_before = ::sqlite3_total_changes64(database_.get());
   collector found(statement);
+  std::size_t count = 0;
   int code = SQLITE_OK;
   std::optional<error> why;
   {
     const running guard(*this, ctx);
-    while ((code = ::sqlite3_step(statement)) == SQLITE_ROW) found.take_row();
+    while ((code = ::sqlite3_step(statement)) == SQLITE_ROW) {
+      found.take_row();
+      if (++count == most) break;
+    }
     // What was interrupted or waited in vain did so because its context has ended.
-    const bool ended = (code == SQLITE_INTERRUPT || (code & 0xff) == SQLITE_BUSY) && ctx.err();
-    if (ended) {
+    const bool ended = code == SQLITE_INTERRUPT || ((code & 0xff) == SQLITE_BUSY && ctx.err());
+    if (ended && ctx.err()) {
       why = error(curfew::error::ended(ctx, shortened(text) + " : running"));
-    } else if (code != SQLITE_DONE) {
+    } else if (ended) {  // the context of the rows before ended too late for them
+      why = error(make_error_code(curfew::errc::canceled), shortened(text) + " : running");
+    } else if (code != SQLITE_DONE && code != SQLITE_ROW) {
       why = failed(code, text, "running");
     }
   }
+  if (code != SQLITE_ROW) stop();
   if (why) return *std::move(why);
   const auto changed = ::sqlite3_total_changes64(database_.get()) - changed_before;
   return rows(found.finish(static_cast<std::uint64_t>(changed)));
+}
+
+void session::stop() noexcept {
+  if (started_ == nullptr) return;
+  sqlite3_stmt* const statement = std::exchange(started_, nullptr)->statement.get();
+  ::sqlite3_reset(statement);  // its code is that of the last step
+  ::sqlite3_clear_bindings(statement);
 }
 
 bool session::clean() noexcept {

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <curfew/core/clock.hpp>
 #include <curfew/core/context.hpp>
+#include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/sql/error.hpp>
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/rows.hpp>
@@ -42,7 +43,17 @@ class session {
   session& operator=(const session&) = delete;
   ~session();
 
+  /// A statement, as inspection shows it.
+  [[nodiscard]] static curfew::detail::open_task show(const context& ctx, std::string_view text);
+
   [[nodiscard]] result<rows> run(const context& ctx, std::string_view text, const parameters& with);
+
+  /// The same, some rows at a time: `start`, then `some` until is_over(), or `stop`. `with` lives until then.
+  [[nodiscard]] result<> start(std::string_view text, const parameters& with);
+  /// \param most  Rows that it takes; 0: all.
+  [[nodiscard]] result<rows> some(const context& ctx, std::size_t most);
+  [[nodiscard]] bool is_over() const noexcept { return started_ == nullptr; }
+  void stop() noexcept;
   /// Does it change nothing in the database?
   [[nodiscard]] result<bool> only_reads(std::string_view text);
   [[nodiscard]] bool in_transaction() const noexcept {
@@ -80,7 +91,8 @@ class session {
   std::unique_ptr<sqlite3, close> database_;
   std::list<prepared> statements_;  // the last one used first; destroyed before the database
   std::unordered_map<std::string_view, std::list<prepared>::iterator> by_text_;
-  const context* ctx_ = nullptr;  // of what runs
+  const prepared* started_ = nullptr;  // by start
+  const context* ctx_ = nullptr;       // of what runs
   clock::time_point busy_since_;
 };
 

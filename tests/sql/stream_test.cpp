@@ -1,0 +1,187 @@
+// Rows that come some at a time, from both kinds of databases.
+
+#include <curfew/sql.hpp>
+
+#include <gtest/gtest.h>
+
+#include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/io_context.hpp>
+#include <chrono>
+#include <cstdint>
+#include <curfew/core.hpp>
+#include <curfew/io.hpp>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <thread>
+
+#include "postgres.hpp"
+
+namespace curfew::sql {
+namespace {
+
+using namespace std::chrono_literals;
+namespace asio = boost::asio;
+using tests::postgres_server;
+
+constexpr text numbers =
+    "with recursive n(i) as (select cast(1 as bigint) union all select i + 1 from n where i < cast($1 as "
+    "bigint)) "
+    "select i, 'row ' || i from n";
+constexpr std::int64_t endless = 1'000'000'000'000;
+
+class Stream : public ::testing::TestWithParam<std::string> {
+ protected:
+  void SetUp() override {
+    if (GetParam() == "postgresql") {
+      CURFEW_NEEDS_PROGRAMS("postgres", "initdb");
+      url = postgres_server::shared().new_database();
+    } else {
+      url = "sqlite:" + folder / "test.db";
+    }
+  }
+
+  const tests::own_folder folder;
+  std::string url;
+};
+
+struct counted {
+  std::int64_t count = 0;
+  std::int64_t sum = 0;
+  std::size_t parts = 0;
+  std::size_t largest = 0;
+
+  void add(const rows& some) {
+    for (auto [number, name] : some.as<std::int64_t, std::string>()) {
+      ++count;
+      sum += number;
+      EXPECT_EQ(name, "row " + std::to_string(number));
+    }
+    ++parts;
+    largest = std::max(largest, some.size());
+  }
+};
+
+TEST_P(Stream, GivesAllRowsInParts) {
+  pool db(url);
+  auto all = db.stream(background(), numbers, 10'000);
+  ASSERT_TRUE(all) << all.error();
+  counted seen;
+  for (;;) {
+    auto some = all->next(background());
+    ASSERT_TRUE(some) << some.error();
+    if (some->empty()) break;
+    seen.add(*some);
+  }
+  EXPECT_EQ(seen.count, 10'000);
+  EXPECT_EQ(seen.sum, 10'000 * 10'001 / 2);
+  EXPECT_GT(seen.parts, 10U);
+  EXPECT_LT(seen.largest, 2'000U);
+  auto none = all->next(background());
+  ASSERT_TRUE(none) << none.error();
+  EXPECT_TRUE(none->empty());
+}
+
+TEST_P(Stream, GivesAllRowsInACoroutine) {
+  pool db(url);
+  counted seen;
+  const auto read = [&]() -> asio::awaitable<void> {
+    auto all = co_await db.async_stream(background(), numbers, 3'000);
+    EXPECT_TRUE(all) << all.error();
+    while (all) {
+      auto some = co_await all->async_next(background());
+      EXPECT_TRUE(some) << some.error();
+      if (!some || some->empty()) break;
+      seen.add(*some);
+    }
+  };
+  asio::io_context loop;
+  asio::co_spawn(loop, read(), [](const std::exception_ptr& thrown) { EXPECT_FALSE(thrown); });
+  loop.run();
+  EXPECT_EQ(seen.count, 3'000);
+}
+
+TEST_P(Stream, OfNoRowsKnowsItsColumns) {
+  pool db(url);
+  auto all = db.stream(background(), "select 1 as one, 2 as two where 1 = 0");
+  ASSERT_TRUE(all) << all.error();
+  auto none = all->next(background());
+  ASSERT_TRUE(none) << none.error();
+  EXPECT_TRUE(none->empty());
+  EXPECT_EQ(none->columns(), (std::vector<std::string>{"one", "two"}));
+}
+
+TEST_P(Stream, GivesItsConnectionBackAtTheEnd) {
+  pool db(url, pool_options().size(1));
+  for (int i = 0; i != 3; ++i) {
+    auto all = db.stream(background(), numbers, 300);
+    ASSERT_TRUE(all) << all.error();
+    counted seen;
+    for (auto some = all->next(background()); some && !some->empty(); some = all->next(background()))
+      seen.add(*some);
+    EXPECT_EQ(seen.count, 300);
+    EXPECT_TRUE(db.query(background(), "select 1"));  // while `all` is still there
+  }
+}
+
+TEST_P(Stream, ThatIsDestroyedEndsItsQuery) {
+  pool db(url, pool_options().size(1));
+  {
+    auto all = db.stream(background(), numbers, endless);
+    ASSERT_TRUE(all) << all.error();
+    ASSERT_TRUE(all->next(background()));
+  }
+  auto next = db.query(background(), "select 1");  // waits for the connection, which would never come else
+  EXPECT_TRUE(next) << next.error();
+}
+
+TEST_P(Stream, EndsWithTheContextOfTheNextRows) {
+  pool db(url, pool_options().size(1));
+  auto all = db.stream(background(), numbers, endless);
+  ASSERT_TRUE(all) << all.error();
+  auto scope = with_cancel(background());
+  const std::jthread later([&scope] {
+    std::this_thread::sleep_for(30ms);
+    scope.cancel();
+  });
+  std::optional<error> why;
+  while (!why) {
+    if (auto some = all->next(scope.ctx()); !some) why = some.error();
+  }
+  EXPECT_EQ(*why, curfew::errc::canceled);
+  auto none = all->next(background());
+  ASSERT_TRUE(none) << none.error();
+  EXPECT_TRUE(none->empty());
+  EXPECT_TRUE(db.query(background(), "select 1"));
+}
+
+TEST_P(Stream, SaysWhatIsWrongAtItsBeginning) {
+  pool db(url, pool_options().size(1));
+  const auto wrong = db.stream(background(), "selct 1");
+  ASSERT_FALSE(wrong);
+  EXPECT_EQ(wrong.error(), errc::syntax);
+  auto scope = with_cancel(background());
+  scope.cancel();
+  const auto ended = db.stream(scope.ctx(), numbers, 3);
+  ASSERT_FALSE(ended);
+  EXPECT_EQ(ended.error(), curfew::errc::canceled);
+  EXPECT_TRUE(db.query(background(), "select 1"));
+}
+
+TEST_P(Stream, OutlivesItsPool) {
+  std::optional<pool> db(url);
+  auto all = db->stream(background(), numbers, 2'000);
+  ASSERT_TRUE(all) << all.error();
+  db.reset();
+  counted seen;
+  for (auto some = all->next(background()); some && !some->empty(); some = all->next(background()))
+    seen.add(*some);
+  EXPECT_EQ(seen.count, 2'000);
+}
+
+INSTANTIATE_TEST_SUITE_P(, Stream, ::testing::Values("sqlite", "postgresql"),
+                         [](const auto& its) { return its.param; });
+
+}  // namespace
+}  // namespace curfew::sql
