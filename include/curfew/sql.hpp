@@ -15,4 +15,5 @@
 #include <curfew/sql/rows.hpp>
 #include <curfew/sql/structs.hpp>
 #include <curfew/sql/text.hpp>
+#include <curfew/sql/transact.hpp>
 #include <curfew/sql/types.hpp>
