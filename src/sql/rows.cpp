@@ -1,9 +1,14 @@
 #include <curfew/sql/rows.hpp>
 #include <curfew/sql/structs.hpp>
 
+#include <sys/mman.h>
+
 #include <charconv>
+#include <cstdlib>
 #include <cstring>
+#include <new>
 #include <system_error>
+#include <utility>
 
 #include "sql/calendar.hpp"
 
@@ -45,7 +50,39 @@ bool parse_real(std::string_view text, double& to) noexcept {
   return wrong == std::errc() && end == last;
 }
 
+constexpr std::size_t huge_page = 2 * std::size_t{1024} * 1024;
+
 }  // namespace
+
+// NOLINTBEGIN(*-no-malloc, *-owning-memory): aligned, and given back without its size
+memory make_memory(std::size_t size) {
+  void* made = nullptr;
+  if (size < huge_page) {
+    made = std::malloc(size);
+  } else if (::posix_memalign(&made, huge_page, size) == 0) {
+    ::madvise(made, size / huge_page * huge_page, MADV_HUGEPAGE);  // refused: it is the same, and slower
+  }
+  if (made == nullptr) throw std::bad_alloc();
+  return memory(static_cast<char*>(made));
+}
+// NOLINTEND(*-no-malloc, *-owning-memory)
+
+void cell_list::grow() {
+  constexpr std::size_t fewest = 8;
+  const auto had = blocks_.empty() ? 0 : static_cast<std::size_t>(end_ - last());
+  if (had == block_size || had == 0) {
+    const std::size_t room = had == 0 ? fewest : block_size;
+    blocks_.push_back(make_memory(room * sizeof(cell)));
+    next_ = last();
+    end_ = next_ + room;
+    return;
+  }
+  memory larger = make_memory(2 * had * sizeof(cell));
+  std::memcpy(larger.get(), last(), had * sizeof(cell));
+  blocks_.back() = std::move(larger);
+  next_ = last() + had;
+  end_ = last() + 2 * had;
+}
 
 void refuse_cell(const cell& c, std::string_view column, const char* wanted) {
   std::string what = "column ";
@@ -69,13 +106,10 @@ bool read_boolean(const cell& c, std::string_view column) {
   refuse_cell(c, column, "a boolean");
 }
 
-std::int64_t read_integer(const cell& c, std::string_view column, std::int64_t least, std::int64_t most) {
+void refuse_integer(const cell& c, std::string_view column) {
   if (c.kind != cell_kind::integer) refuse_cell(c, column, "an integer");
-  if (c.integer < least || c.integer > most) {
-    throw conversion_error("column " + std::string(column) + " is " + std::to_string(c.integer) +
-                           ", which does not fit into what it was read as");
-  }
-  return c.integer;
+  throw conversion_error("column " + std::string(column) + " is " + std::to_string(c.integer) +
+                         ", which does not fit into what it was read as");
 }
 
 double read_real(const cell& c, std::string_view column) {

@@ -23,7 +23,7 @@ struct null_value {
   friend bool operator==(null_value, null_value) = default;
 };
 
-/// What is sent for a parameter.
+/// What is sent for a parameter; NULL at first.
 using parameter =
     std::variant<null_value, bool, std::int64_t, double, std::string, bytes, numeric, json, uuid, timestamp>;
 
@@ -44,30 +44,31 @@ concept sent_as_it_is = std::same_as<T, bool> || std::same_as<T, bytes> || std::
 template <class T>
 inline constexpr bool cannot_be_sent = false;
 
+/// In place: a variant that is moved costs as much as its making.
 template <class T>
-parameter encode(const T& value) {
+void encode(parameter& to, const T& value) {
   if constexpr (std::is_same_v<T, std::nullptr_t> || std::is_same_v<T, std::nullopt_t>) {
-    return null_value();
+    to = null_value();
   } else if constexpr (is_optional<T>) {
-    return value ? encode(*value) : parameter(null_value());
+    if (value) encode(to, *value);
   } else if constexpr (sent_as_it_is<T>) {
-    return value;
+    to = value;
   } else if constexpr (std::integral<T>) {
     static_assert(sizeof(T) < 8 || std::signed_integral<T>,
                   "curfew: databases have no unsigned 64-bit numbers; convert it to std::int64_t, or send "
                   "numeric text");
-    return std::int64_t{value};
+    to = std::int64_t{value};
   } else if constexpr (std::floating_point<T>) {
-    return static_cast<double>(value);
+    to = static_cast<double>(value);
   } else if constexpr (is_system_time<T>) {
-    return std::chrono::floor<std::chrono::microseconds>(value);
+    to = std::chrono::floor<std::chrono::microseconds>(value);
   } else if constexpr (std::is_convertible_v<const T&, std::string_view>) {
-    return std::string(std::string_view(value));
+    to.emplace<std::string>(std::string_view(value));
   } else if constexpr (std::is_convertible_v<const T&, std::span<const std::byte>>) {
     const std::span<const std::byte> all(value);
-    return bytes(all.begin(), all.end());
+    to.emplace<bytes>(all.begin(), all.end());
   } else if constexpr (std::is_enum_v<T>) {
-    return encode(static_cast<std::underlying_type_t<T>>(value));
+    encode(to, static_cast<std::underlying_type_t<T>>(value));
   } else {
     static_assert(cannot_be_sent<T>, "curfew: a parameter cannot be of this type");
   }
@@ -81,7 +82,7 @@ class parameters {
   template <class... T>
   explicit parameters(const T&... values) {
     all_.reserve(sizeof...(T));
-    (all_.push_back(detail::encode(values)), ...);
+    (detail::encode(all_.emplace_back(), values), ...);
   }
 
   [[nodiscard]] const std::vector<detail::parameter>& all() const noexcept { return all_; }

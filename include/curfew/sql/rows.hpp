@@ -4,6 +4,7 @@
 #include <concepts>
 #include <cstddef>
 #include <cstdint>
+#include <cstdlib>
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/types.hpp>
 #include <iterator>
@@ -50,21 +51,63 @@ struct cell {
   };
 };
 
+struct give_back_memory {
+  void operator()(void* memory) const noexcept { std::free(memory); }  // NOLINT(*-no-malloc, *-owning-memory)
+};
+using memory = std::unique_ptr<char[], give_back_memory>;  // NOLINT(*-avoid-c-arrays)
+
+/// Large blocks are of huge pages, where the system has them: the first write to a page costs as much as a row.
+/// Throws: std::bad_alloc.
+[[nodiscard]] memory make_memory(std::size_t size);
+
+/// The cells of a table, in blocks: one that grows copies no more than the first.
+class cell_list {
+ public:
+  [[nodiscard]] std::size_t size() const noexcept {
+    return blocks_.empty() ? 0 : (blocks_.size() - 1) * block_size + static_cast<std::size_t>(next_ - last());
+  }
+  [[nodiscard]] const cell& operator[](std::size_t at) const noexcept {
+    return cells_of(blocks_[at / block_size])[at % block_size];
+  }
+  /// \throws std::out_of_range.
+  [[nodiscard]] const cell& at(std::size_t at) const {
+    if (at >= size()) throw std::out_of_range("there is no such row or column");
+    return (*this)[at];
+  }
+  /// One more, NULL.
+  cell& add() {
+    if (next_ == end_) grow();
+    return *std::construct_at(next_++);
+  }
+
+ private:
+  static constexpr std::size_t block_size = std::size_t{1} << 17U;  // of 2 MiB
+
+  static cell* cells_of(const memory& block) noexcept {
+    return reinterpret_cast<cell*>(block.get());  // NOLINT(*-reinterpret-cast)
+  }
+  [[nodiscard]] cell* last() const noexcept { return cells_of(blocks_.back()); }
+  void grow();
+
+  std::vector<memory> blocks_;  // all but a single one are full-sized
+  cell* next_ = nullptr;        // in the last block
+  cell* end_ = nullptr;
+};
+
 /// What a statement answered.
 struct table {
   std::vector<std::string> columns;
-  std::vector<cell> cells;  // row by row
+  cell_list cells;  // row by row
   std::uint64_t affected = 0;
-  std::vector<std::unique_ptr<char[]>> owned;  // NOLINT(*-avoid-c-arrays): the bytes of the cells
-  std::shared_ptr<const void> source;          // the same: a driver's own answer
+  std::vector<memory> owned;           // the bytes of the cells
+  std::shared_ptr<const void> source;  // the same: a driver's own answer
 };
 
 [[noreturn]] void refuse_cell(const cell& c, std::string_view column, const char* wanted);
+[[noreturn]] void refuse_integer(const cell& c, std::string_view column);
 [[noreturn]] void refuse_width(std::size_t columns, std::size_t wanted);
 
 [[nodiscard]] bool read_boolean(const cell& c, std::string_view column);
-[[nodiscard]] std::int64_t read_integer(const cell& c, std::string_view column, std::int64_t least,
-                                        std::int64_t most);
 [[nodiscard]] double read_real(const cell& c, std::string_view column);
 [[nodiscard]] std::string_view read_text(const cell& c, std::string_view column);
 [[nodiscard]] bytes read_bytes(const cell& c, std::string_view column);
@@ -84,13 +127,18 @@ T read(const cell& c, std::string_view column) {
   } else if constexpr (std::integral<T>) {
     static_assert(sizeof(T) < 8 || std::signed_integral<T>,
                   "curfew: read a column of 64 bits as std::int64_t");
-    return static_cast<T>(
-        read_integer(c, column, std::numeric_limits<T>::min(), std::numeric_limits<T>::max()));
+    if (c.kind != cell_kind::integer || !std::in_range<T>(c.integer)) [[unlikely]]
+      refuse_integer(c, column);
+    return static_cast<T>(c.integer);
   } else if constexpr (std::floating_point<T>) {
+    if (c.kind == cell_kind::real) [[likely]]
+      return static_cast<T>(c.real);
     return static_cast<T>(read_real(c, column));
   } else if constexpr (std::same_as<T, std::string>) {
     return T(read_text(c, column));
   } else if constexpr (std::same_as<T, std::string_view>) {
+    if (c.kind == cell_kind::text) [[likely]]
+      return {c.bytes, c.size};
     return read_text(c, column);
   } else if constexpr (std::same_as<T, bytes>) {
     return read_bytes(c, column);

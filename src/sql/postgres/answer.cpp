@@ -65,7 +65,7 @@ int nibble(char c) noexcept {
 bool take_bytes(table& to, const char* text, int size, cell& made) {
   if (size >= 2 && text[0] == '\\' && text[1] == 'x') {
     const auto count = static_cast<std::size_t>(size - 2) / 2;
-    auto& bytes = to.owned.emplace_back(std::make_unique_for_overwrite<char[]>(count));  // NOLINT(*-c-arrays)
+    auto& bytes = to.owned.emplace_back(detail::make_memory(count));
     for (std::size_t i = 0; i != count; ++i) {
       const int high = nibble(text[2 + 2 * i]);
       const int low = nibble(text[3 + 2 * i]);
@@ -81,7 +81,7 @@ bool take_bytes(table& to, const char* text, int size, cell& made) {
   const std::unique_ptr<unsigned char, void (*)(void*)> raw(
       ::PQunescapeBytea(reinterpret_cast<const unsigned char*>(text), &count), &::PQfreemem);
   if (!raw) return false;
-  auto& bytes = to.owned.emplace_back(std::make_unique_for_overwrite<char[]>(count));  // NOLINT(*-c-arrays)
+  auto& bytes = to.owned.emplace_back(detail::make_memory(count));
   std::memcpy(bytes.get(), raw.get(), count);
   made.size = static_cast<std::uint32_t>(count);
   made.bytes = bytes.get();
@@ -246,15 +246,14 @@ decoder::decoder(const PGresult* of) {
 
 std::optional<error> decoder::append(table& to, const PGresult* from) const {
   const int count = ::PQntuples(from);
-  auto at = to.cells.size();
-  to.cells.resize(at + kinds_.size() * static_cast<std::size_t>(count));
   for (int r = 0; r != count; ++r) {
-    for (std::size_t c = 0; c != kinds_.size(); ++c, ++at) {
+    for (std::size_t c = 0; c != kinds_.size(); ++c) {
+      cell& made = to.cells.add();
       const int column = static_cast<int>(c);
       const char* const text = ::PQgetvalue(from, r, column);
       const int size = ::PQgetlength(from, r, column);
       if (size == 0 && ::PQgetisnull(from, r, column) != 0) continue;
-      if (!take_cell(to, kinds_[c], text, size, to.cells[at])) return malformed(names_[c]);
+      if (!take_cell(to, kinds_[c], text, size, made)) return malformed(names_[c]);
     }
   }
   return std::nullopt;

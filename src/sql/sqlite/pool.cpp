@@ -89,7 +89,7 @@ asio::awaitable<result<pool::lease>> pool::async_acquire(context ctx, bool reads
 
 std::optional<bool> pool::known_to_read(std::string_view text) const {
   const std::lock_guard guard(mutex_);
-  const auto found = routes_.find(std::string(text));
+  const auto found = routes_.find(text);
   return found == routes_.end() ? std::nullopt : std::optional(found->second);
 }
 

@@ -3,6 +3,7 @@
 #include <curfew/core/context.hpp>
 #include <curfew/io/pool.hpp>
 #include <curfew/sync/thread_pool.hpp>
+#include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -62,14 +63,22 @@ class pool final : public pool_state {
   static boost::asio::awaitable<result<sql::transaction>> begin_on(std::shared_ptr<pool> of, context ctx,
                                                                    transaction_options how);
 
+  struct text_hash {
+    using is_transparent = void;
+    std::size_t operator()(std::string_view text) const noexcept {
+      return std::hash<std::string_view>()(text);
+    }
+  };
+
   const sql::pool_options options_;
   const std::string path_;
   const bool is_in_memory_;
   sessions readers_;
   sessions writer_;
   mutable std::mutex mutex_;
-  std::unordered_map<std::string, bool> routes_;  // guarded by mutex_: which statements only read
-  thread_pool threads_;                           // last: its destructor waits for what uses the rest
+  // Guarded by mutex_: which statements only read.
+  std::unordered_map<std::string, bool, text_hash, std::equal_to<>> routes_;
+  thread_pool threads_;  // last: its destructor waits for what uses the rest
 };
 
 }  // namespace curfew::sql::sqlite

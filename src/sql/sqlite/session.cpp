@@ -25,7 +25,8 @@ using detail::cell_kind;
 using detail::table;
 
 constexpr int steps_between_looks = 1000;
-constexpr std::size_t chunk_size = 64 * std::size_t{1024};
+constexpr std::size_t smallest_chunk = 256;
+constexpr std::size_t largest_chunk = 2 * std::size_t{1024} * 1024;
 
 std::error_code code_of(int extended) noexcept {
   switch (extended) {
@@ -85,15 +86,16 @@ std::size_t position_of(std::string_view text, int offset) noexcept {
          1;
 }
 
-/// Collects rows; their bytes lie in chunks.
+/// Collects rows; their bytes lie in chunks, each larger than the one before.
 class collector {
  public:
   explicit collector(sqlite3_stmt* from) : from_(from), width_(::sqlite3_column_count(from)) {
+    made_->columns.reserve(static_cast<std::size_t>(width_));
     for (int i = 0; i != width_; ++i) made_->columns.emplace_back(::sqlite3_column_name(from, i));
   }
 
   void take_row() {
-    for (int i = 0; i != width_; ++i) made_->cells.push_back(take_cell(i));
+    for (int i = 0; i != width_; ++i) take(made_->cells.add(), ::sqlite3_column_value(from_, i));
   }
   [[nodiscard]] std::shared_ptr<table> finish(std::uint64_t affected) {
     made_->affected = affected;
@@ -101,33 +103,32 @@ class collector {
   }
 
  private:
-  cell take_cell(int column) {
-    cell c;
-    switch (::sqlite3_column_type(from_, column)) {
+  /// \param value  "Unprotected", which on a connection without a mutex is as good as another.
+  void take(cell& c, sqlite3_value* value) {
+    switch (::sqlite3_value_type(value)) {
       case SQLITE_INTEGER:
         c.kind = cell_kind::integer;
-        c.integer = ::sqlite3_column_int64(from_, column);
+        c.integer = ::sqlite3_value_int64(value);
         break;
       case SQLITE_FLOAT:
         c.kind = cell_kind::real;
-        c.real = ::sqlite3_column_double(from_, column);
+        c.real = ::sqlite3_value_double(value);
         break;
       case SQLITE_TEXT:
         c.kind = cell_kind::text;
-        keep(c, ::sqlite3_column_text(from_, column), column);
+        keep(c, ::sqlite3_value_text(value), value);
         break;
       case SQLITE_BLOB:
         c.kind = cell_kind::bytes;
-        keep(c, ::sqlite3_column_blob(from_, column), column);
+        keep(c, ::sqlite3_value_blob(value), value);
         break;
       default:
         break;
     }
-    return c;
   }
 
-  void keep(cell& c, const void* bytes, int column) {
-    const auto size = static_cast<std::size_t>(::sqlite3_column_bytes(from_, column));
+  void keep(cell& c, const void* bytes, sqlite3_value* value) {
+    const auto size = static_cast<std::size_t>(::sqlite3_value_bytes(value));
     c.size = static_cast<std::uint32_t>(size);
     c.bytes = "";
     if (size == 0) return;
@@ -138,22 +139,25 @@ class collector {
   }
 
   char* room_for(std::size_t size) {
+    // One that is large has a chunk of its own; the one before has room.
+    if (size > largest_chunk / 8) return add_chunk(size);
     if (size > left_) {
-      const std::size_t chunk = std::max(size, chunk_size);
-      made_->owned.push_back(std::make_unique_for_overwrite<char[]>(chunk));  // NOLINT(*-avoid-c-arrays)
-      if (chunk > chunk_size) return made_->owned.back().get();               // full; the one before has room
-      next_ = made_->owned.back().get();
-      left_ = chunk;
+      left_ = std::max(size, chunk_size_);
+      next_ = add_chunk(left_);
+      chunk_size_ = std::min(2 * chunk_size_, largest_chunk);
     }
     left_ -= size;
     return std::exchange(next_, next_ + size);
   }
 
+  char* add_chunk(std::size_t size) { return made_->owned.emplace_back(detail::make_memory(size)).get(); }
+
   sqlite3_stmt* const from_;
   const int width_;
-  std::shared_ptr<table> made_ = std::make_shared<table>();
+  std::shared_ptr<table> made_ = std::make_shared_for_overwrite<table>();
   char* next_ = nullptr;
   std::size_t left_ = 0;
+  std::size_t chunk_size_ = smallest_chunk;
 };
 
 int checked_size(std::size_t size) noexcept {
@@ -259,6 +263,7 @@ error session::failed(int code, std::string_view text, const char* phase) const 
 }
 
 result<const session::prepared*> session::prepare(std::string_view text) {
+  if (!statements_.empty() && statements_.front().text == text) return &statements_.front();
   if (const auto found = by_text_.find(text); found != by_text_.end()) {
     statements_.splice(statements_.begin(), statements_, found->second);
     return &statements_.front();
@@ -299,9 +304,10 @@ result<bool> session::only_reads(std::string_view text) {
 
 result<> session::bind_one(sqlite3_stmt* statement, int at, const detail::parameter& value,
                            std::string_view text) {
-  const auto bind_text = [&](std::string_view bytes) {
+  // The values outlive the statement, and no later one reads them: it binds its own first. What is made here is copied.
+  const auto bind_text = [&](std::string_view bytes, sqlite3_destructor_type life) {
     // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): its size is an argument
-    return ::sqlite3_bind_text64(statement, at, bytes.data(), bytes.size(), SQLITE_TRANSIENT, SQLITE_UTF8);
+    return ::sqlite3_bind_text64(statement, at, bytes.data(), bytes.size(), life, SQLITE_UTF8);
   };
   struct visitor {
     sqlite3_stmt* statement;
@@ -311,15 +317,15 @@ result<> session::bind_one(sqlite3_stmt* statement, int at, const detail::parame
     int operator()(bool v) const { return ::sqlite3_bind_int(statement, at, v ? 1 : 0); }
     int operator()(std::int64_t v) const { return ::sqlite3_bind_int64(statement, at, v); }
     int operator()(double v) const { return ::sqlite3_bind_double(statement, at, v); }
-    int operator()(const std::string& v) const { return as_text_value(v); }
+    int operator()(const std::string& v) const { return as_text_value(v, SQLITE_STATIC); }
     int operator()(const bytes& v) const {
       const void* data = v.empty() ? "" : static_cast<const void*>(v.data());
-      return ::sqlite3_bind_blob64(statement, at, data, v.size(), SQLITE_TRANSIENT);
+      return ::sqlite3_bind_blob64(statement, at, data, v.size(), SQLITE_STATIC);
     }
-    int operator()(const numeric& v) const { return as_text_value(v.text); }
-    int operator()(const json& v) const { return as_text_value(v.text); }
-    int operator()(const uuid& v) const { return as_text_value(v.text()); }
-    int operator()(timestamp v) const { return as_text_value(as_text(v)); }
+    int operator()(const numeric& v) const { return as_text_value(v.text, SQLITE_STATIC); }
+    int operator()(const json& v) const { return as_text_value(v.text, SQLITE_STATIC); }
+    int operator()(const uuid& v) const { return as_text_value(v.text(), SQLITE_TRANSIENT); }
+    int operator()(timestamp v) const { return as_text_value(as_text(v), SQLITE_TRANSIENT); }
   };
   const int code = std::visit(visitor{statement, at, bind_text}, value);
   if (code != SQLITE_OK) return failed(code, text, "binding its parameters");
@@ -396,9 +402,7 @@ result<rows> session::some(const context& ctx, std::size_t most) {
 
 void session::stop() noexcept {
   if (started_ == nullptr) return;
-  sqlite3_stmt* const statement = std::exchange(started_, nullptr)->statement.get();
-  ::sqlite3_reset(statement);  // its code is that of the last step
-  ::sqlite3_clear_bindings(statement);
+  ::sqlite3_reset(std::exchange(started_, nullptr)->statement.get());  // its code is that of the last step
 }
 
 bool session::clean() noexcept {
