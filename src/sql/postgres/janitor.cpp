@@ -129,7 +129,11 @@ void janitor::run() noexcept {
 }
 
 bool janitor::attend(patient& each, clock::time_point now) {
-  if (each.is_closed) return now < each.until;
+  if (each.is_closed) {
+    if (now < each.until) return true;
+    each.used.discard();
+    return false;
+  }
   if (each.cancel && each.cancel->load()) {
     each.cancel.reset();
     each.next_cancel = now + each.pause;  // one that came before its statement was discarded
