@@ -246,6 +246,28 @@ TEST_F(PostgresFaults, ACancelThatIsLateHitsNoOtherStatement) {
   }
 }
 
+TEST_F(PostgresFaults, WhatIsPreparedForACallerThatHasGoneIsNotForgotten) {
+  tests::message_proxy between(server().port());
+  pool db(between.url(database()), pool_options().size(1).grace(20s).statements(4));
+  for (int i = 0; i != 10; ++i) {
+    auto warm = db.query(patience, "select 0");
+    ASSERT_TRUE(warm) << warm.error();
+    auto scope = with_cancel(background());
+    between.on_cancel(cancels::hold);
+    between.order(direction::to_client, 1, fault::hold);
+    std::thread ends([&] {
+      EXPECT_TRUE(between.wait_for_order());
+      scope.cancel();
+    });
+    EXPECT_EQ(db.query(scope, dynamic("select " + std::to_string(i + 1))).error(), curfew::errc::canceled);
+    ends.join();
+    between.release();
+  }
+  auto left = db.query(patience, "select count(*) from pg_prepared_statements");
+  ASSERT_TRUE(left) << left.error();
+  EXPECT_LE((*left)[0].get<int>(0), 4);
+}
+
 // Servers that say nothing, go, or are full.
 
 TEST_F(PostgresFaults, AServerThatNeverAnswersIsGivenUpInTime) {

@@ -341,7 +341,7 @@ void connection::on_ready() {
       break;
     case phase::preparing:
       if (failed_) break;
-      if (values_) keep_statement();
+      keep_statement();  // the next one of that text may have it
       next = phase::executing;
       break;
     case phase::executing:
