@@ -219,6 +219,17 @@ TEST_F(PostgresFaults, CancelsThatAreNotAnsweredHoldNothingUp) {
   EXPECT_TRUE(next) << next.error();
 }
 
+TEST_F(PostgresFaults, CancelsThatWereNotAnsweredDoNotStopLaterOnes) {
+  tests::message_proxy silent(server().port());
+  pool db(silent.url(database()), pool_options().size(6).grace(50ms));
+  silent.on_cancel(cancels::silence);
+  for (int i = 0; i != 6; ++i) cut_off_a_read(db, silent);
+  const auto before = silent.cancel_requests();
+  silent.on_cancel(cancels::pass);  // those before stay where they are
+  cut_off_a_read(db, silent);
+  EXPECT_TRUE(tests::eventually([&] { return silent.cancel_requests() > before; }));
+}
+
 // Its statement is over, the cancel still under way: it must not find the next one.
 TEST_F(PostgresFaults, ACancelThatIsLateHitsNoOtherStatement) {
   tests::message_proxy between(server().port());

@@ -55,6 +55,12 @@ void verdict::say(result<rows> what, std::string_view tag) {
   known_.cancel();
 }
 
+/// A cancel, which its patient and its thread know of.
+struct janitor::request {
+  std::atomic<bool> is_over{false};
+  bool is_given_up = false;  // guarded by mutex_
+};
+
 struct janitor::patient {
   patient(lease of, std::shared_ptr<verdict> w, clock::time_point u)
       : used(std::move(of)),
@@ -66,7 +72,7 @@ struct janitor::patient {
   clock::time_point until;        // the end of the grace; of one that was closed: of its place
   clock::time_point next_cancel;  // when one is due
   clock::duration pause = first_pause;
-  std::shared_ptr<std::atomic<bool>> cancel;  // null: none is under way; true: it is over
+  std::shared_ptr<request> cancel;  // null: none is under way
   wants what = wants::nothing;
   bool was_canceled = false;
   bool rolls_back = false;
@@ -88,6 +94,7 @@ void janitor::take(lease used, std::shared_ptr<verdict> waits) noexcept {
       std::thread([self = shared_from_this()] { self->run(); }).detach();
     } catch (const std::system_error&) {  // there are no threads: the server sees that this side is gone
       condemn(one.front(), clock::now());
+      one.front().used.discard();
       return;
     }
     runs_ = true;
@@ -134,7 +141,7 @@ bool janitor::attend(patient& each, clock::time_point now) {
     each.used.discard();
     return false;
   }
-  if (each.cancel && each.cancel->load()) {
+  if (each.cancel && each.cancel->is_over.load()) {
     each.cancel.reset();
     each.next_cancel = now + each.pause;  // one that came before its statement was discarded
     each.pause = std::min(2 * each.pause, longest_pause);
@@ -183,6 +190,7 @@ void janitor::condemn(patient& each, clock::time_point now) {
     const error unknown = cut_off(each.waits->ctx(), each.on().doing()).with(outcome::unknown);
     std::exchange(each.waits, nullptr)->say(unknown, {});
   }
+  give_up(each);
   each.used->reset();
   each.is_closed = true;
   each.until = now + noticed_after;
@@ -192,13 +200,13 @@ void janitor::condemn(patient& each, clock::time_point now) {
 void janitor::send_cancel(patient& each, clock::time_point now) noexcept {
   each.next_cancel = now + first_pause;  // where it cannot be sent now
   const std::lock_guard guard(mutex_);
-  if (cancels_ == most_cancels) return;
+  if (cancels_ == most_cancels || cancels_ + given_up_ >= most_given_up) return;
   try {
-    auto is_over = std::make_shared<std::atomic<bool>>(false);
-    std::thread([self = shared_from_this(), is_over, request = each.on().canceler()] {
-      self->cancel(request, *is_over);
+    auto made = std::make_shared<request>();
+    std::thread([self = shared_from_this(), made, send = each.on().canceler()] {
+      self->cancel(send, *made);
     }).detach();
-    each.cancel = std::move(is_over);
+    each.cancel = std::move(made);
     each.was_canceled = true;
     each.next_cancel = clock::time_point::max();
     ++cancels_;
@@ -207,15 +215,24 @@ void janitor::send_cancel(patient& each, clock::time_point now) noexcept {
   }
 }
 
-void janitor::cancel(const std::function<void()>& request, std::atomic<bool>& is_over) noexcept {
+void janitor::cancel(const std::function<void()>& send, request& sent) noexcept {
   begin_thread("curfew cancel");
-  request();
+  send();
   {
     const std::lock_guard guard(mutex_);
-    --cancels_;
+    --(sent.is_given_up ? given_up_ : cancels_);
+    sent.is_over.store(true);
   }
-  is_over.store(true);
   waker_.set();
+}
+
+void janitor::give_up(patient& each) noexcept {
+  if (!each.cancel) return;
+  const std::lock_guard guard(mutex_);
+  if (each.cancel->is_over) return;
+  each.cancel->is_given_up = true;
+  --cancels_;
+  ++given_up_;
 }
 
 void janitor::wait(std::list<patient>& all, clock::time_point until) const noexcept {

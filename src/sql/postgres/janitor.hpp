@@ -61,7 +61,9 @@ class verdict {
 ///  1. A connection is given back only after the server is ready for a query, and after the end of each cancel that was sent for
 ///     it: so none reaches a later statement.
 ///  2. Its place in the pool is taken until then; of one that was closed until its server looks whether the client is there.
-///  3. A cancel blocks in libpq, so it has a thread of its own. At most `most_cancels` at a time.
+///  3. A cancel blocks in libpq, so it has a thread of its own. At most `most_cancels` at a time, beside those that were given
+///     up with their connection: libpq waits for their answer without an end. Of those there are at most `most_given_up`; then
+///     none is sent, and a server notices by itself that its client has gone.
 ///
 /// Thread safety: any thread.
 class janitor : public std::enable_shared_from_this<janitor> {
@@ -78,16 +80,19 @@ class janitor : public std::enable_shared_from_this<janitor> {
 
  private:
   struct patient;
+  struct request;
   static constexpr std::size_t most_cancels = 4;
+  static constexpr std::size_t most_given_up = 32;
 
   void run() noexcept;
   /// \return false: it is done with.
   bool attend(patient& each, clock::time_point now);
   void send_cancel(patient& each, clock::time_point now) noexcept;
   /// In a thread of its own.
-  void cancel(const std::function<void()>& request, std::atomic<bool>& is_over) noexcept;
+  void cancel(const std::function<void()>& send, request& sent) noexcept;
+  void give_up(patient& each) noexcept;
   static void tell(patient& each);
-  static void condemn(patient& each, clock::time_point now);
+  void condemn(patient& each, clock::time_point now);
   void wait(std::list<patient>& all, clock::time_point until) const noexcept;
 
   const clock::duration grace_;
@@ -98,7 +103,8 @@ class janitor : public std::enable_shared_from_this<janitor> {
   // Guarded by mutex_.
   std::list<patient> inbox_;
   bool runs_ = false;
-  std::size_t cancels_ = 0;  // under way
+  std::size_t cancels_ = 0;   // under way
+  std::size_t given_up_ = 0;  // the same, of connections that are closed
 };
 
 }  // namespace curfew::sql::postgres
