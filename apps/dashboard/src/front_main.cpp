@@ -43,6 +43,8 @@ std::vector<std::shared_ptr<service_process>> make_services(const front_options&
     if (name == "disk") {
       for (const std::string& root : options.roots) arguments.push_back("--root=" + root);
     }
+    if (name == "packages" && !options.database.empty())
+      arguments.push_back("--database=" + options.database);
     services.push_back(std::make_shared<service_process>(std::string(name), std::move(arguments), token));
   }
   return services;

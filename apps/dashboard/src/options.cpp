@@ -62,6 +62,15 @@ std::expected<std::string, std::string> checked_address(std::string value) {
   return value;
 }
 
+/// The database itself says whether it is one.
+std::expected<std::string, std::string> checked_database(std::string value) {
+  for (const std::string_view scheme : {"sqlite:", "postgresql://", "postgres://"}) {
+    if (value.starts_with(scheme)) return value;
+  }
+  // Not repeated: it may hold a password.
+  return std::unexpected("--database takes the URL of one: sqlite:PATH or postgresql://USER@HOST/NAME");
+}
+
 std::expected<source_option, std::string> checked_source(const std::string& value) {
   const auto equals = value.find('=');
   source_option made{value.substr(0, equals), equals == std::string::npos ? "" : value.substr(equals + 1)};
@@ -96,11 +105,17 @@ std::expected<void, std::string> add_source(front_options& options, const std::s
 template <class Options>
 std::expected<bool, std::string> set_common(Options& options, std::string_view name,
                                             argument_reader& arguments) {
-  if (name != "--listen" && name != "--root") return false;
+  if (name != "--listen" && name != "--root" && name != "--database") return false;
   auto value = arguments.value(name);
   if (!value) return std::unexpected(std::move(value).error());
   if (name == "--root") {
     options.roots.push_back(*std::move(value));
+    return true;
+  }
+  if (name == "--database") {
+    auto database = checked_database(*std::move(value));
+    if (!database) return std::unexpected(std::move(database).error());
+    options.database = *std::move(database);
     return true;
   }
   auto address = checked_address(*std::move(value));
@@ -175,11 +190,14 @@ Options of the dashboard:
   --root DIR              a directory for the disk report; may be repeated (/usr)
   --source NAME=URL       shows an HTTP service as one more panel; may be repeated
   --host NAME             a further host name under which the page may be opened
+  --database URL          where the packages are kept: sqlite:PATH or postgresql://USER@HOST/NAME,
+                          in tables curfew_…, which are replaced (a temporary file)
   --help, --version
 
 Options of a service:
   --listen ADDRESS:PORT   where to listen (127.0.0.1:0)
   --root DIR              disk: as above
+  --database URL          packages: as above
   --status FILE           packages: dpkg's list of packages (/var/lib/dpkg/status)
   --proc DIR              vitals: where the kernel tells of processes (/proc)
 

@@ -21,6 +21,7 @@ struct front_options {
   std::vector<std::string> roots;  ///< Not empty.
   std::vector<source_option> sources;
   std::vector<std::string> hosts;
+  std::string database;  ///< As in service_options.
 };
 
 /// `curfew-dashboard service NAME [options]`
@@ -30,6 +31,7 @@ struct service_options {
   std::vector<std::string> roots;  ///< Not empty.
   std::string status_file = "/var/lib/dpkg/status";
   std::string proc = "/proc";
+  std::string database;  ///< URL of the one for the packages; empty: a file of the service's own.
 };
 
 struct show_help {};

@@ -28,7 +28,7 @@ using namespace std::chrono_literals;
 work_planner planner_for(const service_options& options) {
   if (options.name == "disk") return plan_disk(options.roots);
   if (options.name == "packages")
-    return plan_packages(std::make_shared<package_library>(options.status_file));
+    return plan_packages(std::make_shared<package_library>(options.status_file, options.database));
   vitals_source from;
   from.proc = options.proc;
   return plan_vitals(std::move(from));

@@ -28,6 +28,7 @@ TEST(Options, DefaultToThisMachineAlone) {
   EXPECT_EQ(options.roots, std::vector<std::string>{"/usr"});
   EXPECT_TRUE(options.sources.empty());
   EXPECT_TRUE(options.hosts.empty());
+  EXPECT_TRUE(options.database.empty());
 }
 
 TEST(Options, TakeValuesAfterASpaceOrAnEqualsSign) {
@@ -47,13 +48,23 @@ TEST(Options, OfAServiceAreItsOwn) {
   EXPECT_EQ(options.name, "packages");
   EXPECT_EQ(options.listen, "127.0.0.1:9");
   EXPECT_EQ(options.status_file, "/x");
+  EXPECT_TRUE(options.database.empty());
+}
+
+TEST(Options, TakeTheDatabaseOfThePackages) {
+  EXPECT_EQ(front_of({"--database", "postgresql://app@box/app"}).database, "postgresql://app@box/app");
+  const auto parsed = parse({"service", "packages", "--database=sqlite:/a.db"});
+  EXPECT_EQ(std::get<service_options>(parsed.value()).database, "sqlite:/a.db");
+  const std::string refused = wrong({"--database", "mysql://app:secret@box/app"});
+  EXPECT_NE(refused.find("postgresql://USER@HOST/NAME"), std::string::npos);
+  EXPECT_EQ(refused.find("secret"), std::string::npos);
 }
 
 TEST(Options, ShowHelpAndVersionWhereverTheyStand) {
   EXPECT_TRUE(std::holds_alternative<show_help>(parse({"--root", "/a", "--help"}).value()));
   EXPECT_TRUE(std::holds_alternative<show_help>(parse({"service", "disk", "-h"}).value()));
   EXPECT_TRUE(std::holds_alternative<show_version>(parse({"--version"}).value()));
-  for (const char* name : {"--listen", "--root", "--source", "--host", "--status", "--proc"}) {
+  for (const char* name : {"--listen", "--root", "--source", "--host", "--database", "--status", "--proc"}) {
     EXPECT_NE(help_text().find(name), std::string_view::npos) << name;
   }
 }

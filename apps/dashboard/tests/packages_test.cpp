@@ -7,8 +7,10 @@
 #include <filesystem>
 #include <stdexcept>
 #include <string>
+#include <tuple>
 #include <vector>
 
+#include "postgres.hpp"
 #include "services/packages/package_database.hpp"
 #include "services/packages/package_library.hpp"
 #include "temporary_tree.hpp"
@@ -42,16 +44,20 @@ std::vector<installed_package> small_system() {
           package("shell", 10, {{"libc"}, {"absent"}})};
 }
 
-std::shared_ptr<package_database> database_of(const std::vector<installed_package>& packages) {
-  auto made = package_database::make(curfew::background(), packages);
+std::shared_ptr<package_database> database_of(const std::vector<installed_package>& packages,
+                                              const std::string& url = {}) {
+  auto made = package_database::make(curfew::background(), packages, url);
   if (!made) throw std::runtime_error(made.error().message());
   return *std::move(made);
 }
 
-json::value report_on(const std::vector<installed_package>& packages, const std::string& query = {}) {
-  const auto database = database_of(packages);
-  auto made = package_report(curfew::background(), *database, query, silent);
+json::value report_of(package_database& from, const std::string& query = {}) {
+  auto made = package_report(curfew::background(), from, query, silent);
   return made ? *made : json::value(made.error().message);
+}
+
+json::value report_on(const std::vector<installed_package>& packages, const std::string& query = {}) {
+  return report_of(*database_of(packages), query);
 }
 
 const json::value* row_of(const json::value& report, const char* list, std::string_view name) {
@@ -160,6 +166,54 @@ TEST(PackageDatabase, IsNotChangedByAReader) {
   const auto refused = reading->execute(curfew::background(), "delete from curfew_package");
   ASSERT_FALSE(refused);
   EXPECT_EQ(refused.error().code(), sql::errc::read_only);
+}
+
+TEST(PackageDatabase, ReplacesTheTablesThatAreThere) {
+  const temporary_tree temporary;
+  const std::string url = "sqlite:" + temporary.path("packages.db");
+  EXPECT_EQ(report_of(*database_of(small_system(), url)).at("packages"), 5);
+  EXPECT_EQ(report_of(*database_of({package("a", 1)}, url)).at("packages"), 1);
+}
+
+TEST(PackagesInPostgresql, GiveTheSameReport) {
+  CURFEW_NEEDS_PROGRAMS("postgres", "initdb", "psql");
+  const auto here = database_of(small_system());
+  const std::string url = curfew::tests::postgres_server::shared().new_database();
+  std::ignore = database_of({package("a", 1)}, url);
+  const auto there = database_of(small_system(), url);
+  for (const char* query : {"", "mail", "MAIL", "100% free", "100_ free", "\\", "' or 1=1 --"}) {
+    json::value expected = report_of(*here, query);
+    json::value got = report_of(*there, query);
+    for (json::value* each : {&expected, &got}) {
+      ASSERT_TRUE(each->is_object()) << *each;
+      each->as_object().erase("elapsed_ms");
+    }
+    EXPECT_EQ(got, expected) << query;
+  }
+}
+
+TEST(PackagesInPostgresql, AreReadUntilTheContextEnds) {
+  CURFEW_NEEDS_PROGRAMS("postgres", "initdb", "psql");
+  const auto database = database_of(small_system(), curfew::tests::postgres_server::shared().new_database());
+  auto scope = curfew::with_cancel(curfew::background());
+  const report_progress leave = [&](const progress&) { scope.cancel("enough"); };
+  const auto report = package_report(scope, *database, "mail", leave);
+  ASSERT_FALSE(report);
+  EXPECT_EQ(report.error().code, "canceled");
+  EXPECT_EQ(report_of(*database).at("packages"), 5);
+}
+
+TEST(PackagesInPostgresql, AreThereOnceTheServerIs) {
+  CURFEW_NEEDS_PROGRAMS("postgres", "initdb", "psql");
+  curfew::tests::postgres_server server;
+  server.stop();
+  const temporary_tree tree;
+  package_library library(tree.write("status", "Package: a\nStatus: install ok installed\n"), server.url());
+  const auto none = library.get(curfew::background());
+  ASSERT_FALSE(none);
+  EXPECT_EQ(none.error().code, "unavailable");
+  server.start();
+  EXPECT_TRUE(curfew::tests::detail::wait_for([&] { return library.get(curfew::background()).has_value(); }));
 }
 
 TEST(PackageLibrary, SaysWhatIsMissing) {

@@ -11,10 +11,13 @@ namespace curfew_dashboard {
 namespace {
 
 /// Reports that are made at a time; the next ones wait.
-constexpr std::size_t connections = 64;
+constexpr std::size_t connections = 32;
 
 // NOLINTBEGIN(modernize-avoid-c-arrays): their sizes are their contents'
 constexpr sql::text schema[] = {
+    "drop table if exists curfew_package",
+    "drop table if exists curfew_edge",
+    "drop table if exists curfew_top",
     "create table curfew_package(id integer primary key, name text, version text, section text, size bigint, "
     "description text)",
     "create table curfew_provided(name text, package integer)",
@@ -80,13 +83,14 @@ class maker {
 
 }  // namespace
 
-package_database::package_database()
-    : folder_("curfew-packages"),
-      pool_("sqlite:" + (folder_.path() / "packages.db").string(), sql::pool_options().size(connections)) {}
+package_database::package_database(const std::string& url)
+    : folder_(url.empty() ? std::make_optional<temporary_folder>("curfew-packages") : std::nullopt),
+      pool_(folder_ ? "sqlite:" + (folder_->path() / "packages.db").string() : url,
+            sql::pool_options().size(connections)) {}
 
 sql::result<std::shared_ptr<package_database>> package_database::make(
-    const curfew::context& ctx, const std::vector<installed_package>& packages) {
-  const std::shared_ptr<package_database> made(new package_database());
+    const curfew::context& ctx, const std::vector<installed_package>& packages, const std::string& url) {
+  const std::shared_ptr<package_database> made(new package_database(url));
   auto writing = made->pool_.begin(ctx);
   if (!writing) return std::move(writing).error();
   if (auto filled = maker(ctx, *writing).make(packages); !filled) return std::move(filled).error();

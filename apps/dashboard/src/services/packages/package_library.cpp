@@ -1,11 +1,14 @@
 #include "services/packages/package_library.hpp"
 
 #include <cerrno>
+#include <chrono>
+#include <curfew/sync/sleep.hpp>
 #include <exception>
 #include <fstream>
 #include <iterator>
 #include <system_error>
 #include <utility>
+#include <vector>
 
 #include "base/text.hpp"
 #include "services/work.hpp"
@@ -14,11 +17,13 @@ namespace curfew_dashboard {
 
 namespace {
 
-failure not_made(const std::string& why) {
-  return {"internal", to_utf8("The database of packages could not be made: " + why).text};
+constexpr std::chrono::seconds pause = std::chrono::seconds(1);
+
+failure not_made(const std::string& why, const char* code) {
+  return {code, to_utf8("The database of packages could not be made: " + why).text};
 }
 
-package_library::database make_database(const curfew::context& ctx, const std::string& status_file) {
+std::expected<std::vector<installed_package>, failure> read_packages(const std::string& status_file) {
   errno = 0;
   std::ifstream file(status_file, std::ios::binary);
   const std::string text{std::istreambuf_iterator<char>(file), {}};
@@ -33,26 +38,35 @@ package_library::database make_database(const curfew::context& ctx, const std::s
     return std::unexpected(
         failure{"unavailable", to_utf8(status_file).text + " lists no installed package."});
   }
-  auto made = package_database::make(ctx, packages);
-  if (!made) return std::unexpected(not_made(made.error().message()));
-  return *std::move(made);
+  return packages;
 }
 
 }  // namespace
 
-package_library::package_library(std::string status_file)
+package_library::package_library(std::string status_file, std::string url)
     : making_(curfew::with_cancel(curfew::background())),
-      maker_([this, status_file = std::move(status_file)] { make(status_file); }) {}
+      maker_([this, status_file = std::move(status_file), url = std::move(url)] { make(status_file, url); }) {
+}
 
 package_library::~package_library() { making_.cancel("the service stops"); }
 
-void package_library::make(const std::string& status_file) noexcept {
-  database made = std::unexpected(failure{});
+void package_library::make(const std::string& status_file, const std::string& url) noexcept {
   try {
-    made = make_database(making_, status_file);
+    const auto packages = read_packages(status_file);
+    if (!packages) return publish(std::unexpected(packages.error()));
+    for (;;) {
+      auto made = package_database::make(making_, *packages, url);
+      if (made) return publish(*std::move(made));
+      const bool again = made.error().transient();
+      publish(std::unexpected(not_made(made.error().message(), again ? "unavailable" : "internal")));
+      if (!again || !curfew::sleep_for(making_, pause)) return;
+    }
   } catch (const std::exception& e) {
-    made = std::unexpected(not_made(e.what()));
+    publish(std::unexpected(not_made(e.what(), "internal")));
   }
+}
+
+void package_library::publish(database made) noexcept {
   {
     const std::lock_guard guard(mutex_);
     database_ = std::move(made);

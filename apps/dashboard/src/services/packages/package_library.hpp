@@ -22,7 +22,9 @@ class package_library {
   using database = std::expected<std::shared_ptr<package_database>, failure>;
 
   /// \param status_file  "/var/lib/dpkg/status"
-  explicit package_library(std::string status_file);
+  /// \param url          Of the database that is filled; empty: a file of its own. One that cannot be reached is tried
+  ///                     again, each second.
+  explicit package_library(std::string status_file, std::string url = {});
   package_library(const package_library&) = delete;
   package_library& operator=(const package_library&) = delete;
   /// Ends the making.
@@ -33,7 +35,8 @@ class package_library {
   [[nodiscard]] database get(const curfew::context& ctx);
 
  private:
-  void make(const std::string& status_file) noexcept;
+  void make(const std::string& status_file, const std::string& url) noexcept;
+  void publish(database made) noexcept;
 
   curfew::cancel_scope making_;
   curfew::mutex mutex_;
