@@ -2,7 +2,7 @@
 
 /// Databases under a context: a query that nobody waits for stops where it runs.
 ///
-///     sql::pool db("sqlite:shop.db");
+///     sql::pool db("postgresql://app@127.0.0.1/shop");  // or "sqlite:shop.db"
 ///     auto found = co_await db.async_query(ctx, "select id, name from users where age > $1", 18);
 ///     if (!found) co_return found.error();
 ///     for (auto [id, name] : found->as<std::int64_t, std::string>()) …
