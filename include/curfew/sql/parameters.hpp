@@ -23,9 +23,23 @@ struct null_value {
   friend bool operator==(null_value, null_value) = default;
 };
 
+/// An array, as PostgreSQL writes it: {1,2,NULL}.
+struct array_value {
+  std::string text;
+  friend bool operator==(const array_value&, const array_value&) = default;
+};
+
 /// What is sent for a parameter; NULL at first.
-using parameter =
-    std::variant<null_value, bool, std::int64_t, double, std::string, bytes, numeric, json, uuid, timestamp>;
+using parameter = std::variant<null_value, bool, std::int64_t, double, std::string, bytes, numeric, json,
+                               uuid, timestamp, array_value>;
+
+/// Puts another element into an array that is not closed yet.
+void append_element(std::string& to, const parameter& element);
+
+template <class T>
+inline constexpr bool is_list = false;
+template <class T, class Allocator>
+inline constexpr bool is_list<std::vector<T, Allocator>> = !std::is_same_v<T, std::byte>;
 
 template <class T>
 inline constexpr bool is_optional = false;
@@ -62,6 +76,14 @@ void encode(parameter& to, const T& value) {
     to = static_cast<double>(value);
   } else if constexpr (is_system_time<T>) {
     to = std::chrono::floor<std::chrono::microseconds>(value);
+  } else if constexpr (is_list<T>) {
+    std::string text("{");
+    for (const typename T::value_type& each : value) {
+      parameter element;
+      encode(element, each);
+      append_element(text, element);
+    }
+    to.emplace<array_value>(text + '}');
   } else if constexpr (std::is_convertible_v<const T&, std::string_view>) {
     to.emplace<std::string>(std::string_view(value));
   } else if constexpr (std::is_convertible_v<const T&, std::span<const std::byte>>) {

@@ -114,6 +114,32 @@ struct table {
 [[nodiscard]] uuid read_uuid(const cell& c, std::string_view column);
 [[nodiscard]] timestamp read_timestamp(const cell& c, std::string_view column);
 
+/// An element of an array.
+struct array_element {
+  bool is_null = false;
+  std::string text;
+};
+
+[[nodiscard]] std::vector<array_element> read_array(const cell& c, std::string_view column);
+/// Refers to the element.
+[[nodiscard]] cell cell_of(const array_element& of, cell_kind kind, std::string_view column);
+
+/// What a cell has to be that is read as T.
+template <class T>
+constexpr cell_kind kind_for() noexcept {
+  if constexpr (is_optional<T>) {
+    return kind_for<typename T::value_type>();
+  } else if constexpr (std::same_as<T, bool>) {
+    return cell_kind::boolean;
+  } else if constexpr (std::integral<T> || std::is_enum_v<T>) {
+    return cell_kind::integer;
+  } else if constexpr (std::floating_point<T>) {
+    return cell_kind::real;
+  } else {
+    return cell_kind::text;
+  }
+}
+
 template <class T>
 inline constexpr bool cannot_be_read = false;
 
@@ -146,6 +172,15 @@ T read(const cell& c, std::string_view column) {
     return T{std::string(read_text(c, column))};
   } else if constexpr (std::same_as<T, uuid>) {
     return read_uuid(c, column);
+  } else if constexpr (is_list<T>) {
+    using element = typename T::value_type;
+    static_assert(!std::same_as<element, std::string_view>, "curfew: read an array of text as std::string");
+    static_assert(!is_list<element> && !std::same_as<element, bytes>,
+                  "curfew: such an array is read as text, std::string");
+    T made;
+    for (const array_element& each : read_array(c, column))
+      made.push_back(read<element>(cell_of(each, kind_for<element>(), column), column));
+    return made;
   } else if constexpr (is_system_time<T>) {
     return std::chrono::floor<typename T::duration>(read_timestamp(c, column));
   } else if constexpr (std::is_enum_v<T>) {
