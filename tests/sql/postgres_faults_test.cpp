@@ -3,6 +3,9 @@
 #include <array>
 #include <atomic>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/co_spawn.hpp>
+#include <boost/asio/detached.hpp>
+#include <boost/asio/io_context.hpp>
 #include <chrono>
 #include <cstddef>
 #include <cstdint>
@@ -41,7 +44,7 @@ bool is_of_connection(const error& e) { return e == errc::connection_lost || e =
 // Each message of a connection, in both directions, is held, split or cut: from the first one of the startup to the last one of
 // the statement.
 
-enum class scenario { read, write, transaction };
+enum class scenario { read, stream, write, transaction };
 enum class caller { blocking, coroutine };
 
 class PostgresMessages : public postgres_test,
@@ -62,10 +65,26 @@ class PostgresMessages : public postgres_test,
     return {};
   }
 
+  static int count_of_right(const rows& some, int number) {
+    int right = 0;
+    for (auto [n] : some.as<int>()) right += n == number ? 1 : 0;
+    return right;
+  }
+
   static done_thing act(pool& db, scenario what, const context& ctx, int number) {
     switch (what) {
       case scenario::read:
         return of(db.query(ctx, "select $1::int", number), number);
+      case scenario::stream: {
+        auto all = db.stream(ctx, "select $1::int from generate_series(1, 3)", number);
+        if (!all) return of(all);
+        for (int count = 0;;) {
+          auto some = all->next(ctx);
+          if (!some) return of(some);
+          if (some->empty()) return {std::nullopt, count == 3};
+          count += count_of_right(*some, number);
+        }
+      }
       case scenario::write:
         return of(db.execute(ctx, "insert into t values ($1)", number));
       case scenario::transaction: {
@@ -83,6 +102,20 @@ class PostgresMessages : public postgres_test,
       case scenario::read: {
         auto read = co_await db.async_query(ctx, "select $1::int", number);
         co_return of(read, number);
+      }
+      case scenario::stream: {
+        auto all = co_await db.async_stream(ctx, "select $1::int from generate_series(1, 3)", number);
+        if (!all) co_return of(all);
+        for (int count = 0;;) {
+          auto some = co_await all->async_next(ctx);
+          if (!some) co_return of(some);
+          if (some->empty()) {
+            done_thing over;
+            over.is_right = count == 3;
+            co_return over;
+          }
+          count += count_of_right(*some, number);
+        }
       }
       case scenario::write: {
         auto written = co_await db.async_execute(ctx, "insert into t values ($1)", number);
@@ -153,14 +186,14 @@ TEST_P(PostgresMessages, AreNotMissed) {
     }
   }
   EXPECT_TRUE(gets_quiet());
-  if (what == scenario::read) return;
+  if (what == scenario::read || what == scenario::stream) return;
   const std::string listed = ' ' + ask("select string_agg(i::text, ' ') from t") + ' ';
   for (const auto& [of, is_there] : told)
     EXPECT_EQ(listed.contains(' ' + std::to_string(of) + ' '), is_there) << of;
 }
 
 std::string name_of(const ::testing::TestParamInfo<PostgresMessages::ParamType>& info) {
-  constexpr std::array scenarios{"OfARead", "OfAWrite", "OfATransaction"};
+  constexpr std::array scenarios{"OfARead", "OfAStream", "OfAWrite", "OfATransaction"};
   constexpr std::array faults{"Held", "Split", "CutBefore", "CutWithin", "CutBehind", "Reset"};
   constexpr std::array callers{"", "InACoroutine"};
   return std::string(scenarios[static_cast<std::size_t>(std::get<0>(info.param))]) +
@@ -168,13 +201,14 @@ std::string name_of(const ::testing::TestParamInfo<PostgresMessages::ParamType>&
          callers[static_cast<std::size_t>(std::get<2>(info.param))];
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    Each, PostgresMessages,
-    ::testing::Combine(::testing::Values(scenario::read, scenario::write, scenario::transaction),
-                       ::testing::Values(fault::hold, fault::split, fault::cut, fault::cut_within,
-                                         fault::cut_behind, fault::reset),
-                       ::testing::Values(caller::blocking, caller::coroutine)),
-    name_of);
+INSTANTIATE_TEST_SUITE_P(Each, PostgresMessages,
+                         ::testing::Combine(::testing::Values(scenario::read, scenario::stream,
+                                                              scenario::write, scenario::transaction),
+                                            ::testing::Values(fault::hold, fault::split, fault::cut,
+                                                              fault::cut_within, fault::cut_behind,
+                                                              fault::reset),
+                                            ::testing::Values(caller::blocking, caller::coroutine)),
+                         name_of);
 
 // Requests to cancel that do not do what they should.
 
@@ -428,6 +462,130 @@ TEST_F(PostgresFaults, AFullServerIsSaidToBeFull) {
   EXPECT_EQ(refused->outcome(), outcome::did_not_happen);
   ASSERT_TRUE(open.back().commit(patience));
   EXPECT_TRUE(db.query(patience, "select 1"));
+}
+
+TEST_F(PostgresFaults, AnEventLoopThatGoesEndsItsStatements) {
+  pool db(url(), pool_options().size(4));
+  ASSERT_TRUE(db.execute(patience, "create table t (i int)"));
+  for (int i = 0; i != 5; ++i) {
+    auto loop = std::make_unique<asio::io_context>(1);
+    auto scope = with_cancel(background());
+    const auto reads = [&]() -> asio::awaitable<void> {
+      std::ignore = co_await db.async_query(scope, "select pg_sleep(60)");
+      ADD_FAILURE();
+    };
+    const auto writes = [&]() -> asio::awaitable<void> {
+      std::ignore = co_await db.async_execute(scope, "insert into t select 1 from pg_sleep(60)");
+      ADD_FAILURE();
+    };
+    const auto commits = [&]() -> asio::awaitable<void> {
+      auto tx = co_await db.async_begin(scope);
+      EXPECT_TRUE(tx);
+      if (tx) std::ignore = co_await tx->async_query(scope, "select pg_sleep(60)");
+      ADD_FAILURE();
+    };
+    const auto streams = [&]() -> asio::awaitable<void> {
+      auto all = co_await db.async_stream(scope, "select n, pg_sleep(0.01) from generate_series(1, 10000) n");
+      while (all) std::ignore = co_await all->async_next(scope);
+      ADD_FAILURE();
+    };
+    asio::co_spawn(*loop, reads, asio::detached);
+    asio::co_spawn(*loop, writes, asio::detached);
+    asio::co_spawn(*loop, commits, asio::detached);
+    asio::co_spawn(*loop, streams, asio::detached);
+    EXPECT_TRUE(tests::eventually([&] {
+      loop->run_for(1ms);
+      return count_of("active") == "4";
+    }));
+    if (i % 2 == 1) {
+      scope.cancel();  // the write waits for its verdict then
+      loop->poll_one();
+    }
+    loop.reset();
+    EXPECT_TRUE(gets_quiet());
+    auto next = db.query(patience, "select count(*) from t");
+    ASSERT_TRUE(next) << next.error();
+    EXPECT_EQ((*next)[0].get<int>(0), 0);
+  }
+}
+
+TEST_F(PostgresFaults, ALargeValueThatDoesNotPassEndsWithItsContext) {
+  tests::message_proxy between(server().port());
+  pool db(between.url(database()), pool_options().size(1).grace(50ms));
+  const std::string large(20'000'000, 'x');
+  for (const bool in_coroutine : {false, true}) {
+    auto warm = db.query(patience, "select length($1::text)", "four");
+    ASSERT_TRUE(warm) << warm.error();
+    between.order(direction::to_server, 1, fault::hold);
+    auto scope = with_cancel(background());
+    std::thread ends([&] {
+      EXPECT_TRUE(between.wait_for_order());  // it begins, and goes no further
+      scope.cancel();
+    });
+    auto done = in_coroutine ? run_coroutine(db.async_query(scope, "select length($1::text)", large))
+                             : db.query(scope, "select length($1::text)", large);
+    ends.join();
+    ASSERT_FALSE(done);
+    EXPECT_EQ(done.error(), curfew::errc::canceled);
+    between.release();
+  }
+  auto whole = db.query(patience, "select length($1::text)", large);
+  ASSERT_TRUE(whole) << whole.error();
+  EXPECT_EQ((*whole)[0].get<int>(0), 20'000'000);
+}
+
+TEST_F(PostgresFaults, AStreamThatIsLeftAtAnyRowHitsNoOtherStatement) {
+  std::mt19937_64 random(testing::announce_seed("a row of a stream that was left"));
+  pool db(url(), pool_options().size(1));
+  const testing::time_box box(3s);
+  for (int i = 0; i != 300 && (box.open() || i < 10); ++i) {
+    {
+      const auto scope = with_timeout(background(), std::chrono::microseconds(random() % 20'000));
+      auto all = db.stream(scope, "select $1::int, n from generate_series(1, 20000) n", i);
+      int n = 0;
+      for (auto left = random() % 40; all && left != 0; --left) {
+        auto some = all->next(scope);
+        if (!some) {
+          EXPECT_EQ(some.error(), curfew::errc::deadline_exceeded) << some.error();
+          break;
+        }
+        for (auto [of, number] : some->as<int, int>()) {
+          ASSERT_EQ(of, i);
+          ASSERT_EQ(number, ++n);
+        }
+      }
+    }
+    auto next = db.query(patience, "select $1::int", -i);
+    ASSERT_TRUE(next) << next.error();
+    ASSERT_EQ((*next)[0].get<int>(0), -i);
+  }
+  EXPECT_TRUE(gets_quiet());
+}
+
+TEST_F(PostgresFaults, APasswordIsAskedForAndNotTold) {
+  tests::postgres_server own;
+  own.ask("create role app login password 'right one'");
+  const std::string file = own.ask_for("show data_directory") + "/passwords.conf";
+  own.ask(
+      "copy (values ('host all app 127.0.0.1/32 scram-sha-256'), ('host all all 127.0.0.1/32 trust')) to '" +
+      file + "'");
+  own.ask("alter system set hba_file = '" + file + "'");
+  own.restart();
+  const auto as = [&](const std::string& password) {
+    return "postgresql://app:" + password + "@127.0.0.1:" + std::to_string(own.port()) + "/postgres";
+  };
+  pool right(as("right%20one"));
+  EXPECT_TRUE(right.query(patience, "select 1"));
+  pool wrong(as("wrong_one"));
+  const auto refused = wrong.query(patience, "select 1").error();
+  EXPECT_EQ(refused, errc::not_allowed);
+  EXPECT_EQ(refused.sqlstate(), "28P01");
+  EXPECT_FALSE(refused.message().contains("wrong_one")) << refused;
+  const auto in_coroutine = run_coroutine(wrong.async_query(patience, "select 1"));
+  ASSERT_FALSE(in_coroutine);
+  EXPECT_EQ(in_coroutine.error(), errc::not_allowed);
+  pool none("postgresql://app@127.0.0.1:" + std::to_string(own.port()) + "/postgres");
+  EXPECT_FALSE(none.query(patience, "select 1"));
 }
 
 // What was told to be there is there, what was told not to be is not, through restarts and kills.

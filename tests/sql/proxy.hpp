@@ -17,6 +17,7 @@
 #include <functional>
 #include <list>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -31,7 +32,7 @@ namespace curfew::tests {
 
 enum class direction : std::uint8_t { to_server, to_client };
 
-/// What happens to one message of PostgreSQL's protocol.
+/// What happens to one message of PostgreSQL's protocol, once it begins.
 enum class fault : std::uint8_t {
   hold,        ///< Nothing passes from it on, neither bytes nor an end, until release().
   split,       ///< From it on bytes pass one by one.
@@ -140,10 +141,12 @@ class message_proxy {
   struct flow {
     int from = -1;
     int to = -1;
-    std::string in;       // the beginning of a message
-    std::string out;      // what has still to be sent
-    std::size_t raw = 0;  // bytes to come that are no message
-    bool typed = false;   // messages begin with their type
+    std::string in;                     // the beginning of a message
+    std::string out;                    // what has still to be sent
+    std::size_t raw = 0;                // bytes to come that are no message
+    bool typed = false;                 // messages begin with their type
+    bool known = false;                 // the first one of `in` was counted
+    std::optional<tests::fault> fault;  // what happens to it
     bool held = false;
     bool split = false;
     bool cut = false;    // once `out` is sent
@@ -261,8 +264,8 @@ class message_proxy {
       }
       if (of.over) return;
       send(*each);
+      if (each->cut && each->out.empty()) return end(of);  // before an answer passes
     }
-    if (of.to_server.cut ? of.to_server.out.empty() : of.to_client.cut && of.to_client.out.empty()) end(of);
     if (of.to_server.end_sent && of.to_client.end_sent) end(of);
     if (of.to_server.to < 0 && of.to_server.ended && !of.to_server.held && !of.held_cancel) end(of);
   }
@@ -283,7 +286,7 @@ class message_proxy {
           ::send(of.to, of.out.data(), of.split ? 1 : of.out.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
       if (n > 0) {
         of.out.erase(0, static_cast<std::size_t>(n));
-        if (of.split) return;  // the others get a turn
+        if (of.split && !of.out.empty()) return;  // the others get a turn
       } else if (errno == EAGAIN || errno == EINTR) {
         return;
       } else {
@@ -303,57 +306,43 @@ class message_proxy {
       return true;
     }
     const std::size_t type = on.typed ? 1 : 0;
-    if (on.in.size() < type + 4) return false;
+    if (on.in.size() < (on.typed ? 5U : 8U)) return false;
     const std::size_t size = type + number_at(on.in, type);
-    if (on.in.size() < size) return false;
-    const bool to_server = &on == &of.to_server;
-    const std::uint32_t code = type == 0 && size >= 8 ? number_at(on.in, 4) : 0;
-    if (code == cancel_code && !pass_cancel(of)) return false;
-    if (of.to_server.to < 0) connect(of);
-    if (of.over) return false;
-    if (!of.is_cancel) {
-      const auto which = to_server ? direction::to_server : direction::to_client;
-      trace_.append({' ', to_server ? '>' : '<', type != 0 ? on.in[0] : '*'});
-      const std::size_t n = ++seen_[static_cast<std::size_t>(which)];
-      if (!done_ && ordered_.which == which && ordered_.n == n) {
-        done_ = true;
-        trace_ += '!';
-        if (!obey(of, on, size)) return false;
-      }
+    const std::uint32_t code = on.typed ? 0 : number_at(on.in, 4);
+    if (!on.known) {
+      if (code == cancel_code && !pass_cancel(of)) return false;
+      if (of.to_server.to < 0) connect(of);
+      if (of.over) return false;
+      on.known = true;
+      if (!of.is_cancel) on.fault = count(of, on);
+      if (on.fault == fault::reset) of.reset = true;
+      on.held = on.fault == fault::hold;
+      on.cut = on.fault == fault::cut || on.fault == fault::reset;
+      if (on.held || on.cut) return false;
     }
+    if (on.in.size() < size) return false;
+    if (on.fault == fault::split) on.split = true;
+    on.cut = on.fault == fault::cut_within || on.fault == fault::cut_behind;
+    on.out.append(on.in, 0, on.fault == fault::cut_within ? size / 2 : size);
+    on.in.erase(0, size);
+    on.known = false;
+    on.fault.reset();
     if (code == tls_code || code == gss_code) {
       of.to_client.raw += 1;
     } else {
       on.typed = true;
     }
-    on.out.append(on.in, 0, size);
-    on.in.erase(0, size);
     return true;
   }
-  /// False: the message stays where it is.
-  bool obey(connection& of, flow& on, std::size_t size) {
-    switch (ordered_.what) {
-      case fault::hold:
-        on.held = true;
-        return false;
-      case fault::split:
-        on.split = true;
-        return true;
-      case fault::cut_within:
-        on.out.append(on.in, 0, size / 2);
-        on.cut = true;
-        return false;
-      case fault::cut_behind:
-        on.cut = true;
-        return true;
-      case fault::reset:
-        of.reset = true;
-        [[fallthrough]];
-      case fault::cut:
-        on.cut = true;
-        return false;
-    }
-    return true;
+  /// A message begins. \return what was ordered for it.
+  std::optional<fault> count(const connection& of, const flow& on) {
+    const auto which = &on == &of.to_server ? direction::to_server : direction::to_client;
+    trace_.append({' ', which == direction::to_server ? '>' : '<', on.typed ? on.in[0] : '*'});
+    const std::size_t n = ++seen_[static_cast<std::size_t>(which)];
+    if (done_ || ordered_.which != which || ordered_.n != n) return std::nullopt;
+    done_ = true;
+    trace_ += '!';
+    return ordered_.what;
   }
   /// A request to cancel has come; false: it stays here.
   bool pass_cancel(connection& of) {

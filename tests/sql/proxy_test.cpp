@@ -66,7 +66,11 @@ TEST_F(MessageProxy, HoldsARequestToCancel) {
   between.on_cancel(cancels::hold);
   between.order(direction::to_server, 1, fault::split);
   asks.write("select pg_sleep(60);\n");
-  ASSERT_TRUE(between.wait_for_order());
+  ASSERT_TRUE(eventually([] {  // a request that comes before is forgotten
+    return postgres_server::shared().ask_for(
+               "select count(*) from pg_stat_activity where state = 'active' and query like 'select "
+               "pg_sleep%'") == "1";
+  }));
   asks.kill(SIGINT);
   ASSERT_TRUE(eventually([&] { return between.cancel_requests() == 1; }));
   EXPECT_FALSE(between.trace().contains("<E")) << between.trace();
