@@ -7,6 +7,7 @@
 ///     if (!found) co_return found.error();
 ///     for (auto [id, name] : found->as<std::int64_t, std::string>()) …
 
+#include <curfew/sql/batch.hpp>
 #include <curfew/sql/errc.hpp>
 #include <curfew/sql/error.hpp>
 #include <curfew/sql/parameters.hpp>

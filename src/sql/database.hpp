@@ -12,6 +12,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <vector>
 
 namespace curfew::sql {
 
@@ -31,6 +32,9 @@ class transaction::impl {
                                          const parameters& with) = 0;
   [[nodiscard]] virtual boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what,
                                                                        parameters with) = 0;
+  [[nodiscard]] virtual result<std::vector<rows>> run_batch(const context& ctx, const batch& all) = 0;
+  [[nodiscard]] virtual boost::asio::awaitable<result<std::vector<rows>>> async_run_batch(context ctx,
+                                                                                          batch all) = 0;
   [[nodiscard]] virtual result<> end(const context& ctx, ending how) = 0;
   [[nodiscard]] virtual boost::asio::awaitable<result<>> async_end(context ctx, ending how) = 0;
 
@@ -65,6 +69,9 @@ class pool_state : public std::enable_shared_from_this<pool_state> {
   [[nodiscard]] virtual boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what,
                                                                        parameters with,
                                                                        detail::purpose why) = 0;
+  [[nodiscard]] virtual result<std::vector<rows>> run_batch(const context& ctx, const batch& all) = 0;
+  [[nodiscard]] virtual boost::asio::awaitable<result<std::vector<rows>>> async_run_batch(context ctx,
+                                                                                          batch all) = 0;
   [[nodiscard]] virtual result<row_stream> stream(const context& ctx, std::string what, parameters with) = 0;
   [[nodiscard]] virtual boost::asio::awaitable<result<row_stream>> async_stream(context ctx, std::string what,
                                                                                 parameters with) = 0;

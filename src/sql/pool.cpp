@@ -61,6 +61,14 @@ asio::awaitable<result<std::uint64_t>> pool::async_change(context ctx, std::stri
   return count(async_run(std::move(ctx), std::move(what), std::move(with), detail::purpose::effect));
 }
 
+result<std::vector<rows>> pool::run_batch(const context& ctx, const batch& all) {
+  return state_->run_batch(ctx, all);
+}
+
+asio::awaitable<result<std::vector<rows>>> pool::async_run_batch(context ctx, batch all) {
+  return state_->async_run_batch(std::move(ctx), std::move(all));
+}
+
 result<row_stream> pool::begin_stream(const context& ctx, std::string what, parameters with) {
   return state_->stream(ctx, std::move(what), std::move(with));
 }
@@ -111,6 +119,13 @@ asio::awaitable<result<rows>> transaction::async_run(context ctx, std::string wh
 asio::awaitable<result<std::uint64_t>> transaction::async_change(context ctx, std::string what,
                                                                  parameters with) {
   return count(async_run(std::move(ctx), std::move(what), std::move(with)));
+}
+
+result<std::vector<rows>> transaction::run_batch(const context& ctx, const batch& all) {
+  return impl_->run_batch(ctx, all);
+}
+asio::awaitable<result<std::vector<rows>>> transaction::async_run_batch(context ctx, batch all) {
+  return impl_->async_run_batch(std::move(ctx), std::move(all));
 }
 
 result<> transaction::commit(const context& ctx) { return impl_->end(ctx, ending::commit); }

@@ -7,6 +7,7 @@
 #include <curfew/core/clock.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/io/pool.hpp>
+#include <curfew/sql/batch.hpp>
 #include <curfew/sql/error.hpp>
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/row_stream.hpp>
@@ -174,6 +175,12 @@ class pool {
     return async_begin_stream(std::move(ctx), std::string(what.view()), parameters(values...));
   }
 
+  /// Runs statements together, in a transaction of their own: all of them or none.
+  /// \return what each has answered.
+  /// Errors: that of the first that failed, which it names. `begin` and its like are no statements of a batch.
+  [[nodiscard]] result<std::vector<rows>> run_batch(const context& ctx, const batch& all);
+  [[nodiscard]] boost::asio::awaitable<result<std::vector<rows>>> async_run_batch(context ctx, batch all);
+
   /// Begins a transaction, which is rolled back unless it is committed.
   [[nodiscard]] result<transaction> begin(const context& ctx, transaction_options how = {});
   [[nodiscard]] boost::asio::awaitable<result<transaction>> async_begin(context ctx,
@@ -226,6 +233,10 @@ class [[nodiscard("a transaction that is not kept is rolled back at once: name i
                                                                             const Values&... values) {
     return async_change(std::move(ctx), std::string(what.view()), parameters(values...));
   }
+
+  /// Runs statements together, up to the first that fails.
+  [[nodiscard]] result<std::vector<rows>> run_batch(const context& ctx, const batch& all);
+  [[nodiscard]] boost::asio::awaitable<result<std::vector<rows>>> async_run_batch(context ctx, batch all);
 
   /// Makes its changes last. After an error it is over: error::outcome() says whether they do.
   [[nodiscard]] result<> commit(const context& ctx);

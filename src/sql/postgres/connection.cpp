@@ -61,6 +61,21 @@ bool wait_for(int socket, wants what, const wake_event& waker) noexcept {
   return (fds[0].revents & readable_events) != 0;
 }
 
+constexpr std::string_view a_batch = "a batch";
+
+/// Why a text is not sent at all, if it is not.
+std::optional<error> unsendable(std::string_view text) {
+  if (text.contains('\0')) {
+    return error(errc::syntax, shortened(text) + " : sending",
+                 error_details::saying("a zero byte in the text"));
+  }
+  if (text.find_first_not_of(" \t\r\n;") == std::string_view::npos) {
+    return error(errc::syntax, shortened(text) + " : sending",
+                 error_details::saying("there is no statement"));
+  }
+  return std::nullopt;
+}
+
 /// Why there is no connection, by what libpq says verbosely: "… FATAL:  53300: sorry, too many clients already\nLOCATION: …".
 error not_connected(const char* message) {
   constexpr std::size_t state_size = 5;
@@ -194,28 +209,110 @@ bool connection::is_alive() noexcept {
   return ::PQisBusy(server_.get()) == 0 && !is_told_to_go_ && !is_broken();
 }
 
-result<> connection::start(std::string_view text, const parameters& with, how sent) {
-  auto values = encoded::of(with, text);
-  if (!values) return std::move(values).error();
+void connection::reset(std::string_view text, how sent) {
   how_ = sent;
   text_ = text;
-  values_ = *std::move(values);
+  values_.reset();
   name_.clear();
   tag_.clear();
   failed_.reset();
   columns_.reset();
   answers_.clear();
   rows_ = 0;
+  expected_.clear();
+  next_expected_ = 0;
+  batch_texts_.clear();
+  batch_rows_.clear();
   sent_ = stale_ = retried_ = unsent_ = false;
-  if (text.contains('\0')) {
-    return error(errc::syntax, shortened(text) + " : sending",
-                 error_details::saying("a zero byte in the text"));
-  }
+}
+
+result<> connection::start(std::string_view text, const parameters& with, how sent) {
+  if (auto refused = unsendable(text)) return *std::move(refused);
+  auto values = encoded::of(with, text);
+  if (!values) return std::move(values).error();
+  reset(text, sent);
+  values_ = *std::move(values);
   if (!send(first_phase())) {
     end();
     return *std::exchange(failed_, std::nullopt);
   }
   return {};
+}
+
+result<> connection::start(const batch& all) {
+  std::vector<encoded> values;
+  for (const auto& each : all.all()) {
+    if (auto refused = unsendable(each.text)) return *std::move(refused);
+    auto one = encoded::of(each.with, each.text);
+    if (!one) return std::move(one).error();
+    values.push_back(*std::move(one));
+  }
+  reset(a_batch, how::plain);
+  if (all.empty()) return {};
+  for (const auto& each : all.all()) batch_texts_.push_back(shortened(each.text));
+  phase_ = phase::batching;
+  sent_ = unsent_ = true;
+  if (send_batch(all, values)) return {};
+  const error why = lost(::PQerrorMessage(server_.get()));
+  server_.reset();  // what it has got of it is not carried out without its end
+  end();
+  return why;
+}
+
+bool connection::send_batch(const batch& all, const std::vector<encoded>& values) {
+  PGconn* const to = server_.get();
+  if (::PQenterPipelineMode(to) == 0) return false;
+  for (std::size_t i = 0; i != all.size(); ++i) {
+    const std::string& text = all.all()[i].text;
+    const encoded& with = values[i];
+    auto known = by_text_.find(text);
+    if (known == by_text_.end() && with_.prepared && statements_.size() < with_.statements) {
+      const std::string name = next_name();
+      if (::PQsendPrepare(to, name.c_str(), text.c_str(), 0, nullptr) == 0) return false;
+      keep_statement(text, name);
+      expected_.push_back({i, text});
+      known = by_text_.find(text);
+    }
+    const int done = known == by_text_.end()
+                         ? ::PQsendQueryParams(to, text.c_str(), with.size(), nullptr, with.values(),
+                                               with.lengths(), with.formats(), 0)
+                         : ::PQsendQueryPrepared(to, known->second->name.c_str(), with.size(), with.values(),
+                                                 with.lengths(), with.formats(), 0);
+    if (done == 0) return false;
+    expected_.push_back({i, {}});
+  }
+  return ::PQpipelineSync(to) != 0;
+}
+
+void connection::on_batch_answer(answer_ptr answer) {
+  const ExecStatusType status = ::PQresultStatus(answer.get());
+  if (status == PGRES_PIPELINE_SYNC) {
+    if (::PQexitPipelineMode(server_.get()) == 0) server_.reset();
+    end();
+    return;
+  }
+  if (next_expected_ == expected_.size()) return;  // the connection is lost, as on_ready says
+  const expected& of = expected_[next_expected_++];
+  const std::string& text = batch_texts_[of.statement];
+  if (status == PGRES_COMMAND_OK || status == PGRES_TUPLES_OK || status == PGRES_EMPTY_QUERY) {
+    if (!of.prepared_text.empty() || failed_) return;
+    tag_ = ::PQcmdStatus(answer.get());
+    const decoder columns(answer.get());
+    auto decoded = columns.decode(std::move(answer));
+    if (!decoded) {
+      failed_ = std::move(decoded).error();
+    } else {
+      batch_rows_.push_back(*std::move(decoded));
+    }
+    return;
+  }
+  if (!of.prepared_text.empty()) forget(of.prepared_text, false);
+  if (failed_ || status == PGRES_PIPELINE_ABORTED) return;  // the first one says why
+  if (status == PGRES_COPY_IN || status == PGRES_COPY_OUT || status == PGRES_COPY_BOTH) {
+    refuse_copy(text);
+    return;
+  }
+  failed_ = postgres::failed(answer.get(), text + " : running");
 }
 
 connection::phase connection::first_phase() {
@@ -225,21 +322,24 @@ connection::phase connection::first_phase() {
     name_ = statements_.front().name;
     return phase::executing;
   }
-  while (statements_.size() >= std::max<std::size_t>(with_.statements, 1)) forget(statements_.back().text);
+  while (statements_.size() >= std::max<std::size_t>(with_.statements, 1))
+    forget(std::string(statements_.back().text), true);
   return dropped_.empty() ? phase::preparing : phase::dropping;
 }
 
-void connection::forget(std::string_view text) {
+void connection::forget(std::string_view text, bool is_there) {
   const auto found = by_text_.find(text);
   if (found == by_text_.end()) return;
   const auto at = found->second;
-  dropped_.push_back(std::move(at->name));
+  if (is_there) dropped_.push_back(std::move(at->name));
   by_text_.erase(found);
   statements_.erase(at);
 }
 
-void connection::keep_statement() {
-  statements_.push_front({std::string(text_), name_});
+std::string connection::next_name() { return "curfew_" + std::to_string(++last_name_); }
+
+void connection::keep_statement(std::string_view text, const std::string& name) {
+  statements_.push_front({std::string(text), name});
   by_text_.emplace(statements_.front().text, statements_.begin());
 }
 
@@ -251,7 +351,7 @@ bool connection::send(phase next) {
       done = ::PQsendQuery(server_.get(), ("deallocate " + dropped_.back()).c_str());
       break;
     case phase::preparing:
-      name_ = "curfew_" + std::to_string(++last_name_);
+      name_ = next_name();
       done = ::PQsendPrepare(server_.get(), name_.c_str(), std::string(text_).c_str(), 0, nullptr);
       break;
     case phase::executing:
@@ -259,6 +359,7 @@ bool connection::send(phase next) {
       sent_ = true;
       if (done != 0 && how_ == how::streamed) done = ::PQsetSingleRowMode(server_.get());
       break;
+    case phase::batching:
     case phase::idle:
       return true;
   }
@@ -292,7 +393,14 @@ wants connection::step(bool readable) {
   return wants::nothing;
 }
 
+void connection::refuse_copy(const std::string& what) {
+  failed_ = error(errc::other, what, error_details::saying("COPY is not for query and execute"));
+  server_.reset();
+  end();
+}
+
 void connection::on_answer(answer_ptr answer) {
+  if (phase_ == phase::batching) return on_batch_answer(std::move(answer));
   switch (::PQresultStatus(answer.get())) {
     case PGRES_COMMAND_OK:
     case PGRES_TUPLES_OK:
@@ -311,9 +419,7 @@ void connection::on_answer(answer_ptr answer) {
     case PGRES_COPY_OUT:
     case PGRES_COPY_BOTH:
       // It would have to be carried through; the connection goes instead.
-      failed_ = error(errc::other, doing(), error_details::saying("COPY is not for query and execute"));
-      server_.reset();
-      end();
+      refuse_copy(doing());
       return;
     default:
       break;
@@ -335,18 +441,20 @@ void connection::on_ready() {
   }
   phase next = phase::idle;
   switch (phase_) {
+    case phase::batching:
+      return;  // one of its statements is done
     case phase::dropping:
       dropped_.pop_back();
       next = dropped_.empty() ? phase::preparing : phase::dropping;
       break;
     case phase::preparing:
       if (failed_) break;
-      keep_statement();  // the next one of that text may have it
+      keep_statement(text_, name_);  // the next one of that text may have it
       next = phase::executing;
       break;
     case phase::executing:
       if (!stale_) break;
-      forget(text_);
+      forget(text_, *failed_ == errc::serialization_failure);
       name_.clear();
       stale_ = false;
       if (in_transaction() || !values_ || std::exchange(retried_, true)) break;

@@ -5,6 +5,7 @@
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
 #include <curfew/core/context.hpp>
+#include <curfew/sql/batch.hpp>
 #include <curfew/sql/error.hpp>
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/rows.hpp>
@@ -76,12 +77,16 @@ class connection {
   /// Begins a statement. `text` and `with` live until it is done or abandoned.
   /// Errors: nothing has begun then.
   [[nodiscard]] result<> start(std::string_view text, const parameters& with, how sent);
+  /// The same of several, of which those behind one that fails are not run. `all` lives until they are done or abandoned.
+  [[nodiscard]] result<> start(const batch& all);
   /// Goes on, as far as that is possible without waiting.
   /// \param readable  The socket is.
   wants step(bool readable);
   /// What the statement answered; once, after `step` has said nothing. Of one that is streamed: some of its rows; it is over
   /// when the connection is idle.
   result<rows> take();
+  /// Of a batch, where `take` gives no error: what each has answered.
+  std::vector<rows> take_batch() { return std::exchange(batch_rows_, {}); }
   /// The caller waits no longer. What was not sent is not sent any more, and no text is looked at again.
   void abandon();
 
@@ -111,7 +116,12 @@ class connection {
 
  private:
   static constexpr std::size_t rows_at_a_time = 256;
-  enum class phase : std::uint8_t { idle, dropping, preparing, executing };
+  enum class phase : std::uint8_t { idle, dropping, preparing, executing, batching };
+  /// One of the answers that a batch waits for.
+  struct expected {
+    std::size_t statement;      // of the batch
+    std::string prepared_text;  // what is prepared; empty: it is run
+  };
   struct finish {
     void operator()(PGconn* server) const noexcept { ::PQfinish(server); }
   };
@@ -133,9 +143,16 @@ class connection {
   /// The server is ready for the next query.
   void on_ready();
   void on_answer(answer_ptr answer);
+  void on_batch_answer(answer_ptr answer);
+  [[nodiscard]] bool send_batch(const batch& all, const std::vector<encoded>& values);
+  /// A new statement begins.
+  void reset(std::string_view text, how sent);
   [[nodiscard]] bool has_enough() const noexcept { return how_ == how::streamed && rows_ >= rows_at_a_time; }
-  void keep_statement();
-  void forget(std::string_view text);
+  void keep_statement(std::string_view text, const std::string& name);
+  /// \param is_there  In the server.
+  void forget(std::string_view text, bool is_there);
+  [[nodiscard]] std::string next_name();
+  void refuse_copy(const std::string& what);
   [[nodiscard]] error lost(const char* message) const;
   void end() noexcept;
 
@@ -166,6 +183,10 @@ class connection {
   std::optional<decoder> columns_;
   std::vector<answer_ptr> answers_;  // whole ones, or rows that are streamed
   std::size_t rows_ = 0;             // in them
+  std::vector<expected> expected_;   // of a batch
+  std::size_t next_expected_ = 0;
+  std::vector<std::string> batch_texts_;  // shortened
+  std::vector<rows> batch_rows_;
   std::string tag_;
 };
 

@@ -49,7 +49,8 @@ int milliseconds_until(clock::time_point at) noexcept {
 
 verdict::verdict(context ctx) : ctx_(std::move(ctx)), known_(with_cancel(background())) {}
 
-void verdict::say(result<rows> what, std::string_view tag) {
+void verdict::say(result<rows> what, std::string_view tag, std::vector<rows> of_batch) {
+  batch_ = std::move(of_batch);
   said_ = std::move(what);
   tag_ = tag;
   known_.cancel();
@@ -182,13 +183,13 @@ void janitor::tell(patient& each) {
   } else if (!said && said.error() == errc::connection_lost) {
     said = said.error().with(outcome::unknown);
   }
-  std::exchange(each.waits, nullptr)->say(std::move(said), on.tag());
+  std::exchange(each.waits, nullptr)->say(std::move(said), on.tag(), on.take_batch());
 }
 
 void janitor::condemn(patient& each, clock::time_point now) {
   if (each.waits) {
     const error unknown = cut_off(each.waits->ctx(), each.on().doing()).with(outcome::unknown);
-    std::exchange(each.waits, nullptr)->say(unknown, {});
+    std::exchange(each.waits, nullptr)->say(unknown, {}, {});
   }
   give_up(each);
   each.used->reset();

@@ -18,6 +18,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "sql/postgres/connection.hpp"
 
@@ -39,8 +40,11 @@ class verdict {
   /// After that: what was carried out last, "COMMIT".
   [[nodiscard]] std::string_view tag() const noexcept { return tag_; }
 
+  /// After that: of a batch.
+  [[nodiscard]] std::vector<rows> take_batch() { return std::exchange(batch_, {}); }
+
   /// By the janitor, once.
-  void say(result<rows> what, std::string_view tag);
+  void say(result<rows> what, std::string_view tag, std::vector<rows> of_batch);
   [[nodiscard]] const context& ctx() const noexcept { return ctx_; }
 
  private:
@@ -48,6 +52,7 @@ class verdict {
   cancel_scope known_;
   std::optional<result<rows>> said_;
   std::string tag_;
+  std::vector<rows> batch_;
 };
 
 /// Takes connections that are not clean, and gives them back when they are: a thread, which runs while there are any.

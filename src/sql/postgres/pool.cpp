@@ -21,6 +21,7 @@ namespace asio = boost::asio;
 namespace {
 
 constexpr task_kind of_query{"query"};
+constexpr std::string_view a_batch = "a batch";
 const parameters nothing;
 
 curfew::pool_options places(const sql::pool_options& how) {
@@ -84,7 +85,8 @@ curfew::detail::open_task show(const context& ctx, std::string_view text, const 
 
 struct answered {
   result<rows> what;
-  std::string tag;  // "COMMIT"
+  std::string tag;             // "COMMIT"
+  std::vector<rows> all = {};  // of a batch
 };
 
 /// One statement on a connection, up to what has become of it. The steps that its two drivers share.
@@ -99,11 +101,12 @@ class statement {
 
   answered run(const parameters& with, connection::how sent) {
     if (auto started = start(with, sent); !started) return {std::move(started).error(), {}};
-    if (drive(*on_, ctx_)) return settled();
-    const auto waits = leave();
-    if (!waits) return left();
-    waits->known().done().wait();
-    return {waits->take(), std::string(waits->tag())};
+    return finish();
+  }
+  answered run(const batch& all) {
+    if (ctx_.err()) return {error(curfew::error::ended(ctx_, std::string(text_))), {}};
+    if (auto started = on_->start(all); !started) return {std::move(started).error(), {}};
+    return finish();
   }
 
   asio::awaitable<answered> async_run(const parameters& with, connection::how sent, std::uint64_t task) {
@@ -114,7 +117,7 @@ class statement {
     if (!waits) co_return left();
     curfew::detail::about_to_wait("query", task);
     std::ignore = co_await async_wait(waits->known().done());
-    co_return answered{waits->take(), std::string(waits->tag())};
+    co_return said(*waits);
   }
 
  private:
@@ -123,12 +126,21 @@ class statement {
     return on_->start(text_, with, sent);
   }
 
+  answered finish() {
+    if (drive(*on_, ctx_)) return settled();
+    const auto waits = leave();
+    if (!waits) return left();
+    waits->known().done().wait();
+    return said(*waits);
+  }
+
   answered settled() {
     auto done = on_->take();
     if (!done && has_effect_ && on_->was_sent() && done.error() == errc::connection_lost)
       done = done.error().with(outcome::unknown);
-    return {std::move(done), std::string(on_->tag())};
+    return {std::move(done), std::string(on_->tag()), on_->take_batch()};
   }
+  static answered said(verdict& by) { return {by.take(), std::string(by.tag()), by.take_batch()}; }
 
   /// \return null: nobody waits.
   std::shared_ptr<verdict> leave() {
@@ -148,7 +160,7 @@ class statement {
 };
 
 /// A statement of the pool must not leave a transaction open; the loan has it rolled back.
-result<rows> alone(answered done, loan& on, std::string_view text) {
+result<rows> alone(answered&& done, loan& on, std::string_view text) {
   if (!on || on->is_broken() || !on->in_transaction()) return std::move(done.what);
   return error(errc::other, shortened(text),
                error_details::saying("transactions are begun by begin() and async_begin()"));
@@ -266,6 +278,31 @@ asio::awaitable<result<rows>> pool::run_on(std::shared_ptr<pool> of, context ctx
   statement one(*mine, ctx, what, why == detail::purpose::effect || !only_reads(what));
   auto done = co_await one.async_run(with, connection::how::prepared, curfew::detail::id_of(shown));
   co_return alone(std::move(done), *mine, what);
+}
+
+// Batches.
+
+result<std::vector<rows>> pool::run_batch(const context& ctx, const batch& all) {
+  auto mine = acquire(ctx, a_batch);
+  if (!mine) return std::move(mine).error();
+  const auto shown = show(ctx, a_batch, database_, **mine);
+  const curfew::detail::working_for at_work(shown.ref());
+  auto done = statement(*mine, ctx, a_batch, true).run(all);
+  if (auto kept = alone(std::move(done), *mine, a_batch); !kept) return std::move(kept).error();
+  return std::move(done.all);
+}
+
+asio::awaitable<result<std::vector<rows>>> pool::async_run_batch(context ctx, batch all) {
+  return run_batch_on(self(), std::move(ctx), std::move(all));
+}
+
+asio::awaitable<result<std::vector<rows>>> pool::run_batch_on(std::shared_ptr<pool> of, context ctx,
+                                                              batch all) {
+  // In a thread: what is sent and what comes back may both be more than the sockets hold, so it waits for either.
+  const auto work = [&of, &all](const context& c) { return of->run_batch(c, all); };
+  auto done = co_await async_offload(std::move(ctx), work);
+  if (!done) co_return done.error();
+  co_return *std::move(done);
 }
 
 // Streams.
@@ -387,6 +424,23 @@ class pool::transaction final : public sql::transaction::impl {
     statement one(on_, ctx, what, false);
     auto done = co_await one.async_run(with, connection::how::prepared, curfew::detail::id_of(shown));
     co_return after(std::move(done));
+  }
+
+  result<std::vector<rows>> run_batch(const context& ctx, const batch& all) override {
+    if (!on_) return over();
+    const auto shown = show(ctx, a_batch, database_, *on_);
+    const curfew::detail::working_for at_work(shown.ref());
+    auto done = statement(on_, ctx, a_batch, false).run(all);
+    std::vector<rows> made = std::move(done.all);
+    if (auto kept = after(std::move(done)); !kept) return std::move(kept).error();
+    return made;
+  }
+
+  asio::awaitable<result<std::vector<rows>>> async_run_batch(context ctx, batch all) override {
+    const auto work = [this, &all](const context& c) { return run_batch(c, all); };
+    auto done = co_await async_offload(std::move(ctx), work);
+    if (!done) co_return done.error();
+    co_return *std::move(done);
   }
 
   result<> end(const context& ctx, ending how) override {

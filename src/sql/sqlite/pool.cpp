@@ -162,6 +162,66 @@ asio::awaitable<result<rows>> pool::run_on(std::shared_ptr<pool> of, context ctx
   co_return *std::move(done);
 }
 
+// Batches.
+
+namespace {
+
+/// Up to the first that fails.
+result<std::vector<rows>> run_each(session& on, const context& ctx, const batch& all) {
+  std::vector<rows> made;
+  made.reserve(all.size());
+  for (const auto& each : all.all()) {
+    auto done = on.run(ctx, each.text, each.with);
+    if (!done) return std::move(done).error();
+    // Nothing may be run behind a transaction that a statement has ended.
+    if (!on.in_transaction()) {
+      return error(errc::other, shortened(each.text),
+                   error_details::saying("a batch is one transaction, which no statement of it may end"));
+    }
+    made.push_back(*std::move(done));
+  }
+  return made;
+}
+
+/// In a transaction of their own; one that is left open is rolled back by whom the connection is given.
+result<std::vector<rows>> run_together(session& on, const context& ctx, const batch& all) {
+  const parameters none;
+  if (auto begun = on.run(ctx, "begin immediate", none); !begun) return std::move(begun).error();
+  auto done = run_each(on, ctx, all);
+  if (!done) return done;
+  if (auto kept = on.run(ctx, "commit", none); !kept) return std::move(kept).error();
+  return done;
+}
+
+constexpr std::string_view a_batch = "a batch";
+
+}  // namespace
+
+result<std::vector<rows>> pool::run_batch(const context& ctx, const batch& all) {
+  const auto keep = self();
+  auto mine = acquire(ctx, false, a_batch);
+  if (!mine) return std::move(mine).error();
+  auto done = run_together(***mine, ctx, all);
+  give_back(*std::move(mine));
+  return done;
+}
+
+asio::awaitable<result<std::vector<rows>>> pool::async_run_batch(context ctx, batch all) {
+  return run_batch_on(self(), std::move(ctx), std::move(all));
+}
+
+asio::awaitable<result<std::vector<rows>>> pool::run_batch_on(std::shared_ptr<pool> of, context ctx,
+                                                              batch all) {
+  auto mine = co_await of->async_acquire(ctx, false, a_batch);
+  if (!mine) co_return std::move(mine).error();
+  auto& on = ***mine;
+  const auto work = [&on, &all](const context& c) { return run_together(on, c, all); };
+  auto done = co_await async_offload(of->threads_, ctx, work);
+  of->clean_up(*std::move(mine));
+  if (!done) co_return done.error();
+  co_return *std::move(done);
+}
+
 // Streams.
 
 class pool::stream_of_rows final : public row_stream::impl {
@@ -258,6 +318,20 @@ class pool::transaction final : public sql::transaction::impl {
 
   asio::awaitable<result<rows>> async_run(context ctx, std::string what, parameters with) override {
     const auto work = [this, &what, &with](const context& c) { return run(c, what, with); };
+    auto done = co_await async_offload(of_->threads_, std::move(ctx), work);
+    if (!done) co_return done.error();
+    co_return *std::move(done);
+  }
+
+  result<std::vector<rows>> run_batch(const context& ctx, const batch& all) override {
+    if (!used_) return over();
+    auto done = run_each(on(), ctx, all);
+    if (!on().in_transaction()) give_back(std::move(used_));
+    return done;
+  }
+
+  asio::awaitable<result<std::vector<rows>>> async_run_batch(context ctx, batch all) override {
+    const auto work = [this, &all](const context& c) { return run_batch(c, all); };
     auto done = co_await async_offload(of_->threads_, std::move(ctx), work);
     if (!done) co_return done.error();
     co_return *std::move(done);

@@ -28,6 +28,8 @@ class pool final : public pool_state {
                    detail::purpose why) override;
   boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what, parameters with,
                                                  detail::purpose why) override;
+  result<std::vector<rows>> run_batch(const context& ctx, const batch& all) override;
+  boost::asio::awaitable<result<std::vector<rows>>> async_run_batch(context ctx, batch all) override;
   result<row_stream> stream(const context& ctx, std::string what, parameters with) override;
   boost::asio::awaitable<result<row_stream>> async_stream(context ctx, std::string what,
                                                           parameters with) override;
@@ -58,6 +60,8 @@ class pool final : public pool_state {
   static void give_back(lease used) noexcept;
   static boost::asio::awaitable<result<rows>> run_on(std::shared_ptr<pool> of, context ctx, std::string what,
                                                      parameters with);
+  static boost::asio::awaitable<result<std::vector<rows>>> run_batch_on(std::shared_ptr<pool> of, context ctx,
+                                                                        batch all);
   static boost::asio::awaitable<result<row_stream>> stream_on(std::shared_ptr<pool> of, context ctx,
                                                               std::string what, parameters with);
   static boost::asio::awaitable<result<sql::transaction>> begin_on(std::shared_ptr<pool> of, context ctx,
