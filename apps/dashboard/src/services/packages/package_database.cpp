@@ -18,8 +18,8 @@ constexpr sql::text schema[] = {
     "drop table if exists curfew_package",
     "drop table if exists curfew_edge",
     "drop table if exists curfew_top",
-    "create table curfew_package(id integer primary key, name text, version text, section text, size bigint, "
-    "description text)",
+    R"(create table curfew_package(id integer primary key, name text, version text, section text, size bigint,
+         description text))",
     "create table curfew_provided(name text, package integer)",
     "create table curfew_wanted(package integer, name text)",
 };
@@ -27,8 +27,8 @@ constexpr sql::text schema[] = {
 constexpr sql::text finish[] = {
     "create index curfew_provided_name on curfew_provided(name)",
     "create table curfew_edge(package integer, needs integer, primary key(package, needs))",
-    "insert into curfew_edge select distinct w.package, p.package from curfew_wanted w "
-    "join curfew_provided p on p.name = w.name where w.package <> p.package",
+    R"(insert into curfew_edge select distinct w.package, p.package from curfew_wanted w
+         join curfew_provided p on p.name = w.name where w.package <> p.package)",
     "create table curfew_top(id integer primary key)",
     "insert into curfew_top select id from curfew_package where id not in (select needs from curfew_edge)",
     "drop table curfew_wanted",
@@ -56,8 +56,9 @@ class maker {
   template <class... Values>
   bool execute(sql::text what, const Values&... values) {
     auto done = in_.execute(ctx_, what, values...);
-    if (!done) why_ = std::move(done).error();
-    return done.has_value();
+    if (done) return true;
+    why_ = std::move(done).error();
+    return false;
   }
 
   bool add(std::int64_t id, const installed_package& p) {
@@ -90,7 +91,7 @@ package_database::package_database(const std::string& url)
 
 sql::result<std::shared_ptr<package_database>> package_database::make(
     const curfew::context& ctx, const std::vector<installed_package>& packages, const std::string& url) {
-  const std::shared_ptr<package_database> made(new package_database(url));
+  std::shared_ptr<package_database> made(new package_database(url));
   auto writing = made->pool_.begin(ctx);
   if (!writing) return std::move(writing).error();
   if (auto filled = maker(ctx, *writing).make(packages); !filled) return std::move(filled).error();
