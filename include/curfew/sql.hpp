@@ -10,6 +10,7 @@
 #include <curfew/sql/batch.hpp>
 #include <curfew/sql/errc.hpp>
 #include <curfew/sql/error.hpp>
+#include <curfew/sql/listener.hpp>
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/pool.hpp>
 #include <curfew/sql/row_stream.hpp>

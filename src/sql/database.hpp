@@ -5,6 +5,7 @@
 #include <curfew/core/context.hpp>
 #include <curfew/io/pool.hpp>
 #include <curfew/sql/error.hpp>
+#include <curfew/sql/listener.hpp>
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/pool.hpp>
 #include <curfew/sql/row_stream.hpp>
@@ -56,6 +57,17 @@ class row_stream::impl {
   [[nodiscard]] virtual boost::asio::awaitable<result<rows>> async_next(context ctx) = 0;
 };
 
+class listener::impl {
+ public:
+  impl() = default;
+  impl(const impl&) = delete;
+  impl& operator=(const impl&) = delete;
+  virtual ~impl() = default;
+
+  [[nodiscard]] virtual result<notification> next(const context& ctx) = 0;
+  [[nodiscard]] virtual boost::asio::awaitable<result<notification>> async_next(context ctx) = 0;
+};
+
 /// The connections of a pool to one kind of database. What the functions return keeps it alive.
 class pool_state : public std::enable_shared_from_this<pool_state> {
  public:
@@ -78,6 +90,10 @@ class pool_state : public std::enable_shared_from_this<pool_state> {
   [[nodiscard]] virtual result<transaction> begin(const context& ctx, const transaction_options& how) = 0;
   [[nodiscard]] virtual boost::asio::awaitable<result<transaction>> async_begin(context ctx,
                                                                                 transaction_options how) = 0;
+  /// Of a database without: an error.
+  [[nodiscard]] virtual result<listener> listen(const context& ctx, const std::string& channel);
+  [[nodiscard]] virtual boost::asio::awaitable<result<listener>> async_listen(context ctx,
+                                                                              std::string channel);
   [[nodiscard]] virtual pool_stats stats() const = 0;
   /// Ends what waits.
   virtual void close() noexcept = 0;

@@ -85,6 +85,32 @@ asio::awaitable<result<transaction>> pool::async_begin(context ctx, transaction_
   return state_->async_begin(std::move(ctx), how);
 }
 
+// Listeners.
+
+result<listener> pool_state::listen(const context& /*ctx*/, const std::string& channel) {
+  return error(std::make_error_code(std::errc::operation_not_supported), "listening to " + channel);
+}
+asio::awaitable<result<listener>> pool_state::async_listen(context ctx, std::string channel) {
+  co_return listen(ctx, channel);
+}
+
+result<listener> pool::listen(const context& ctx, std::string_view channel) {
+  return state_->listen(ctx, std::string(channel));
+}
+asio::awaitable<result<listener>> pool::async_listen(context ctx, std::string channel) {
+  return state_->async_listen(std::move(ctx), std::move(channel));
+}
+
+listener::listener(std::unique_ptr<impl> made) noexcept : impl_(std::move(made)) {}
+listener::listener(listener&& other) noexcept = default;
+listener& listener::operator=(listener&& other) noexcept = default;
+listener::~listener() = default;
+
+result<notification> listener::next(const context& ctx) { return impl_->next(ctx); }
+asio::awaitable<result<notification>> listener::async_next(context ctx) {
+  return impl_->async_next(std::move(ctx));
+}
+
 // Streams.
 
 row_stream::row_stream(std::unique_ptr<impl> made) noexcept : impl_(std::move(made)) {}

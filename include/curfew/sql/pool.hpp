@@ -9,6 +9,7 @@
 #include <curfew/io/pool.hpp>
 #include <curfew/sql/batch.hpp>
 #include <curfew/sql/error.hpp>
+#include <curfew/sql/listener.hpp>
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/row_stream.hpp>
 #include <curfew/sql/rows.hpp>
@@ -185,6 +186,12 @@ class pool {
   [[nodiscard]] result<transaction> begin(const context& ctx, transaction_options how = {});
   [[nodiscard]] boost::asio::awaitable<result<transaction>> async_begin(context ctx,
                                                                         transaction_options how = {});
+
+  /// Listens to a channel of NOTIFY.
+  /// \param channel  Its name, as it is: no matter which letters, nothing has to be quoted.
+  /// Errors: std::errc::operation_not_supported of SQLite, which has none.
+  [[nodiscard]] result<listener> listen(const context& ctx, std::string_view channel);
+  [[nodiscard]] boost::asio::awaitable<result<listener>> async_listen(context ctx, std::string channel);
 
   [[nodiscard]] pool_stats stats() const;
 

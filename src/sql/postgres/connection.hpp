@@ -7,6 +7,7 @@
 #include <curfew/core/context.hpp>
 #include <curfew/sql/batch.hpp>
 #include <curfew/sql/error.hpp>
+#include <curfew/sql/listener.hpp>
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/rows.hpp>
 #include <functional>
@@ -89,6 +90,9 @@ class connection {
   std::vector<rows> take_batch() { return std::exchange(batch_rows_, {}); }
   /// The caller waits no longer. What was not sent is not sent any more, and no text is looked at again.
   void abandon();
+
+  /// Of an idle one: a notification, if one has come.
+  [[nodiscard]] std::optional<notification> take_notification();
 
   /// Nothing runs, and the server is there.
   [[nodiscard]] bool is_idle() const noexcept { return phase_ == phase::idle && !is_broken(); }
@@ -195,6 +199,12 @@ class connection {
 [[nodiscard]] bool drive(connection& on, const context& ctx);
 /// The same, in a coroutine.
 [[nodiscard]] boost::asio::awaitable<bool> async_drive(connection& on, context ctx, std::uint64_t task);
+
+/// Waits for a notification, on an idle connection.
+/// Errors: errc::connection_lost.
+[[nodiscard]] result<notification> next_notification(connection& on, const context& ctx);
+[[nodiscard]] boost::asio::awaitable<result<notification>> async_next_notification(connection& on,
+                                                                                   context ctx);
 
 /// The error of a call that waits no longer: since its context has ended, or Asio has canceled it.
 [[nodiscard]] error cut_off(const context& ctx, std::string doing);

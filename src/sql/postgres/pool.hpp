@@ -52,12 +52,15 @@ class pool final : public pool_state {
                                                           parameters with) override;
   result<sql::transaction> begin(const context& ctx, const transaction_options& how) override;
   boost::asio::awaitable<result<sql::transaction>> async_begin(context ctx, transaction_options how) override;
+  result<sql::listener> listen(const context& ctx, const std::string& channel) override;
+  boost::asio::awaitable<result<sql::listener>> async_listen(context ctx, std::string channel) override;
   pool_stats stats() const override { return connections_.stats(); }
   void close() noexcept override;
 
  private:
   class transaction;
   class stream_of_rows;
+  class listener;
 
   [[nodiscard]] std::shared_ptr<pool> self() { return std::static_pointer_cast<pool>(shared_from_this()); }
   [[nodiscard]] result<loan> acquire(const context& ctx, std::string_view text);
@@ -70,6 +73,9 @@ class pool final : public pool_state {
                                                               std::string what, parameters with);
   static boost::asio::awaitable<result<sql::transaction>> begin_on(std::shared_ptr<pool> of, context ctx,
                                                                    transaction_options how);
+
+  static boost::asio::awaitable<result<sql::listener>> listen_on(std::shared_ptr<pool> of, context ctx,
+                                                                 std::string channel);
 
   const connection::settings settings_;
   const std::string database_;  // "app on 127.0.0.1:5432"
