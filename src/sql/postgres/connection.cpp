@@ -352,7 +352,7 @@ bool connection::send(phase next) {
       break;
     case phase::preparing:
       name_ = next_name();
-      done = ::PQsendPrepare(server_.get(), name_.c_str(), std::string(text_).c_str(), 0, nullptr);
+      done = ::PQsendPrepare(server_.get(), name_.c_str(), text_.c_str(), 0, nullptr);
       break;
     case phase::executing:
       done = send_execution();
@@ -369,10 +369,10 @@ bool connection::send(phase next) {
 }
 
 int connection::send_execution() {
-  if (how_ == how::plain) return ::PQsendQuery(server_.get(), std::string(text_).c_str());
+  if (how_ == how::plain) return ::PQsendQuery(server_.get(), text_.c_str());
   if (name_.empty()) {
-    return ::PQsendQueryParams(server_.get(), std::string(text_).c_str(), values_->size(), nullptr,
-                               values_->values(), values_->lengths(), values_->formats(), 0);
+    return ::PQsendQueryParams(server_.get(), text_.c_str(), values_->size(), nullptr, values_->values(),
+                               values_->lengths(), values_->formats(), 0);
   }
   return ::PQsendQueryPrepared(server_.get(), name_.c_str(), values_->size(), values_->values(),
                                values_->lengths(), values_->formats(), 0);
@@ -483,8 +483,6 @@ result<rows> connection::take() {
 }
 
 void connection::abandon() {
-  abandoned_text_ = std::string(text_);
-  text_ = abandoned_text_;
   values_.reset();
   if (how_ != how::streamed) return;
   answers_.clear();

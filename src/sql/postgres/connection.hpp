@@ -75,7 +75,7 @@ class connection {
   connection& operator=(const connection&) = delete;
   ~connection();
 
-  /// Begins a statement. `text` and `with` live until it is done or abandoned.
+  /// Begins a statement. `with` lives until it is done or abandoned.
   /// Errors: nothing has begun then.
   [[nodiscard]] result<> start(std::string_view text, const parameters& with, how sent);
   /// The same of several, of which those behind one that fails are not run. `all` lives until they are done or abandoned.
@@ -88,7 +88,7 @@ class connection {
   result<rows> take();
   /// Of a batch, where `take` gives no error: what each has answered.
   std::vector<rows> take_batch() { return std::exchange(batch_rows_, {}); }
-  /// The caller waits no longer. What was not sent is not sent any more, and no text is looked at again.
+  /// The caller waits no longer. What was not sent is not sent any more.
   void abandon();
 
   /// Of an idle one: a notification, if one has come.
@@ -175,10 +175,9 @@ class connection {
   // Of the statement that runs.
   phase phase_ = phase::idle;
   how how_ = how::plain;
-  std::string_view text_;
+  std::string text_;               // its own: it is looked at when the caller has gone, too
   std::optional<encoded> values_;  // none once it is abandoned
   std::string name_;               // of the prepared statement; empty: none
-  std::string abandoned_text_;     // text_ then
   bool unsent_ = false;            // libpq holds bytes of it
   bool sent_ = false;
   bool stale_ = false;    // its plan
