@@ -239,6 +239,8 @@ result<encoded> encoded::of(const parameters& with, std::string_view text) {
 
 decoder::decoder(const PGresult* of) {
   const int width = ::PQnfields(of);
+  names_.reserve(static_cast<std::size_t>(width));
+  kinds_.reserve(static_cast<std::size_t>(width));
   for (int c = 0; c != width; ++c) {
     names_.emplace_back(::PQfname(of, c));
     kinds_.push_back(kind_of(::PQftype(of, c)));

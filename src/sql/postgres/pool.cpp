@@ -98,15 +98,21 @@ struct answered {
   std::vector<rows> all = {};  // of a batch
 };
 
+/// Has the caller of a statement that was cut off to know whether it was carried out?
+enum class effect : std::uint8_t { none, some, as_its_text_says };
+
+effect effect_of(detail::purpose why) noexcept {
+  return why == detail::purpose::effect ? effect::some : effect::as_its_text_says;
+}
+
 /// One statement on a connection, up to what has become of it. The steps that its two drivers share.
 class statement {
  public:
-  /// \param has_effect  Its caller has to know whether it was carried out.
-  statement(loan& on, context ctx, std::string_view text, bool has_effect) noexcept
+  statement(loan& on, context ctx, std::string_view text, effect has) noexcept
       : on_(on),
         ctx_(std::move(ctx)),
         text_(text),
-        has_effect_(has_effect) {}
+        effect_(has) {}
 
   answered run(const parameters& with, connection::how sent) {
     if (auto started = start(with, sent); !started) return {std::move(started).error(), {}};
@@ -135,6 +141,11 @@ class statement {
     return on_->start(text_, with, sent);
   }
 
+  [[nodiscard]] bool may_have_happened() const {
+    if (!on_->was_sent()) return false;
+    return effect_ == effect::some || (effect_ == effect::as_its_text_says && !only_reads(text_));
+  }
+
   answered finish() {
     if (drive(*on_, ctx_)) return settled();
     const auto waits = leave();
@@ -145,7 +156,7 @@ class statement {
 
   answered settled() {
     auto done = on_->take();
-    if (!done && has_effect_ && on_->was_sent() && done.error() == errc::connection_lost)
+    if (!done && done.error() == errc::connection_lost && may_have_happened())
       done = done.error().with(outcome::unknown);
     return {std::move(done), std::string(on_->tag()), on_->take_batch()};
   }
@@ -153,7 +164,7 @@ class statement {
 
   /// \return null: nobody waits.
   std::shared_ptr<verdict> leave() {
-    const bool waits = has_effect_ && on_->was_sent();
+    const bool waits = may_have_happened();
     ended_ = cut_off(ctx_, on_->doing());
     if (waits) return on_.hand_over(ctx_);
     on_.give_back();
@@ -164,7 +175,7 @@ class statement {
   loan& on_;
   const context ctx_;
   const std::string_view text_;
-  const bool has_effect_;
+  const effect effect_;
   std::optional<error> ended_;
 };
 
@@ -270,7 +281,7 @@ result<rows> pool::run(const context& ctx, std::string_view what, const paramete
   if (!mine) return std::move(mine).error();
   const auto shown = show(ctx, what, database_, **mine);
   const curfew::detail::working_for at_work(shown.ref());
-  statement one(*mine, ctx, what, why == detail::purpose::effect || !only_reads(what));
+  statement one(*mine, ctx, what, effect_of(why));
   return alone(one.run(with, connection::how::prepared), *mine, what);
 }
 
@@ -284,7 +295,7 @@ asio::awaitable<result<rows>> pool::run_on(std::shared_ptr<pool> of, context ctx
   auto mine = co_await of->async_acquire(ctx, what);
   if (!mine) co_return std::move(mine).error();
   const auto shown = show(ctx, what, of->database_, **mine);
-  statement one(*mine, ctx, what, why == detail::purpose::effect || !only_reads(what));
+  statement one(*mine, ctx, what, effect_of(why));
   auto done = co_await one.async_run(with, connection::how::prepared, curfew::detail::id_of(shown));
   co_return alone(std::move(done), *mine, what);
 }
@@ -296,7 +307,7 @@ result<std::vector<rows>> pool::run_batch(const context& ctx, const batch& all) 
   if (!mine) return std::move(mine).error();
   const auto shown = show(ctx, a_batch, database_, **mine);
   const curfew::detail::working_for at_work(shown.ref());
-  auto done = statement(*mine, ctx, a_batch, true).run(all);
+  auto done = statement(*mine, ctx, a_batch, effect::some).run(all);
   if (auto kept = alone(std::move(done), *mine, a_batch); !kept) return std::move(kept).error();
   return std::move(done.all);
 }
@@ -462,13 +473,13 @@ class pool::transaction final : public sql::transaction::impl {
     if (!on_) return over();
     const auto shown = show(ctx, what, database_, *on_);
     const curfew::detail::working_for at_work(shown.ref());
-    return after(statement(on_, ctx, what, false).run(with, connection::how::prepared));
+    return after(statement(on_, ctx, what, effect::none).run(with, connection::how::prepared));
   }
 
   asio::awaitable<result<rows>> async_run(context ctx, std::string what, parameters with) override {
     if (!on_) co_return over();
     const auto shown = show(ctx, what, database_, *on_);
-    statement one(on_, ctx, what, false);
+    statement one(on_, ctx, what, effect::none);
     auto done = co_await one.async_run(with, connection::how::prepared, curfew::detail::id_of(shown));
     co_return after(std::move(done));
   }
@@ -477,7 +488,7 @@ class pool::transaction final : public sql::transaction::impl {
     if (!on_) return over();
     const auto shown = show(ctx, a_batch, database_, *on_);
     const curfew::detail::working_for at_work(shown.ref());
-    auto done = statement(on_, ctx, a_batch, false).run(all);
+    auto done = statement(on_, ctx, a_batch, effect::none).run(all);
     std::vector<rows> made = std::move(done.all);
     if (auto kept = after(std::move(done)); !kept) return std::move(kept).error();
     return made;
@@ -494,7 +505,8 @@ class pool::transaction final : public sql::transaction::impl {
     if (!on_) return over();
     const auto shown = show(ctx, text_of(how), database_, *on_);
     const curfew::detail::working_for at_work(shown.ref());
-    auto done = statement(on_, ctx, text_of(how), how == ending::commit).run(nothing, connection::how::plain);
+    auto done = statement(on_, ctx, text_of(how), how == ending::commit ? effect::some : effect::none)
+                    .run(nothing, connection::how::plain);
     on_.give_back();
     return ended(std::move(done), how, text_of(how));
   }
@@ -502,7 +514,7 @@ class pool::transaction final : public sql::transaction::impl {
   asio::awaitable<result<>> async_end(context ctx, ending how) override {
     if (!on_) co_return over();
     const auto shown = show(ctx, text_of(how), database_, *on_);
-    statement one(on_, ctx, text_of(how), how == ending::commit);
+    statement one(on_, ctx, text_of(how), how == ending::commit ? effect::some : effect::none);
     auto done = co_await one.async_run(nothing, connection::how::plain, curfew::detail::id_of(shown));
     on_.give_back();
     co_return ended(std::move(done), how, text_of(how));
@@ -510,12 +522,12 @@ class pool::transaction final : public sql::transaction::impl {
 
   /// The first statement of all.
   result<> begin(const context& ctx, std::string_view text) {
-    auto done = statement(on_, ctx, text, false).run(nothing, connection::how::plain);
+    auto done = statement(on_, ctx, text, effect::none).run(nothing, connection::how::plain);
     if (!done.what) return std::move(done.what).error();
     return {};
   }
   asio::awaitable<result<>> async_begin(context ctx, std::string_view text) {
-    statement one(on_, std::move(ctx), text, false);
+    statement one(on_, std::move(ctx), text, effect::none);
     auto done = co_await one.async_run(nothing, connection::how::plain, 0);
     if (!done.what) co_return std::move(done.what).error();
     co_return result<>();
