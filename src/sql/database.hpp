@@ -90,6 +90,8 @@ class pool_state : public std::enable_shared_from_this<pool_state> {
   [[nodiscard]] virtual result<transaction> begin(const context& ctx, const transaction_options& how) = 0;
   [[nodiscard]] virtual boost::asio::awaitable<result<transaction>> async_begin(context ctx,
                                                                                 transaction_options how) = 0;
+  [[nodiscard]] virtual result<> warm_up(const context& ctx, std::size_t count) = 0;
+  [[nodiscard]] virtual boost::asio::awaitable<result<>> async_warm_up(context ctx, std::size_t count) = 0;
   /// Of a database without: an error.
   [[nodiscard]] virtual result<listener> listen(const context& ctx, const std::string& channel);
   [[nodiscard]] virtual boost::asio::awaitable<result<listener>> async_listen(context ctx,

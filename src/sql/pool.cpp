@@ -69,6 +69,11 @@ asio::awaitable<result<std::vector<rows>>> pool::async_run_batch(context ctx, ba
   return state_->async_run_batch(std::move(ctx), std::move(all));
 }
 
+result<> pool::warm_up(const context& ctx, std::size_t count) { return state_->warm_up(ctx, count); }
+asio::awaitable<result<>> pool::async_warm_up(context ctx, std::size_t count) {
+  return state_->async_warm_up(std::move(ctx), count);
+}
+
 result<row_stream> pool::begin_stream(const context& ctx, std::string what, parameters with) {
   return state_->stream(ctx, std::move(what), std::move(with));
 }

@@ -35,6 +35,10 @@ class pool_options {
   /// Age from which a connection is not used again. Default: 0, which is no limit.
   pool_options& life_time(clock::duration d) { return life_time_ = d, *this; }
   [[nodiscard]] clock::duration life_time() const noexcept { return life_time_; }
+  /// Adds a statement that each new connection begins with: "set search_path = shop". One that fails fails the call that
+  /// needs the connection. Default: none.
+  pool_options& on_connect(text what) { return on_connect_.emplace_back(what.view()), *this; }
+  [[nodiscard]] const std::vector<std::string>& on_connect() const noexcept { return on_connect_; }
   /// SQLite: how long a statement waits for a lock that another process holds, if its context lives that long. Then it
   /// ends with errc::busy. Default: 30 s.
   pool_options& busy_timeout(clock::duration d) { return busy_timeout_ = d, *this; }
@@ -57,6 +61,7 @@ class pool_options {
   clock::duration life_time_ = clock::duration::zero();
   clock::duration busy_timeout_ = std::chrono::seconds(30);
   clock::duration grace_ = std::chrono::seconds(5);
+  std::vector<std::string> on_connect_;
   std::size_t statements_ = 64;
   bool prepared_ = true;
 };
@@ -186,6 +191,12 @@ class pool {
   [[nodiscard]] result<transaction> begin(const context& ctx, transaction_options how = {});
   [[nodiscard]] boost::asio::awaitable<result<transaction>> async_begin(context ctx,
                                                                         transaction_options how = {});
+
+  /// Makes connections that are there when they are needed: at the start of a program, which learns then what is wrong with
+  /// its URL.
+  /// \param count  At most as many as the pool has.
+  [[nodiscard]] result<> warm_up(const context& ctx, std::size_t count = 1);
+  [[nodiscard]] boost::asio::awaitable<result<>> async_warm_up(context ctx, std::size_t count = 1);
 
   /// Listens to a channel of NOTIFY.
   /// \param channel  Its name, as it is: no matter which letters, nothing has to be quoted.

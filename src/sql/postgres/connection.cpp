@@ -197,6 +197,11 @@ result<> connection::set_up(const context& ctx) {
     if (is_broken()) return std::move(done).error();
     if (done && asks_for_check && text == texts.back()) is_watched_ = true;  // not on each system
   }
+  for (const std::string& each : with_.on_connect) {
+    if (auto started = start(each, none, how::plain); !started) return started;
+    if (!drive(*this, ctx)) return error(curfew::error::ended(ctx, "connecting"));
+    if (auto done = take(); !done) return std::move(done).error();
+  }
   return {};
 }
 

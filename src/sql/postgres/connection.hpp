@@ -61,6 +61,7 @@ class connection {
     std::string url;
     bool prepared;
     std::size_t statements;
+    std::vector<std::string> on_connect;
   };
   /// How a statement is sent.
   enum class how : std::uint8_t {

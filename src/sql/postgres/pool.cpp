@@ -242,8 +242,9 @@ std::shared_ptr<verdict> loan::hand_over(const context& ctx) {
 }
 
 pool::pool(std::string url, const sql::pool_options& how)
-    : settings_{std::move(url), how.prepared(), how.statements()},
+    : settings_{std::move(url), how.prepared(), how.statements(), how.on_connect()},
       database_(described_or_throw(settings_.url)),
+      size_(how.size()),
       janitor_(std::make_shared<janitor>(how.grace())),
       connections_(places(how), [](const std::unique_ptr<connection>& on) { return on->is_alive(); }) {}
 
@@ -298,6 +299,27 @@ asio::awaitable<result<rows>> pool::run_on(std::shared_ptr<pool> of, context ctx
   statement one(*mine, ctx, what, effect_of(why));
   auto done = co_await one.async_run(with, connection::how::prepared, curfew::detail::id_of(shown));
   co_return alone(std::move(done), *mine, what);
+}
+
+result<> pool::warm_up(const context& ctx, std::size_t count) {
+  std::vector<loan> all;
+  for (std::size_t i = 0; i != std::min(count, size_); ++i) {
+    auto one = acquire(ctx, "connecting");
+    if (!one) return std::move(one).error();
+    all.push_back(*std::move(one));
+  }
+  return {};
+}
+
+asio::awaitable<result<>> pool::async_warm_up(context ctx, std::size_t count) {
+  return warm_up_on(self(), std::move(ctx), count);
+}
+
+asio::awaitable<result<>> pool::warm_up_on(std::shared_ptr<pool> of, context ctx, std::size_t count) {
+  const auto work = [&of, count](const context& c) { return of->warm_up(c, count); };
+  auto done = co_await async_offload(std::move(ctx), work);
+  if (!done) co_return done.error();
+  co_return *std::move(done);
 }
 
 // Batches.

@@ -52,6 +52,8 @@ class pool final : public pool_state {
                                                           parameters with) override;
   result<sql::transaction> begin(const context& ctx, const transaction_options& how) override;
   boost::asio::awaitable<result<sql::transaction>> async_begin(context ctx, transaction_options how) override;
+  result<> warm_up(const context& ctx, std::size_t count) override;
+  boost::asio::awaitable<result<>> async_warm_up(context ctx, std::size_t count) override;
   result<sql::listener> listen(const context& ctx, const std::string& channel) override;
   boost::asio::awaitable<result<sql::listener>> async_listen(context ctx, std::string channel) override;
   pool_stats stats() const override { return connections_.stats(); }
@@ -69,6 +71,8 @@ class pool final : public pool_state {
                                                      parameters with, detail::purpose why);
   static boost::asio::awaitable<result<std::vector<rows>>> run_batch_on(std::shared_ptr<pool> of, context ctx,
                                                                         batch all);
+  static boost::asio::awaitable<result<>> warm_up_on(std::shared_ptr<pool> of, context ctx,
+                                                     std::size_t count);
   static boost::asio::awaitable<result<row_stream>> stream_on(std::shared_ptr<pool> of, context ctx,
                                                               std::string what, parameters with);
   static boost::asio::awaitable<result<sql::transaction>> begin_on(std::shared_ptr<pool> of, context ctx,
@@ -79,6 +83,7 @@ class pool final : public pool_state {
 
   const connection::settings settings_;
   const std::string database_;  // "app on 127.0.0.1:5432"
+  const std::size_t size_;
   const std::shared_ptr<janitor> janitor_;
   connections connections_;
 };

@@ -1,5 +1,6 @@
 #include "sql/sqlite/pool.hpp"
 
+#include <algorithm>
 #include <boost/asio/awaitable.hpp>
 #include <curfew/io/offload.hpp>
 #include <tuple>
@@ -63,7 +64,8 @@ pool::pool(std::string path, const sql::pool_options& how)
       threads_(static_cast<unsigned>(how.size() + 1)) {}
 
 session::settings pool::settings(bool reads) const {
-  return {path_, !reads || is_in_memory_, options_.busy_timeout(), options_.statements()};
+  return {path_, !reads || is_in_memory_, options_.busy_timeout(), options_.statements(),
+          options_.on_connect()};
 }
 
 result<pool::lease> pool::acquire(const context& ctx, bool reads, std::string_view text) {
@@ -158,6 +160,29 @@ asio::awaitable<result<rows>> pool::run_on(std::shared_ptr<pool> of, context ctx
   auto& on = ***mine;
   const auto work = [&on, &what, &with](const context& c) { return run_alone(on, c, what, with); };
   auto done = co_await async_offload(of->threads_, ctx, work);
+  if (!done) co_return done.error();
+  co_return *std::move(done);
+}
+
+result<> pool::warm_up(const context& ctx, std::size_t count) {
+  const auto keep = self();
+  std::vector<lease> all;
+  const std::size_t readers = is_in_memory_ ? 0 : std::min(count, options_.size());
+  for (std::size_t i = 0; i != readers + 1; ++i) {
+    auto one = acquire(ctx, i != readers, "connecting");
+    if (!one) return std::move(one).error();
+    all.push_back(*std::move(one));
+  }
+  return {};
+}
+
+asio::awaitable<result<>> pool::async_warm_up(context ctx, std::size_t count) {
+  return warm_up_on(self(), std::move(ctx), count);
+}
+
+asio::awaitable<result<>> pool::warm_up_on(std::shared_ptr<pool> of, context ctx, std::size_t count) {
+  const auto work = [&of, count](const context& c) { return of->warm_up(c, count); };
+  auto done = co_await async_offload(of->threads_, std::move(ctx), work);
   if (!done) co_return done.error();
   co_return *std::move(done);
 }

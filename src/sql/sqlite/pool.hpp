@@ -35,6 +35,8 @@ class pool final : public pool_state {
                                                           parameters with) override;
   result<sql::transaction> begin(const context& ctx, const transaction_options& how) override;
   boost::asio::awaitable<result<sql::transaction>> async_begin(context ctx, transaction_options how) override;
+  result<> warm_up(const context& ctx, std::size_t count) override;
+  boost::asio::awaitable<result<>> async_warm_up(context ctx, std::size_t count) override;
   pool_stats stats() const override;
   void close() noexcept override;
 
@@ -62,6 +64,8 @@ class pool final : public pool_state {
                                                      parameters with);
   static boost::asio::awaitable<result<std::vector<rows>>> run_batch_on(std::shared_ptr<pool> of, context ctx,
                                                                         batch all);
+  static boost::asio::awaitable<result<>> warm_up_on(std::shared_ptr<pool> of, context ctx,
+                                                     std::size_t count);
   static boost::asio::awaitable<result<row_stream>> stream_on(std::shared_ptr<pool> of, context ctx,
                                                               std::string what, parameters with);
   static boost::asio::awaitable<result<sql::transaction>> begin_on(std::shared_ptr<pool> of, context ctx,

@@ -227,6 +227,9 @@ result<std::unique_ptr<session>> session::open(const context& ctx, const setting
        {"pragma journal_mode = wal", "pragma synchronous = normal", "pragma foreign_keys = on"}) {
     if (auto done = made->run(ctx, pragma, parameters()); !done) return std::move(done).error();
   }
+  for (const std::string& each : how.on_connect) {
+    if (auto done = made->run(ctx, each, parameters()); !done) return std::move(done).error();
+  }
   if (!how.writes) {
     if (auto done = made->run(ctx, "pragma query_only = on", parameters()); !done)
       return std::move(done).error();

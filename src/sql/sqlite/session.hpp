@@ -36,6 +36,7 @@ class session {
     bool writes;
     clock::duration busy_timeout;
     std::size_t statements;
+    std::vector<std::string> on_connect;
   };
 
   static result<std::unique_ptr<session>> open(const context& ctx, const settings& how);
