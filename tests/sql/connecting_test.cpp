@@ -71,6 +71,15 @@ TEST_P(Connecting, AStatementOfItThatFailsIsTold) {
   EXPECT_EQ(db.stats().size(), 0U);
 }
 
+TEST(ConnectingToPostgres, EndsWithTheTimeoutOfItsUrl) {
+  const tests::free_port silent;  // takes connections, and never answers
+  pool db("postgresql://app@" + silent.address() + "/app?connect_timeout=1");
+  const auto failed = db.query(background(), "select 1");
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error(), errc::connection_failed);
+  EXPECT_NE(failed.error().details().message.find("connect_timeout"), std::string::npos) << failed.error();
+}
+
 INSTANTIATE_TEST_SUITE_P(, Connecting, ::testing::Values("sqlite", "postgresql"),
                          [](const auto& its) { return its.param; });
 

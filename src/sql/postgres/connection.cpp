@@ -9,6 +9,9 @@
 #include <boost/asio/posix/stream_descriptor.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <cerrno>
+#include <charconv>
+#include <chrono>
+#include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/on_done.hpp>
 #include <curfew/io/with.hpp>
@@ -85,11 +88,12 @@ error not_connected(const char* message) {
   const std::string_view separator = ":  ";
   if (const auto at = text.find(separator); at != std::string_view::npos) {
     const auto rest = text.substr(at + separator.size());
-    if (rest.size() > state_size && rest[state_size] == ':') {
+    if (rest.substr(std::min(state_size, rest.size())).starts_with(": ")) {
       details.sqlstate = rest.substr(0, state_size);
       code = code_of(details.sqlstate, nullptr);
       if (code == errc::connection_lost) code = errc::connection_failed;
-      text = rest.substr(state_size + 2, rest.find('\n') - state_size - 2);
+      text = rest.substr(state_size + 2);
+      text = text.substr(0, text.find('\n'));
     }
   }
   details.message = trimmed(std::string(text).c_str());
@@ -119,7 +123,7 @@ error cut_off(const context& ctx, std::string doing) {
   return {make_error_code(curfew::errc::canceled), std::move(doing)};
 }
 
-result<std::string> described(const std::string& url) {
+result<address> parse_url(const std::string& url) {
   char* why = nullptr;
   const std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> all(
       ::PQconninfoParse(url.c_str(), &why), &::PQconninfoFree);
@@ -131,20 +135,32 @@ result<std::string> described(const std::string& url) {
     }
     return std::string();
   };
-  std::string text = value_of("dbname");
+  address made;
+  std::string& text = made.shown;
+  text = value_of("dbname");
   const std::string host = value_of("host").empty() ? value_of("hostaddr") : value_of("host");
   text += " on " + (host.empty() ? "the local server" : host);
   if (const auto port = value_of("port"); !port.empty()) text += ':' + port;
-  return text;
+  const std::string timeout = value_of("connect_timeout");
+  int seconds = 0;
+  std::from_chars(timeout.data(), timeout.data() + timeout.size(),
+                  seconds);  // libpq refuses what is no number
+  made.connect_timeout = std::chrono::seconds(std::max(seconds, 0));
+  return made;
 }
 
 connection::~connection() { by_text_.clear(); }
 
 result<std::unique_ptr<connection>> connection::open(const context& ctx, const settings& with) {
   std::unique_ptr<connection> made(new connection(with));
-  if (auto done = made->connect(ctx); !done) return std::move(done).error();
-  if (auto done = made->set_up(ctx); !done) return std::move(done).error();
-  return made;
+  const bool is_limited = with.connect_timeout > clock::duration::zero();
+  const cancel_scope limited = is_limited ? with_timeout(ctx, with.connect_timeout) : with_cancel(ctx);
+  auto done = made->connect(limited.ctx());
+  if (done) done = made->set_up(limited.ctx());
+  if (done) return made;
+  if (!limited.ctx().err() || ctx.err()) return std::move(done).error();
+  return error(errc::connection_failed, "connecting",
+               error_details::saying("no answer within the URL's connect_timeout"));
 }
 
 result<> connection::connect(const context& ctx) {

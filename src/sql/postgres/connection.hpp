@@ -4,6 +4,7 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <cstdint>
+#include <curfew/core/clock.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/sql/batch.hpp>
 #include <curfew/sql/error.hpp>
@@ -62,6 +63,7 @@ class connection {
     bool prepared;
     std::size_t statements;
     std::vector<std::string> on_connect;
+    clock::duration connect_timeout;  // zero: none but the context
   };
   /// How a statement is sent.
   enum class how : std::uint8_t {
@@ -209,8 +211,13 @@ class connection {
 /// The error of a call that waits no longer: since its context has ended, or Asio has canceled it.
 [[nodiscard]] error cut_off(const context& ctx, std::string doing);
 
-/// "app on 127.0.0.1:5432", of a URL; a password is not told.
+/// What a URL says.
+struct address {
+  std::string shown;  ///< "app on 127.0.0.1:5432"; a password is not told.
+  clock::duration connect_timeout = clock::duration::zero();
+};
+
 /// Errors: errc::bad_url.
-[[nodiscard]] result<std::string> described(const std::string& url);
+[[nodiscard]] result<address> parse_url(const std::string& url);
 
 }  // namespace curfew::sql::postgres

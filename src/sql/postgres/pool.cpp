@@ -32,10 +32,10 @@ curfew::pool_options places(const sql::pool_options& how) {
       .life_time(how.life_time());
 }
 
-std::string described_or_throw(const std::string& url) {
-  auto text = described(url);
-  if (!text) throw std::system_error(text.error().code(), text.error().details().message);
-  return *std::move(text);
+address parsed(const std::string& url) {
+  auto made = parse_url(url);
+  if (!made) throw std::system_error(made.error().code(), made.error().details().message);
+  return *std::move(made);
 }
 
 /// What the general pool takes; what the server said is kept beside it.
@@ -241,9 +241,11 @@ std::shared_ptr<verdict> loan::hand_over(const context& ctx) {
   return waits;
 }
 
-pool::pool(std::string url, const sql::pool_options& how)
-    : settings_{std::move(url), how.prepared(), how.statements(), how.on_connect()},
-      database_(described_or_throw(settings_.url)),
+pool::pool(const std::string& url, const sql::pool_options& how) : pool(url, parsed(url), how) {}
+
+pool::pool(const std::string& url, const address& at, const sql::pool_options& how)
+    : settings_{url, how.prepared(), how.statements(), how.on_connect(), at.connect_timeout},
+      database_(at.shown),
       size_(how.size()),
       janitor_(std::make_shared<janitor>(how.grace())),
       connections_(places(how), [](const std::unique_ptr<connection>& on) { return on->is_alive(); }) {}

@@ -39,7 +39,7 @@ class loan {
 class pool final : public pool_state {
  public:
   /// Throws: std::system_error with errc::bad_url.
-  pool(std::string url, const sql::pool_options& how);
+  pool(const std::string& url, const sql::pool_options& how);
 
   result<rows> run(const context& ctx, std::string_view what, const parameters& with,
                    detail::purpose why) override;
@@ -63,6 +63,8 @@ class pool final : public pool_state {
   class transaction;
   class stream_of_rows;
   class listener;
+
+  pool(const std::string& url, const address& at, const sql::pool_options& how);
 
   [[nodiscard]] std::shared_ptr<pool> self() { return std::static_pointer_cast<pool>(shared_from_this()); }
   [[nodiscard]] result<loan> acquire(const context& ctx, std::string_view text);
