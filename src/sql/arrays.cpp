@@ -17,7 +17,7 @@ namespace curfew::sql::detail {
 
 namespace {
 
-std::string quoted(std::string_view text) {
+std::string in_quotes(std::string_view text) {
   std::string made("\"");
   for (const char c : text) {
     if (c == '"' || c == '\\') made += '\\';
@@ -45,12 +45,12 @@ struct element_text {
     const auto [end, wrong] = std::to_chars(digits.data(), digits.data() + digits.size(), v);
     return {digits.data(), end};
   }
-  std::string operator()(const std::string& v) const { return quoted(v); }
-  std::string operator()(const bytes& v) const { return quoted(hexadecimal(v)); }
-  std::string operator()(const numeric& v) const { return quoted(v.text); }
-  std::string operator()(const json& v) const { return quoted(v.text); }
-  std::string operator()(const uuid& v) const { return quoted(v.text()); }
-  std::string operator()(timestamp v) const { return quoted(as_text(v) + "+00"); }
+  std::string operator()(const std::string& v) const { return in_quotes(v); }
+  std::string operator()(const bytes& v) const { return in_quotes(hexadecimal(v)); }
+  std::string operator()(const numeric& v) const { return in_quotes(v.text); }
+  std::string operator()(const json& v) const { return in_quotes(v.text); }
+  std::string operator()(const uuid& v) const { return in_quotes(v.text()); }
+  std::string operator()(timestamp v) const { return in_quotes(as_text(v) + "+00"); }
   std::string operator()(const array_value& v) const { return v.text; }
 };
 

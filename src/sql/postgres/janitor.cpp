@@ -79,6 +79,12 @@ struct janitor::patient {
   bool rolls_back = false;
   bool is_closed = false;
 
+  patient(const patient&) = delete;
+  patient& operator=(const patient&) = delete;
+  ~patient() {
+    if (is_closed) used.discard();
+  }
+
   [[nodiscard]] connection& on() noexcept { return **used; }
 };
 
@@ -89,13 +95,13 @@ void janitor::take(lease used, std::shared_ptr<verdict> waits) noexcept {
   (*used)->abandon();
   std::list<patient> one;
   one.emplace_back(std::move(used), std::move(waits), clock::now() + grace_);
-  const std::lock_guard guard(mutex_);
+  std::unique_lock lock(mutex_);
   if (!runs_) {
     try {
       std::thread([self = shared_from_this()] { self->run(); }).detach();
     } catch (const std::system_error&) {  // there are no threads: the server sees that this side is gone
+      lock.unlock();
       condemn(one.front(), clock::now());
-      one.front().used.discard();
       return;
     }
     runs_ = true;
@@ -104,8 +110,10 @@ void janitor::take(lease used, std::shared_ptr<verdict> waits) noexcept {
   waker_.set();
 }
 
-void janitor::drain() noexcept {
+void janitor::close() noexcept {
   std::unique_lock lock(mutex_);
+  is_closing_ = true;
+  waker_.set();
   emptied_.wait_for(lock, grace_, [this] { return !runs_; });
 }
 
@@ -115,6 +123,8 @@ void janitor::run() noexcept {
   for (;;) {
     {
       const std::lock_guard guard(mutex_);
+      // Places matter to nobody any more.
+      if (is_closing_) all.remove_if([](const patient& each) { return each.is_closed; });
       all.splice(all.end(), inbox_);
       if (all.empty()) {
         runs_ = false;
@@ -137,11 +147,7 @@ void janitor::run() noexcept {
 }
 
 bool janitor::attend(patient& each, clock::time_point now) {
-  if (each.is_closed) {
-    if (now < each.until) return true;
-    each.used.discard();
-    return false;
-  }
+  if (each.is_closed) return now < each.until;
   if (each.cancel && each.cancel->is_over.load()) {
     each.cancel.reset();
     each.next_cancel = now + each.pause;  // one that came before its statement was discarded
@@ -153,6 +159,7 @@ bool janitor::attend(patient& each, clock::time_point now) {
     tell(each);
     each.next_cancel = clock::time_point::max();
     if (on.is_broken()) {
+      give_up(each);
       each.used.discard();
       return false;
     }

@@ -80,8 +80,8 @@ class janitor : public std::enable_shared_from_this<janitor> {
 
   /// \param waits  Null: nobody waits for what becomes of it.
   void take(lease used, std::shared_ptr<verdict> waits = nullptr) noexcept;
-  /// Waits until there are none, at most for the grace.
-  void drain() noexcept;
+  /// The pool is gone: waits until no connection is left that can be cleaned, at most for the grace.
+  void close() noexcept;
 
  private:
   struct patient;
@@ -108,6 +108,7 @@ class janitor : public std::enable_shared_from_this<janitor> {
   // Guarded by mutex_.
   std::list<patient> inbox_;
   bool runs_ = false;
+  bool is_closing_ = false;
   std::size_t cancels_ = 0;   // under way
   std::size_t given_up_ = 0;  // the same, of connections that are closed
 };

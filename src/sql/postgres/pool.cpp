@@ -252,7 +252,7 @@ pool::pool(const std::string& url, const address& at, const sql::pool_options& h
 
 void pool::close() noexcept {
   connections_.close();
-  janitor_->drain();
+  janitor_->close();
 }
 
 result<loan> pool::acquire(const context& ctx, std::string_view text) {
