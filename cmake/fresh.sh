@@ -105,6 +105,7 @@ trap 'exit 130' INT
 trap 'exit 143' TERM HUP
 
 tar -C "$root" -xf "$base"
+chmod 755 "$root"  # as any system's; mktemp's folder is for root alone, and servers run as other users
 mkdir -p "$root/root/.cache/ccache"
 cat >"$root/etc/apt/sources.list" <<END
 deb $archive $suite main
