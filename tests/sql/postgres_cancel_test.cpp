@@ -47,6 +47,15 @@ class PostgresCancel : public postgres_test {
     });
   }
 
+  /// How long some statements take here and now, so that random ends come before, within and behind them.
+  template <class F>
+  static std::uint64_t microseconds_of(F statement) {
+    constexpr int count = 20;
+    const auto began = std::chrono::steady_clock::now();
+    for (int i = 0; i != count; ++i) statement();
+    return static_cast<std::uint64_t>((std::chrono::steady_clock::now() - began) / 1us) / count + 1;
+  }
+
   /// What the writes of numbers have said of themselves, to be held against the table.
   class ledger {
    public:
@@ -279,6 +288,9 @@ TEST_F(PostgresCancel, AWriteThatIsCutOffAtAnyMomentTellsTheTruth) {
   ledger told;
   {
     pool db(url(), pool_options().size(2));
+    const auto usual = microseconds_of([&] {
+      EXPECT_TRUE(db.execute(patience, "insert into t select $1 from pg_sleep(0.0005) where $1 < 0", 1));
+    });
     const testing::time_box box(5s);
     std::vector<std::thread> all;
     for (int t = 0; t != 3; ++t) {
@@ -286,7 +298,7 @@ TEST_F(PostgresCancel, AWriteThatIsCutOffAtAnyMomentTellsTheTruth) {
         std::mt19937_64 random(seed + static_cast<unsigned>(t));
         for (int i = 0; i != 2000 && (box.open() || i < 20); ++i) {
           const int own = 1'000'000 * t + i;
-          const auto scope = with_timeout(background(), std::chrono::microseconds(random() % 3000));
+          const auto scope = with_timeout(background(), std::chrono::microseconds(random() % (8 * usual)));
           if (random() % 2 == 0) {
             told.add(own, db.execute(scope, "insert into t values ($1)", own));
           } else {
@@ -307,12 +319,18 @@ TEST_F(PostgresCancel, ATransactionThatIsCutOffAtAnyMomentTellsTheTruth) {
   ledger told;
   {
     pool db(url(), pool_options().size(1));
+    const auto usual = microseconds_of([&] {
+      auto tx = db.begin(patience);
+      ASSERT_TRUE(tx) << tx.error();
+      EXPECT_TRUE(tx->execute(patience, "insert into t select $1 where $1 < 0", 1));
+      EXPECT_TRUE(tx->commit(patience));
+    });
     const testing::time_box box(5s);
     asio::io_context loop(1);
     const auto one = [&](int id) -> asio::awaitable<void> {
       for (int i = 0; i != 1000 && (box.open() || i < 20); ++i) {
         const int own = 1'000'000 * id + i;
-        const auto scope = with_timeout(background(), std::chrono::microseconds(random() % 6000));
+        const auto scope = with_timeout(background(), std::chrono::microseconds(random() % (6 * usual)));
         auto tx = co_await db.async_begin(scope);
         if (!tx) continue;
         auto written = co_await tx->async_execute(scope, "insert into t values ($1)", own);
