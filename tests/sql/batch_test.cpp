@@ -9,24 +9,19 @@
 #include <string>
 #include <vector>
 
-#include "postgres.hpp"
+#include "sql/any_database.hpp"
 #include "sql/postgres_fixture.hpp"
 
 namespace curfew::sql {
 namespace {
 
 using namespace std::chrono_literals;
-using tests::postgres_server;
 
-class Batch : public ::testing::TestWithParam<std::string> {
+class Batch : public any_database {
  protected:
   void SetUp() override {
-    if (GetParam() == "postgresql") {
-      CURFEW_NEEDS_PROGRAMS("postgres", "initdb");
-      url = postgres_server::shared().new_database();
-    } else {
-      url = "sqlite:" + folder / "test.db";
-    }
+    any_database::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
     pool db(url);
     ASSERT_TRUE(db.execute(background(), "create table t (id int primary key, name text not null)"));
   }
@@ -42,9 +37,6 @@ class Batch : public ::testing::TestWithParam<std::string> {
       all.add("insert into t values ($1, $2)", i, "name " + std::to_string(i));
     return all;
   }
-
-  const tests::own_folder folder;
-  std::string url;
 };
 
 TEST_P(Batch, AnswersEachStatementInItsOrder) {
@@ -154,8 +146,7 @@ TEST_P(Batch, ThatIsCutOffDidNotHappen) {
   EXPECT_EQ(count(db), 0);
 }
 
-INSTANTIATE_TEST_SUITE_P(, Batch, ::testing::Values("sqlite", "postgresql"),
-                         [](const auto& its) { return its.param; });
+CURFEW_WITH_EACH_DATABASE(Batch);
 
 }  // namespace
 }  // namespace curfew::sql

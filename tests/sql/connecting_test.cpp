@@ -8,28 +8,13 @@
 #include <curfew/core.hpp>
 #include <string>
 
-#include "postgres.hpp"
+#include "sql/any_database.hpp"
 #include "sql/postgres_fixture.hpp"
 
 namespace curfew::sql {
 namespace {
 
-using tests::postgres_server;
-
-class Connecting : public ::testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override {
-    if (GetParam() == "postgresql") {
-      CURFEW_NEEDS_PROGRAMS("postgres", "initdb");
-      url = postgres_server::shared().new_database();
-    } else {
-      url = "sqlite:" + folder / "test.db";
-    }
-  }
-
-  const tests::own_folder folder;
-  std::string url;
-};
+class Connecting : public any_database {};
 
 TEST_P(Connecting, AWarmPoolHasItsConnections) {
   pool db(url, pool_options().size(3));
@@ -47,12 +32,12 @@ TEST_P(Connecting, APoolIsWarmedInACoroutine) {
 }
 
 TEST_P(Connecting, AWarmUpSaysThatThereIsNoDatabase) {
-  pool db(GetParam() == "postgresql" ? "postgresql://app@127.0.0.1:1/none" : "sqlite:/nowhere/at/all.db");
+  pool db(is_postgres() ? "postgresql://app@127.0.0.1:1/none" : "sqlite:/nowhere/at/all.db");
   EXPECT_FALSE(db.warm_up(background()));
 }
 
 TEST_P(Connecting, EachConnectionBeginsWithItsStatements) {
-  const bool is_server = GetParam() == "postgresql";
+  const bool is_server = is_postgres();
   const auto how = is_server ? pool_options().on_connect("set application_name = 'shop'")
                              : pool_options().on_connect("pragma case_sensitive_like = on");
   pool db(url, how);
@@ -80,8 +65,7 @@ TEST(ConnectingToPostgres, EndsWithTheTimeoutOfItsUrl) {
   EXPECT_NE(failed.error().details().message.find("connect_timeout"), std::string::npos) << failed.error();
 }
 
-INSTANTIATE_TEST_SUITE_P(, Connecting, ::testing::Values("sqlite", "postgresql"),
-                         [](const auto& its) { return its.param; });
+CURFEW_WITH_EACH_DATABASE(Connecting);
 
 }  // namespace
 }  // namespace curfew::sql

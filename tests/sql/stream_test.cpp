@@ -16,14 +16,13 @@
 #include <string>
 #include <thread>
 
-#include "postgres.hpp"
+#include "sql/any_database.hpp"
 
 namespace curfew::sql {
 namespace {
 
 using namespace std::chrono_literals;
 namespace asio = boost::asio;
-using tests::postgres_server;
 
 constexpr text numbers =
     "with recursive n(i) as (select cast(1 as bigint) union all select i + 1 from n where i < cast($1 as "
@@ -31,20 +30,7 @@ constexpr text numbers =
     "select i, 'row ' || i from n";
 constexpr std::int64_t endless = 1'000'000'000'000;
 
-class Stream : public ::testing::TestWithParam<std::string> {
- protected:
-  void SetUp() override {
-    if (GetParam() == "postgresql") {
-      CURFEW_NEEDS_PROGRAMS("postgres", "initdb");
-      url = postgres_server::shared().new_database();
-    } else {
-      url = "sqlite:" + folder / "test.db";
-    }
-  }
-
-  const tests::own_folder folder;
-  std::string url;
-};
+class Stream : public any_database {};
 
 struct counted {
   std::int64_t count = 0;
@@ -180,8 +166,7 @@ TEST_P(Stream, OutlivesItsPool) {
   EXPECT_EQ(seen.count, 2'000);
 }
 
-INSTANTIATE_TEST_SUITE_P(, Stream, ::testing::Values("sqlite", "postgresql"),
-                         [](const auto& its) { return its.param; });
+CURFEW_WITH_EACH_DATABASE(Stream);
 
 }  // namespace
 }  // namespace curfew::sql

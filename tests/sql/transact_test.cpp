@@ -17,24 +17,19 @@
 #include <tuple>
 #include <vector>
 
-#include "postgres.hpp"
+#include "sql/any_database.hpp"
 
 namespace curfew::sql {
 namespace {
 
 using namespace std::chrono_literals;
 namespace asio = boost::asio;
-using tests::postgres_server;
 
-class Transact : public ::testing::TestWithParam<std::string> {
+class Transact : public any_database {
  protected:
   void SetUp() override {
-    if (GetParam() == "postgresql") {
-      CURFEW_NEEDS_PROGRAMS("postgres", "initdb");
-      url = postgres_server::shared().new_database();
-    } else {
-      url = "sqlite:" + folder / "test.db";
-    }
+    any_database::SetUp();
+    if (IsSkipped() || HasFatalFailure()) return;
     pool db(url);
     ASSERT_TRUE(db.execute(background(), "create table counters (id int primary key, n int not null)"));
     ASSERT_TRUE(db.execute(background(), "insert into counters values (1, 0)"));
@@ -53,9 +48,6 @@ class Transact : public ::testing::TestWithParam<std::string> {
     if (!done) return done.error();
     return {};
   }
-
-  const tests::own_folder folder;
-  std::string url;
 };
 
 TEST_P(Transact, CommitsWhatSucceeds) {
@@ -196,8 +188,7 @@ TEST_P(Transact, LosesNoUpdateOfCoroutines) {
   EXPECT_EQ(count(db), 15);
 }
 
-INSTANTIATE_TEST_SUITE_P(, Transact, ::testing::Values("sqlite", "postgresql"),
-                         [](const auto& its) { return its.param; });
+CURFEW_WITH_EACH_DATABASE(Transact);
 
 }  // namespace
 }  // namespace curfew::sql
