@@ -274,7 +274,7 @@ result<> connection::start(const batch& all) {
   phase_ = phase::batching;
   sent_ = unsent_ = true;
   if (send_batch(all, values)) return {};
-  const error why = lost(::PQerrorMessage(server_.get()));
+  error why = lost(::PQerrorMessage(server_.get()));
   server_.reset();  // what it has got of it is not carried out without its end
   end();
   return why;
