@@ -62,6 +62,16 @@ inline void give_to(const server_user& user, const std::filesystem::path& what) 
   for (const auto& each : std::filesystem::recursive_directory_iterator(what)) give(each.path());
 }
 
+/// Where the files of servers lie: in memory, if there is room. A server's start and end are 30 MB of files.
+inline std::filesystem::path server_files() {
+  constexpr std::uintmax_t room = std::uintmax_t{1} << 30U;
+  const std::filesystem::path memory("/dev/shm");
+  std::error_code none;
+  const auto space = std::filesystem::space(memory, none);
+  const bool is_writable = ::access(memory.c_str(), W_OK | X_OK) == 0;
+  return !none && is_writable && space.available > room ? memory : std::filesystem::temp_directory_path();
+}
+
 /// Starts a program as that user, with its output in a file. It ends with the thread that starts it.
 inline pid_t launch(std::vector<std::string> command, const server_user& user, const std::string& folder,
                     const std::string& log) {
@@ -144,7 +154,7 @@ inline std::filesystem::path postgres_template(const server_user& user) {
   const auto folder = std::filesystem::read_symlink("/proc/self/exe").parent_path();
   auto made = folder / ("postgres-" + version);
   if (std::filesystem::exists(made)) return made;
-  const own_folder own;
+  const own_folder own(server_files());
   give_to(user, own / "");
   // Small files, since each server copies them.
   const pid_t pid = launch({find_program("initdb"), "-D", own / "data", "-U", "postgres", "-A", "trust", "-E",
@@ -350,7 +360,7 @@ class postgres_server {
     return text;
   }
 
-  own_folder folder_;
+  own_folder folder_{detail::server_files()};
   kept_port port_;
   detail::server_user user_ = detail::find_server_user();
   std::vector<std::string> command_;
@@ -408,7 +418,7 @@ class pgbouncer {
     return yes;
   }
 
-  own_folder folder_;
+  own_folder folder_{detail::server_files()};
   kept_port port_;
   pid_t pid_ = -1;
 };

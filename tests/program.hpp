@@ -64,8 +64,8 @@ inline std::string find_program(const std::string& name) {
 /// A folder for one test's files; removed at the end.
 class own_folder {
  public:
-  own_folder() {
-    std::string name = (std::filesystem::temp_directory_path() / "curfew-test-XXXXXX").string();
+  explicit own_folder(const std::filesystem::path& in = std::filesystem::temp_directory_path()) {
+    std::string name = (in / "curfew-test-XXXXXX").string();
     if (::mkdtemp(name.data()) == nullptr) throw std::system_error(errno, std::generic_category(), "mkdtemp");
     path_ = name;
   }
