@@ -142,6 +142,31 @@ TEST_P(Stream, EndsWithTheContextOfTheNextRows) {
   EXPECT_TRUE(db.query(background(), "select 1"));
 }
 
+TEST_P(Stream, IsOverInACoroutineWhoseContextHadEnded) {
+  pool db(url, pool_options().size(1));
+  auto all = db.stream(background(), numbers, endless);
+  ASSERT_TRUE(all) << all.error();
+  ASSERT_TRUE(all->next(background()));
+  auto scope = with_cancel(background());
+  scope.cancel();
+  const auto read = [&]() -> asio::awaitable<void> {
+    for (;;) {  // what has come already may be given
+      auto some = co_await all->async_next(scope.ctx());
+      if (some) continue;
+      EXPECT_EQ(some.error(), curfew::errc::canceled);
+      co_return;
+    }
+  };
+  asio::io_context loop;
+  asio::co_spawn(loop, read(), [](const std::exception_ptr& thrown) { EXPECT_FALSE(thrown); });
+  loop.run();
+  auto none = all->next(background());
+  ASSERT_TRUE(none) << none.error();
+  EXPECT_TRUE(none->empty());
+  const auto patience = with_timeout(background(), tests::program_patience);
+  EXPECT_TRUE(db.query(patience, "select 1")) << "while `all` is still there";
+}
+
 TEST_P(Stream, SaysWhatIsWrongAtItsBeginning) {
   pool db(url, pool_options().size(1));
   const auto wrong = db.stream(background(), "selct 1");

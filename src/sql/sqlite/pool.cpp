@@ -277,7 +277,10 @@ class pool::stream_of_rows final : public row_stream::impl {
   asio::awaitable<result<rows>> async_next(context ctx) override {
     const auto work = [this](const context& c) { return next(c); };
     auto some = co_await async_offload(of_->threads_, std::move(ctx), work);
-    if (!some) co_return some.error();
+    if (!some) {  // it never got a thread
+      end();
+      co_return some.error();
+    }
     co_return *std::move(some);
   }
 
@@ -378,7 +381,10 @@ class pool::transaction final : public sql::transaction::impl {
   asio::awaitable<result<>> async_end(context ctx, ending how) override {
     const auto work = [this, how](const context& c) { return end(c, how); };
     auto done = co_await async_offload(of_->threads_, std::move(ctx), work);
-    if (!done) co_return done.error();
+    if (!done) {  // it never got a thread
+      if (used_) of_->clean_up(std::move(used_));
+      co_return done.error();
+    }
     co_return *std::move(done);
   }
 
