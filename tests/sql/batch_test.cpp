@@ -116,6 +116,24 @@ TEST_P(Batch, IsPartOfATransaction) {
   EXPECT_EQ(count(db), 3);
 }
 
+TEST_P(Batch, HasItsRowsTogetherAfterAStream) {
+  pool db(url, pool_options().size(1));
+  ASSERT_TRUE(db.run_batch(background(), inserts(0, 3)));
+  batch all;
+  all.add("select id, name from t order by id").add("update t set name = name");
+  for (int i = 0; i != 2; ++i) {  // the second time all is prepared
+    const auto done = db.run_batch(background(), all);
+    ASSERT_TRUE(done) << done.error();
+    ASSERT_EQ((*done)[0].size(), 3U);
+    EXPECT_EQ((*done)[0][2].get<std::string>(1), "name 2");
+    EXPECT_EQ((*done)[1].affected(), 3U);
+    auto some = db.stream(background(), "select id from t");
+    ASSERT_TRUE(some) << some.error();
+    EXPECT_EQ(some->next(background())->size(), 3U);
+    EXPECT_TRUE(some->next(background())->empty());
+  }
+}
+
 TEST_P(Batch, OfACoroutineIsLargerThanWhatSocketsHold) {
   pool db(url);
   const std::string large(100'000, 'x');

@@ -283,6 +283,8 @@ result<> connection::start(const batch& all) {
 bool connection::send_batch(const batch& all, const std::vector<encoded>& values) {
   PGconn* const to = server_.get();
   if (::PQenterPipelineMode(to) == 0) return false;
+  // libpq forgets the mode of a stream behind the first command of a pipeline only: that is an empty one.
+  if (gives_single_rows_ && ::PQpipelineSync(to) == 0) return false;
   for (std::size_t i = 0; i != all.size(); ++i) {
     const std::string& text = all.all()[i].text;
     const encoded& with = values[i];
@@ -308,6 +310,7 @@ bool connection::send_batch(const batch& all, const std::vector<encoded>& values
 void connection::on_batch_answer(answer_ptr answer) {
   const ExecStatusType status = ::PQresultStatus(answer.get());
   if (status == PGRES_PIPELINE_SYNC) {
+    if (std::exchange(gives_single_rows_, false)) return;  // the one before the first statement
     if (::PQexitPipelineMode(server_.get()) == 0) server_.reset();
     end();
     return;
@@ -379,6 +382,7 @@ bool connection::send(phase next) {
       done = send_execution();
       sent_ = true;
       if (done != 0 && how_ == how::streamed) done = ::PQsetSingleRowMode(server_.get());
+      gives_single_rows_ = how_ == how::streamed;
       break;
     case phase::batching:
     case phase::idle:

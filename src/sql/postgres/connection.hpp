@@ -167,7 +167,8 @@ class connection {
   std::unique_ptr<PGconn, finish> server_;
   wake_event waker_;
   bool is_watched_ = false;
-  bool is_told_to_go_ = false;  // by the server
+  bool is_told_to_go_ = false;      // by the server
+  bool gives_single_rows_ = false;  // libpq does, as of the last statement, which was streamed
 
   // Prepared statements: the last one used first.
   std::list<statement> statements_;
