@@ -11,7 +11,8 @@ std::optional<error> transacting::refused() const {
 std::optional<error> transacting::failed(error last) {
   last_ = std::move(last);
   if (last_->outcome() != outcome::did_not_happen) return last_;
-  return with_details(tries_.failed(*last_));
+  const curfew::error& why = *last_;
+  return with_details(tries_.failed(why));
 }
 
 std::optional<error> transacting::waited(const curfew::result<>& slept) {

@@ -180,7 +180,7 @@ class statement {
 };
 
 /// A statement of the pool must not leave a transaction open; the loan has it rolled back.
-result<rows> alone(answered&& done, loan& on, std::string_view text) {
+result<rows> alone(answered done, loan& on, std::string_view text) {
   if (!on || on->is_broken() || !on->in_transaction()) return std::move(done.what);
   return error(errc::other, shortened(text),
                error_details::saying("transactions are begun by begin() and async_begin()"));
@@ -332,8 +332,9 @@ result<std::vector<rows>> pool::run_batch(const context& ctx, const batch& all) 
   const auto shown = show(ctx, a_batch, database_, **mine);
   const curfew::detail::working_for at_work(shown.ref());
   auto done = statement(*mine, ctx, a_batch, effect::some).run(all);
+  std::vector<rows> made = std::move(done.all);
   if (auto kept = alone(std::move(done), *mine, a_batch); !kept) return std::move(kept).error();
-  return std::move(done.all);
+  return made;
 }
 
 asio::awaitable<result<std::vector<rows>>> pool::async_run_batch(context ctx, batch all) {
