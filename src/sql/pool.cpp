@@ -24,6 +24,9 @@ std::shared_ptr<pool_state> state_for(std::string_view url, const pool_options& 
       errc::bad_url, "sqlite:<path> or postgresql://…, not " + std::string(url.substr(0, url.find(':'))));
 }
 
+/// The pool may go while a call blocks.
+std::shared_ptr<pool_state> keep(const std::shared_ptr<pool_state>& state) noexcept { return state; }
+
 asio::awaitable<result<std::uint64_t>> count(asio::awaitable<result<rows>> running) {
   auto done = co_await std::move(running);
   if (!done) co_return std::move(done).error();
@@ -49,7 +52,7 @@ pool_stats pool::stats() const { return state_->stats(); }
 
 result<rows> pool::run(const context& ctx, std::string_view what, const parameters& with,
                        detail::purpose why) {
-  return state_->run(ctx, what, with, why);
+  return keep(state_)->run(ctx, what, with, why);
 }
 
 asio::awaitable<result<rows>> pool::async_run(context ctx, std::string what, parameters with,
@@ -62,20 +65,20 @@ asio::awaitable<result<std::uint64_t>> pool::async_change(context ctx, std::stri
 }
 
 result<std::vector<rows>> pool::run_batch(const context& ctx, const batch& all) {
-  return state_->run_batch(ctx, all);
+  return keep(state_)->run_batch(ctx, all);
 }
 
 asio::awaitable<result<std::vector<rows>>> pool::async_run_batch(context ctx, batch all) {
   return state_->async_run_batch(std::move(ctx), std::move(all));
 }
 
-result<> pool::warm_up(const context& ctx, std::size_t count) { return state_->warm_up(ctx, count); }
+result<> pool::warm_up(const context& ctx, std::size_t count) { return keep(state_)->warm_up(ctx, count); }
 asio::awaitable<result<>> pool::async_warm_up(context ctx, std::size_t count) {
   return state_->async_warm_up(std::move(ctx), count);
 }
 
 result<row_stream> pool::begin_stream(const context& ctx, std::string what, parameters with) {
-  return state_->stream(ctx, std::move(what), std::move(with));
+  return keep(state_)->stream(ctx, std::move(what), std::move(with));
 }
 
 asio::awaitable<result<row_stream>> pool::async_begin_stream(context ctx, std::string what, parameters with) {
@@ -83,7 +86,7 @@ asio::awaitable<result<row_stream>> pool::async_begin_stream(context ctx, std::s
 }
 
 result<transaction> pool::begin(const context& ctx, transaction_options how) {
-  return state_->begin(ctx, how);
+  return keep(state_)->begin(ctx, how);
 }
 
 asio::awaitable<result<transaction>> pool::async_begin(context ctx, transaction_options how) {
@@ -100,7 +103,7 @@ asio::awaitable<result<listener>> pool_state::async_listen(context ctx, std::str
 }
 
 result<listener> pool::listen(const context& ctx, std::string_view channel) {
-  return state_->listen(ctx, std::string(channel));
+  return keep(state_)->listen(ctx, std::string(channel));
 }
 asio::awaitable<result<listener>> pool::async_listen(context ctx, std::string channel) {
   return state_->async_listen(std::move(ctx), std::move(channel));

@@ -121,7 +121,6 @@ pool_stats pool::stats() const {
 
 result<rows> pool::run(const context& ctx, std::string_view what, const parameters& with,
                        detail::purpose /*why*/) {
-  const auto keep = self();
   std::optional<bool> reads = known_to_read(what);
   if (!reads) {
     auto any = acquire(ctx, true, what);
@@ -165,7 +164,6 @@ asio::awaitable<result<rows>> pool::run_on(std::shared_ptr<pool> of, context ctx
 }
 
 result<> pool::warm_up(const context& ctx, std::size_t count) {
-  const auto keep = self();
   std::vector<lease> all;
   const std::size_t readers = is_in_memory_ ? 0 : std::min(count, options_.size());
   for (std::size_t i = 0; i != readers + 1; ++i) {
@@ -223,7 +221,6 @@ constexpr std::string_view a_batch = "a batch";
 }  // namespace
 
 result<std::vector<rows>> pool::run_batch(const context& ctx, const batch& all) {
-  const auto keep = self();
   auto mine = acquire(ctx, false, a_batch);
   if (!mine) return std::move(mine).error();
   auto done = run_together(***mine, ctx, all);
