@@ -95,9 +95,12 @@ inline pid_t launch(std::vector<std::string> command, const server_user& user, c
   ::_exit(127);
 }
 
+/// Up to where it can be read: the files of a process go with it.
 inline std::string read_file(const std::string& path) {
-  std::ifstream file(path, std::ios::binary);
-  return {std::istreambuf_iterator<char>(file), {}};
+  const std::ifstream file(path, std::ios::binary);
+  std::ostringstream read;
+  read << file.rdbuf();
+  return read.str();
 }
 
 /// Asks again and again; false if that takes longer than any program needs.

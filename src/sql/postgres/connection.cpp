@@ -211,7 +211,6 @@ result<> connection::set_up(const context& ctx) {
     if (!drive(*this, ctx)) return error(curfew::error::ended(ctx, "connecting"));
     auto done = take();
     if (is_broken()) return std::move(done).error();
-    if (done && asks_for_check && text == texts.back()) is_watched_ = true;  // not on each system
   }
   for (const std::string& each : with_.on_connect) {
     if (auto started = start(each, none, how::plain); !started) return started;
@@ -508,6 +507,7 @@ result<rows> connection::take() {
 }
 
 void connection::abandon() {
+  unwatch();
   values_.reset();
   if (how_ != how::streamed) return;
   answers_.clear();
@@ -549,6 +549,7 @@ std::string connection::doing() const {
 }
 
 bool drive(connection& on, const context& ctx) {
+  on.unwatch();
   wants what = on.step(false);
   if (what == wants::nothing) return true;
   const on_done<wake_up> ending(ctx, wake_up{&on.waker()});
@@ -560,23 +561,13 @@ bool drive(connection& on, const context& ctx) {
   return true;
 }
 
-namespace {
-
-/// libpq's socket, lent to an event loop.
-class lent_socket {
- public:
-  lent_socket(const asio::any_io_executor& loop, int socket) : descriptor_(loop, socket) {}
-  lent_socket(const lent_socket&) = delete;
-  lent_socket& operator=(const lent_socket&) = delete;
-  ~lent_socket() { std::ignore = descriptor_.release(); }
-
-  [[nodiscard]] asio::posix::stream_descriptor& descriptor() noexcept { return descriptor_; }
-
- private:
-  asio::posix::stream_descriptor descriptor_;
-};
-
-}  // namespace
+asio::posix::stream_descriptor& connection::watched_by(const asio::any_io_executor& loop) {
+  if (!watched_ || !watched_->is_of(loop)) {
+    watched_.reset();
+    watched_ = watched_socket::make(loop, socket());
+  }
+  return watched_->descriptor();
+}
 
 asio::awaitable<bool> async_drive(connection& on, context ctx, std::uint64_t task) {
   using wait = asio::posix::stream_descriptor::wait_type;
@@ -585,10 +576,10 @@ asio::awaitable<bool> async_drive(connection& on, context ctx, std::uint64_t tas
   const asio::any_io_executor loop = co_await asio::this_coro::executor;
   while (what != wants::nothing) {
     if (ctx.err()) co_return false;
-    lent_socket lent(loop, on.socket());  // anew each time: libpq may close it in any step
+    auto& socket = on.watched_by(loop);
     curfew::detail::about_to_wait("query", task);
     const wait for_what = what == wants::write ? wait::wait_write : wait::wait_read;
-    auto ready = co_await lent.descriptor().async_wait(for_what, with(ctx));
+    auto ready = co_await socket.async_wait(for_what, with(ctx));
     if (!ready) co_return false;
     what = on.step(true);
   }
@@ -619,9 +610,9 @@ asio::awaitable<result<notification>> async_next_notification(connection& on, co
   for (;;) {
     if (auto one = on.take_notification()) co_return *std::move(one);
     if (on.is_broken()) co_return lost_while_listening();
-    lent_socket lent(loop, on.socket());
+    auto& socket = on.watched_by(loop);
     curfew::detail::about_to_wait("notification", static_cast<std::uint64_t>(on.process()));
-    auto ready = co_await lent.descriptor().async_wait(asio::posix::stream_descriptor::wait_read, with(ctx));
+    auto ready = co_await socket.async_wait(asio::posix::stream_descriptor::wait_read, with(ctx));
     if (!ready) co_return cut_off(ctx, waiting_for_news);
   }
 }

@@ -21,6 +21,7 @@
 #include <vector>
 
 #include "sql/postgres/answer.hpp"
+#include "sql/postgres/watched_socket.hpp"
 
 namespace curfew::sql::postgres {
 
@@ -112,14 +113,16 @@ class connection {
   /// "select … : running".
   [[nodiscard]] std::string doing() const;
 
+  /// The socket, for waits of this loop; libpq may close it in any step, this one stays.
+  [[nodiscard]] boost::asio::posix::stream_descriptor& watched_by(const boost::asio::any_io_executor& loop);
+  /// No loop waits for it any more.
+  void unwatch() noexcept { watched_.reset(); }
   [[nodiscard]] int socket() const noexcept { return ::PQsocket(server_.get()); }
   [[nodiscard]] int process() const noexcept { return ::PQbackendPID(server_.get()); }
   /// Asks the server to cancel what runs, when it is called: blocks until the server has closed the connection that it makes
   /// for that. In any thread, also after the end of this.
   [[nodiscard]] std::function<void()> canceler() const;
   [[nodiscard]] const wake_event& waker() const noexcept { return waker_; }
-  /// The server looks, while it works, whether this side is still there.
-  [[nodiscard]] bool is_watched() const noexcept { return is_watched_; }
 
  private:
   static constexpr std::size_t rows_at_a_time = 256;
@@ -166,9 +169,9 @@ class connection {
   const settings with_;
   std::unique_ptr<PGconn, finish> server_;
   wake_event waker_;
-  bool is_watched_ = false;
-  bool is_told_to_go_ = false;      // by the server
-  bool gives_single_rows_ = false;  // libpq does, as of the last statement, which was streamed
+  std::shared_ptr<watched_socket> watched_;  // destroyed before the server's end is told
+  bool is_told_to_go_ = false;               // by the server
+  bool gives_single_rows_ = false;           // libpq does, as of the last statement, which was streamed
 
   // Prepared statements: the last one used first.
   std::list<statement> statements_;
