@@ -2,6 +2,7 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "at_rest.hpp"
 #include "core/timer_wheel.hpp"
 #include "core/tree.hpp"
 #include "race.hpp"
@@ -166,7 +167,8 @@ TEST(SystemClock, GoesOnInAForkedChild) {
   if (tests::under_thread_sanitizer)
     GTEST_SKIP() << "ThreadSanitizer does not let a forked child start threads";
   // Starts the thread, which the child does not have.
-  const auto inherited = with_timeout(background(), 20ms);
+  const auto inherited = with_timeout(background(), 100ms);
+  tests::let_other_threads_fall_asleep();
   const pid_t child = ::fork();
   if (child == 0) {
     const auto own = with_timeout(background(), 1ms);

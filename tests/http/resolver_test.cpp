@@ -15,6 +15,7 @@
 #include <string>
 #include <thread>
 
+#include "at_rest.hpp"
 #include "http/client_peer.hpp"
 #include "http/fake_resolver.hpp"
 #include "sanitizers.hpp"
@@ -354,6 +355,7 @@ TEST(ResolverFork, LeavesTheChildAResolverThatWorks) {
   static int runs = 0;  // what one run finds is known to the next
   auto stuck = std::make_unique<search>(r, "held-by-parent-" + std::to_string(++runs) + ".test");
   ASSERT_TRUE(wait_for_stuck_lookup());
+  tests::let_other_threads_fall_asleep();
   const pid_t child = ::fork();
   ASSERT_NE(child, -1);
   if (child == 0) {

@@ -20,6 +20,7 @@
 #include <thread>
 #include <utility>
 
+#include "at_rest.hpp"
 #include "sanitizers.hpp"
 
 namespace {
@@ -190,28 +191,12 @@ TEST(WithHangup, EndsTheWaitOfAnOperation) {
   EXPECT_EQ(seen, errc::canceled);
 }
 
-/// Waits until each other thread of the process sleeps. One that is starting holds locks of AddressSanitizer, which
-/// stay locked in a forked child.
-void let_other_threads_fall_asleep() {
-  const auto all_sleep = [] {
-    for (const auto& task : std::filesystem::directory_iterator("/proc/self/task")) {
-      if (task.path().filename() == std::to_string(::gettid())) continue;
-      std::ifstream file(task.path() / "stat");
-      const std::string line(std::istreambuf_iterator<char>(file), {});
-      const auto name_end = line.rfind(") ");
-      if (name_end != std::string::npos && line[name_end + 2] != 'S') return false;
-    }
-    return true;
-  };
-  while (!all_sleep()) std::this_thread::yield();
-}
-
 TEST(WithHangup, InAForkedChildStartsAnewAndLeavesTheParentsAlone) {
   if (curfew::tests::under_thread_sanitizer)
     GTEST_SKIP() << "ThreadSanitizer does not let a forked child start threads";
   socket_pair sockets;
   std::optional<curfew::hangup_scope> scope(curfew::with_hangup(background(), sockets.ours()));
-  let_other_threads_fall_asleep();
+  curfew::tests::let_other_threads_fall_asleep();
   const pid_t child = ::fork();
   if (child == 0) {
     scope.reset();
