@@ -11,13 +11,8 @@
 #include <curfew/core.hpp>
 #include <curfew/io/hangup.hpp>
 #include <curfew/io/wait.hpp>
-#include <filesystem>
-#include <fstream>
-#include <iterator>
 #include <optional>
-#include <string>
 #include <system_error>
-#include <thread>
 #include <utility>
 
 #include "at_rest.hpp"
