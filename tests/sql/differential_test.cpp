@@ -1,5 +1,5 @@
-// Random statements on SQLite and on PostgreSQL, each held against a table that a few lines of C++ keep: the same rows, the
-// same counts, the same errors, whatever is cut off at whatever moment.
+// Random statements on SQLite and on PostgreSQL, each held against a table that C++ keeps: the same rows, counts and errors,
+// whatever is cut off at whatever moment. Long, since the table has to know what each kind of statement means.
 
 #include <curfew/sql.hpp>
 

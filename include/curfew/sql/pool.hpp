@@ -119,8 +119,8 @@ enum class purpose : std::uint8_t { rows, effect };
 ///                  statement, shortened and without values, and the phase. error::outcome() says what became of it.
 /// Cancellation:    what was canceled did not happen, unless error::outcome() says otherwise. Of PostgreSQL a read returns
 ///                  at once, while the pool ends it in the server; a write waits for the server's answer, within
-///                  pool_options::grace(). A read is a `query` of select, values, table, show or with; one that calls a
-///                  function that writes belongs into `execute`, or a transaction.
+///                  pool_options::grace(). A read is a `query` of select, values, table, show, explain or with, without a
+///                  word that writes; one that calls a function that writes belongs into `execute`, or a transaction.
 /// Lifetime:        texts, values and the pool may go once the call has begun.
 /// Thread safety:   any thread, any number of calls at a time; as many run as there are connections, first come, first served.
 class pool {

@@ -452,7 +452,7 @@ void connection::on_answer(answer_ptr answer) {
   const auto state = sqlstate_of(answer.get());
   if (phase_ == phase::dropping && !state.empty()) return;  // it is gone already
   failed_ = postgres::failed(answer.get(), doing());
-  // Somebody has changed a table, or has dropped what was prepared.
+  // A table was changed, or what was prepared was dropped.
   stale_ = phase_ == phase::executing && !name_.empty() &&
            (*failed_ == errc::serialization_failure ? state == "0A000" : state == "26000");
 }

@@ -53,8 +53,8 @@ class wake_event {
 ///                                └──────────────┼─────► idle     what was not sent is not sent any more
 ///                                               └ a stale plan: again, once
 ///
-/// It does no I/O but in `step`, which does not block. Who calls that waits: `drive` in the calling thread, `async_drive` in
-/// a coroutine, the janitor for many.
+/// It does I/O in `step` alone, which does not block. The caller of `step` waits: `drive` in the calling thread, `async_drive`
+/// in a coroutine, the janitor for many.
 ///
 /// Thread safety: one thread at a time.
 class connection {

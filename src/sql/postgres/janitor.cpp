@@ -123,7 +123,7 @@ void janitor::run() noexcept {
   for (;;) {
     {
       const std::lock_guard guard(mutex_);
-      // Places matter to nobody any more.
+      // No call waits for a place any more.
       if (is_closing_) all.remove_if([](const patient& each) { return each.is_closed; });
       all.splice(all.end(), inbox_);
       if (all.empty()) {

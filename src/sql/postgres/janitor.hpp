@@ -78,7 +78,7 @@ class janitor : public std::enable_shared_from_this<janitor> {
   janitor& operator=(const janitor&) = delete;
   ~janitor();
 
-  /// \param waits  Null: nobody waits for what becomes of it.
+  /// \param waits  Null: no caller waits for what becomes of it.
   void take(lease used, std::shared_ptr<verdict> waits = nullptr) noexcept;
   /// The pool is gone: waits until no connection is left that can be cleaned, at most for the grace.
   void close() noexcept;

@@ -162,7 +162,7 @@ class statement {
   }
   static answered said(verdict& by) { return {by.take(), std::string(by.tag()), by.take_batch()}; }
 
-  /// \return null: nobody waits.
+  /// \return null: the caller does not wait.
   std::shared_ptr<verdict> leave() {
     const bool waits = may_have_happened();
     ended_ = cut_off(ctx_, on_->doing());

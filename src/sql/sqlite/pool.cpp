@@ -206,7 +206,7 @@ result<std::vector<rows>> run_each(session& on, const context& ctx, const batch&
   return made;
 }
 
-/// In a transaction of their own; one that is left open is rolled back by whom the connection is given.
+/// In a transaction of their own; one that is left open is rolled back when the connection is given back.
 result<std::vector<rows>> run_together(session& on, const context& ctx, const batch& all) {
   const parameters none;
   if (auto begun = on.run(ctx, "begin immediate", none); !begun) return std::move(begun).error();
