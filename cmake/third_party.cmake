@@ -17,5 +17,6 @@ curfew_third_party(zstd PACKAGE zstd CONFIG TARGETS zstd::libzstd_shared HEADERS
 curfew_third_party(pfr PACKAGE Boost 1.81 CONFIG TARGETS Boost::headers HEADERS boost/pfr)
 curfew_third_party(sqlite PACKAGE SQLite3 TARGETS SQLite::SQLite3 HEADERS sqlite3)
 curfew_third_party(libpq PACKAGE Libpq TARGETS Libpq::pq HEADERS libpq-fe)
+curfew_third_party(hiredis PACKAGE Hiredis TARGETS Hiredis::hiredis HEADERS hiredis)
 # Lines and functions of stacks.
 curfew_third_party(libbacktrace PACKAGE Libbacktrace TARGETS Libbacktrace::backtrace HEADERS backtrace)
