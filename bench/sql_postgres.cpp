@@ -15,7 +15,6 @@
 // Then how fast a query ends with its context: until the call is back, and until the server no longer works on it.
 #include <libpq-fe.h>
 #include <sys/epoll.h>
-#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -35,7 +34,6 @@
 #include <filesystem>
 #include <iostream>
 #include <memory>
-#include <sstream>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -45,13 +43,17 @@
 
 #include "measure.hpp"
 #include "pinned_program.hpp"
+#include "pinned_sides.hpp"
 #include "postgres.hpp"
 
 namespace sql = curfew::sql;
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
+using namespace std::string_literals;
+using curfew::bench::cpu_seconds;
 using curfew::bench::keep;
 using curfew::bench::percentile;
+using curfew::bench::samples;
 using steady = std::chrono::steady_clock;
 
 namespace {
@@ -60,46 +62,6 @@ constexpr int keys = 10'000;
 constexpr int rows_read = 1'000'000;
 constexpr int whole_reads = 3;
 constexpr auto patience = 30s;
-
-double cpu_seconds() {
-  rusage used{};
-  ::getrusage(RUSAGE_SELF, &used);
-  const auto of = [](const timeval& t) {
-    return static_cast<double>(t.tv_sec) + static_cast<double>(t.tv_usec) / 1e6;
-  };
-  return of(used.ru_utime) + of(used.ru_stime);
-}
-
-/// What one side has done: calls between the warm-up and the end.
-class samples {
- public:
-  explicit samples(double seconds)
-      : seconds_(seconds),
-        end_(warm_ + std::chrono::duration_cast<steady::duration>(std::chrono::duration<double>(seconds))) {}
-
-  /// \return whether there is time for another.
-  bool add(steady::time_point begun) {
-    const auto now = steady::now();
-    if (begun >= warm_ && !is_warm_) {
-      is_warm_ = true;
-      cpu_before_ = cpu_seconds();
-    }
-    if (begun >= warm_ && now < end_) took_.push_back(curfew::bench::microseconds(now - begun));
-    return now < end_;
-  }
-  void print() const {
-    std::printf("%zu %.6f %.6f %.1f %.1f\n", took_.size(), seconds_, cpu_seconds() - cpu_before_,
-                percentile(took_, 0.5), percentile(took_, 0.99));
-  }
-
- private:
-  double seconds_;
-  steady::time_point warm_ = steady::now() + 300ms;
-  steady::time_point end_;
-  bool is_warm_ = false;
-  double cpu_before_ = 0;
-  std::vector<double> took_;
-};
 
 /// The same of few calls that read many rows.
 template <class Read>
@@ -317,32 +279,6 @@ void run_libpq(const std::string& what, const std::string& url, double seconds) 
 
 // The comparison.
 
-struct measured {
-  double each_ns = 0;
-  double cpu_ns = 0;
-  double p50_us = 0;
-  double p99_us = 0;
-};
-
-measured parse(const std::string& line) {
-  std::istringstream in(line);
-  double count = 0;
-  double seconds = 0;
-  double cpu = 0;
-  measured m;
-  in >> count >> seconds >> cpu >> m.p50_us >> m.p99_us;
-  if (!in || count == 0) throw std::runtime_error("a side has failed: " + line);
-  m.each_ns = seconds * 1e9 / count;
-  m.cpu_ns = cpu * 1e9 / count;
-  return m;
-}
-
-double median(const std::vector<measured>& rounds, double measured::* what) {
-  std::vector<double> values;
-  for (const auto& each : rounds) values.push_back(each.*what);
-  return percentile(std::move(values), 0.5);
-}
-
 void fill(const std::string& url) {
   const auto on = connect(url);
   for (const char* text :
@@ -361,33 +297,16 @@ void compare_sides(const std::string& url, int rounds, const std::string& second
   const auto go = std::filesystem::path(peers != nullptr ? peers : "") / "sql_postgres";
   const bool has_go = std::filesystem::exists(go);
   if (!has_go) std::cerr << "no " << go << ": ./dev bench builds it\n";
-  struct side {
-    std::string name;
-    std::vector<std::string> command;
-    std::vector<measured> all;
-  };
   for (const std::string what : {"one", "coroutine", "many", "rows"}) {
-    std::vector<side> sides;
-    sides.push_back({"curfew", {self, "run", "curfew", what, url, seconds}, {}});
-    sides.push_back({"libpq", {self, "run", "libpq", what, url, seconds}, {}});
+    std::vector<curfew::bench::pinned_side> sides;
+    sides.emplace_back("curfew", std::vector{self, "run"s, "curfew"s, what, url, seconds});
+    sides.emplace_back("libpq", std::vector{self, "run"s, "libpq"s, what, url, seconds});
     if (what == "rows")
-      sides.push_back({"libpq, binary", {self, "run", "libpq", "rows_binary", url, seconds}, {}});
+      sides.emplace_back("libpq, binary", std::vector{self, "run"s, "libpq"s, "rows_binary"s, url, seconds});
     // A goroutine is both.
-    if (has_go) sides.push_back({"Go", {go.string(), what == "coroutine" ? "one" : what, url, seconds}, {}});
-    for (int round = 0; round < rounds; ++round) {
-      for (side& each : sides) each.all.push_back(parse(pinned_program(each.command, 1).line()));
-    }
-    std::printf("\n%-14s %12s %12s %12s %12s   curfew's rate and CPU ÷ its\n", what.c_str(), "ns each",
-                "CPU ns each", "p50 us", "p99 us");
-    for (const side& each : sides) {
-      const auto of = [&](double measured::* m) { return median(each.all, m); };
-      const auto ours = [&](double measured::* m) { return median(sides[0].all, m); };
-      std::printf("%-14s %12.0f %12.0f %12.1f %12.1f   %.2f, %.2f\n", each.name.c_str(),
-                  of(&measured::each_ns), of(&measured::cpu_ns), of(&measured::p50_us), of(&measured::p99_us),
-                  of(&measured::each_ns) / ours(&measured::each_ns),
-                  ours(&measured::cpu_ns) / of(&measured::cpu_ns));
-    }
-    std::fflush(stdout);
+    if (has_go)
+      sides.emplace_back("Go", std::vector{go.string(), what == "coroutine" ? "one" : what, url, seconds});
+    curfew::bench::compare_pinned(what, std::move(sides), rounds);
   }
 }
 
