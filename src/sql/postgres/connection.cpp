@@ -1,70 +1,16 @@
 #include "sql/postgres/connection.hpp"
 
-#include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
-
 #include <algorithm>
-#include <array>
-#include <boost/asio/posix/stream_descriptor.hpp>
-#include <boost/asio/this_coro.hpp>
-#include <cerrno>
-#include <charconv>
-#include <chrono>
-#include <curfew/core/cancel_scope.hpp>
-#include <curfew/core/detail/task_hooks.hpp>
-#include <curfew/core/on_done.hpp>
-#include <curfew/io/with.hpp>
-#include <system_error>
 #include <tuple>
 #include <utility>
 
 #include "sql/shortened.hpp"
-
-// Of libpq 17: there when the program runs with it.
-extern "C" {
-// NOLINTBEGIN(readability-identifier-naming)
-struct pg_cancel_conn;
-[[gnu::weak]] pg_cancel_conn* PQcancelCreate(PGconn* server);
-[[gnu::weak]] int PQcancelBlocking(pg_cancel_conn* request);
-[[gnu::weak]] void PQcancelFinish(pg_cancel_conn* request);
-// NOLINTEND(readability-identifier-naming)
-}
 
 namespace curfew::sql::postgres {
 
 namespace asio = boost::asio;
 
 namespace {
-
-constexpr short readable_events = POLLIN | POLLERR | POLLHUP;
-
-/// Of an idle connection libpq calls the server's last word a notice, too.
-void take_notice(void* is_told_to_go, const PGresult* notice) {
-  const char* severity = ::PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
-  if (severity != nullptr && std::string_view(severity) == "FATAL") *static_cast<bool*>(is_told_to_go) = true;
-}
-
-/// Ends a poll of this thread.
-struct wake_up {
-  const wake_event* waker;
-  void operator()() const noexcept { waker->set(); }
-};
-
-/// Waits for the socket, or for `waker`.
-/// \return whether the socket is readable.
-bool wait_for(int socket, wants what, const wake_event& waker) noexcept {
-  std::array<pollfd, 2> fds{};
-  fds[0].fd = socket;
-  fds[0].events = what == wants::write ? POLLIN | POLLOUT : POLLIN;
-  fds[1].fd = waker.fd();
-  fds[1].events = POLLIN;
-  std::ignore = ::poll(fds.data(), fds.size(), -1);  // what interrupts it makes the caller look again
-  if (fds[1].revents != 0) waker.clear();
-  return (fds[0].revents & readable_events) != 0;
-}
-
-constexpr std::string_view a_batch = "a batch";
 
 /// Why a text is not sent at all, if it is not.
 std::optional<error> unsendable(std::string_view text) {
@@ -79,155 +25,9 @@ std::optional<error> unsendable(std::string_view text) {
   return std::nullopt;
 }
 
-/// Why there is no connection, by what libpq says verbosely: "… FATAL:  53300: sorry, too many clients already\nLOCATION: …".
-error not_connected(const char* message) {
-  constexpr std::size_t state_size = 5;
-  std::string_view text(message);
-  error_details details;
-  std::error_code code = errc::connection_failed;
-  const std::string_view separator = ":  ";
-  if (const auto at = text.find(separator); at != std::string_view::npos) {
-    const auto rest = text.substr(at + separator.size());
-    if (rest.substr(std::min(state_size, rest.size())).starts_with(": ")) {
-      details.sqlstate = rest.substr(0, state_size);
-      code = code_of(details.sqlstate, nullptr);
-      if (code == errc::connection_lost) code = errc::connection_failed;
-      text = rest.substr(state_size + 2);
-      text = text.substr(0, text.find('\n'));
-    }
-  }
-  details.message = trimmed(std::string(text).c_str());
-  return {code, "connecting", std::move(details)};
-}
-
 }  // namespace
 
-wake_event::wake_event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (fd_ == -1) throw std::system_error(errno, std::generic_category(), "eventfd");
-}
-
-wake_event::~wake_event() { ::close(fd_); }
-
-void wake_event::set() const noexcept {
-  const std::uint64_t one = 1;
-  std::ignore = ::write(fd_, &one, sizeof one);
-}
-
-void wake_event::clear() const noexcept {
-  std::uint64_t count = 0;
-  std::ignore = ::read(fd_, &count, sizeof count);
-}
-
-error cut_off(const context& ctx, std::string doing) {
-  if (ctx.err()) return curfew::error::ended(ctx, std::move(doing));
-  return {make_error_code(curfew::errc::canceled), std::move(doing)};
-}
-
-result<address> parse_url(const std::string& url) {
-  char* why = nullptr;
-  const std::unique_ptr<PQconninfoOption, void (*)(PQconninfoOption*)> all(
-      ::PQconninfoParse(url.c_str(), &why), &::PQconninfoFree);
-  const std::unique_ptr<char, void (*)(void*)> said(why, &::PQfreemem);
-  if (!all) return error(errc::bad_url, "postgresql://…", error_details::saying(trimmed(said.get())));
-  const auto value_of = [&all](std::string_view keyword) {
-    for (const PQconninfoOption* each = all.get(); each->keyword != nullptr; ++each) {
-      if (each->keyword == keyword && each->val != nullptr) return std::string(each->val);
-    }
-    return std::string();
-  };
-  address made;
-  std::string& text = made.shown;
-  text = value_of("dbname");
-  const std::string host = value_of("host").empty() ? value_of("hostaddr") : value_of("host");
-  text += " on " + (host.empty() ? "the local server" : host);
-  if (const auto port = value_of("port"); !port.empty()) text += ':' + port;
-  const std::string timeout = value_of("connect_timeout");
-  int seconds = 0;
-  std::from_chars(timeout.data(), timeout.data() + timeout.size(),
-                  seconds);  // libpq refuses what is no number
-  made.connect_timeout = std::chrono::seconds(std::max(seconds, 0));
-  return made;
-}
-
 connection::~connection() { by_text_.clear(); }
-
-result<std::unique_ptr<connection>> connection::open(const context& ctx, const settings& with) {
-  std::unique_ptr<connection> made(new connection(with));
-  const bool is_limited = with.connect_timeout > clock::duration::zero();
-  const cancel_scope limited = is_limited ? with_timeout(ctx, with.connect_timeout) : with_cancel(ctx);
-  auto done = made->connect(limited.ctx());
-  if (done) done = made->set_up(limited.ctx());
-  if (done) return made;
-  if (!limited.ctx().err() || ctx.err()) return std::move(done).error();
-  return error(errc::connection_failed, "connecting",
-               error_details::saying("no answer within the URL's connect_timeout"));
-}
-
-result<> connection::connect(const context& ctx) {
-  const std::array<const char*, 4> keywords{"dbname", "client_encoding", "fallback_application_name",
-                                            nullptr};
-  const std::array<const char*, 4> values{with_.url.c_str(), "UTF8", "curfew", nullptr};
-  if (ctx.err()) return error(curfew::error::ended(ctx, "connecting"));
-  server_.reset(::PQconnectStartParams(keywords.data(), values.data(), 1));
-  if (!server_) return error(std::make_error_code(std::errc::not_enough_memory), "connecting");
-  const auto refused = [this] { return not_connected(::PQerrorMessage(server_.get())); };
-  if (is_broken()) return refused();
-  ::PQsetNoticeReceiver(server_.get(), &take_notice, &is_told_to_go_);
-  ::PQsetErrorVerbosity(server_.get(), PQERRORS_VERBOSE);  // the only way to learn the SQLSTATE of a refusal
-  const on_done<wake_up> ending(ctx, wake_up{&waker_});
-  for (auto state = PGRES_POLLING_WRITING; state != PGRES_POLLING_OK;
-       state = ::PQconnectPoll(server_.get())) {
-    if (state == PGRES_POLLING_FAILED) return refused();
-    const curfew::detail::waiting_for shown("connection to a database");
-    const wants what = state == PGRES_POLLING_WRITING ? wants::write : wants::read;
-    std::array<pollfd, 2> fds{};
-    fds[0].fd = socket();
-    fds[0].events = what == wants::write ? POLLOUT : POLLIN;
-    fds[1].fd = waker_.fd();
-    fds[1].events = POLLIN;
-    do {
-      if (ctx.err()) return error(curfew::error::ended(ctx, "connecting"));
-      std::ignore = ::poll(fds.data(), fds.size(), -1);
-      if (fds[1].revents != 0) waker_.clear();
-    } while (fds[0].revents == 0);
-  }
-  ::PQsetErrorVerbosity(server_.get(), PQERRORS_DEFAULT);
-  if (::PQsetnonblocking(server_.get(), 1) != 0) return refused();
-  return {};
-}
-
-result<> connection::set_up(const context& ctx) {
-  // The server's own last line, if this process dies; and it frees what was condemned.
-  constexpr int first_with_check = 140000;
-  std::vector<const char*> texts;
-  if (with_.prepared) texts.push_back("set extra_float_digits = 1");  // all digits
-  const char* const dates = ::PQparameterStatus(server_.get(), "DateStyle");
-  if (dates == nullptr || !std::string_view(dates).starts_with("ISO")) texts.push_back("set datestyle = iso");
-  const bool asks_for_check = with_.prepared && ::PQserverVersion(server_.get()) >= first_with_check;
-  if (asks_for_check) texts.push_back("set client_connection_check_interval = '1s'");
-  const parameters none;
-  for (const char* text : texts) {
-    if (auto started = start(text, none, how::plain); !started) return started;
-    if (!drive(*this, ctx)) return error(curfew::error::ended(ctx, "connecting"));
-    auto done = take();
-    if (is_broken()) return std::move(done).error();
-  }
-  for (const std::string& each : with_.on_connect) {
-    if (auto started = start(each, none, how::plain); !started) return started;
-    if (!drive(*this, ctx)) return error(curfew::error::ended(ctx, "connecting"));
-    if (auto done = take(); !done) return std::move(done).error();
-  }
-  return {};
-}
-
-bool connection::is_alive() noexcept {
-  if (!is_idle()) return false;
-  pollfd one{socket(), POLLIN, 0};
-  if (::poll(&one, 1, 0) == 0) return true;
-  // A notice, or the server's end, of which its last word may come alone.
-  if (::PQconsumeInput(server_.get()) == 0) return false;
-  return ::PQisBusy(server_.get()) == 0 && !is_told_to_go_ && !is_broken();
-}
 
 void connection::reset(std::string_view text, how sent) {
   how_ = sent;
@@ -519,23 +319,12 @@ error connection::lost(const char* message) const {
   return {code, doing(), error_details::saying(trimmed(message))};
 }
 
-std::optional<notification> connection::take_notification() {
-  std::ignore = ::PQconsumeInput(server_.get());
-  const std::unique_ptr<PGnotify, void (*)(void*)> one(::PQnotifies(server_.get()), &::PQfreemem);
-  if (!one) return std::nullopt;
-  return notification{one->relname, one->extra, one->be_pid};
-}
-
-std::function<void()> connection::canceler() const {
-  if (PQcancelCreate != nullptr) {  // encrypted, where the connection is
-    const std::shared_ptr<pg_cancel_conn> request(::PQcancelCreate(server_.get()), ::PQcancelFinish);
-    return [request] { std::ignore = ::PQcancelBlocking(request.get()); };
+asio::posix::stream_descriptor& connection::watched_by(const asio::any_io_executor& loop) {
+  if (!watched_ || !watched_->is_of(loop)) {
+    watched_.reset();
+    watched_ = watched_socket::make(loop, socket());
   }
-  const std::shared_ptr<PGcancel> request(::PQgetCancel(server_.get()), &::PQfreeCancel);
-  return [request] {
-    std::array<char, 256> why{};
-    ::PQcancel(request.get(), why.data(), static_cast<int>(why.size()));  // one that fails is sent again
-  };
+  return watched_->descriptor();
 }
 
 std::string connection::doing() const {
@@ -546,75 +335,6 @@ std::string connection::doing() const {
     phase_name = " : sending";
   }
   return shortened(text_) + phase_name;
-}
-
-bool drive(connection& on, const context& ctx) {
-  on.unwatch();
-  wants what = on.step(false);
-  if (what == wants::nothing) return true;
-  const on_done<wake_up> ending(ctx, wake_up{&on.waker()});
-  const curfew::detail::waiting_for shown("database", static_cast<std::uint64_t>(on.process()));
-  while (what != wants::nothing) {
-    if (ctx.err()) return false;
-    what = on.step(wait_for(on.socket(), what, on.waker()));
-  }
-  return true;
-}
-
-asio::posix::stream_descriptor& connection::watched_by(const asio::any_io_executor& loop) {
-  if (!watched_ || !watched_->is_of(loop)) {
-    watched_.reset();
-    watched_ = watched_socket::make(loop, socket());
-  }
-  return watched_->descriptor();
-}
-
-asio::awaitable<bool> async_drive(connection& on, context ctx, std::uint64_t task) {
-  using wait = asio::posix::stream_descriptor::wait_type;
-  wants what = on.step(false);
-  if (what == wants::nothing) co_return true;
-  const asio::any_io_executor loop = co_await asio::this_coro::executor;
-  while (what != wants::nothing) {
-    if (ctx.err()) co_return false;
-    auto& socket = on.watched_by(loop);
-    curfew::detail::about_to_wait("query", task);
-    const wait for_what = what == wants::write ? wait::wait_write : wait::wait_read;
-    auto ready = co_await socket.async_wait(for_what, with(ctx));
-    if (!ready) co_return false;
-    what = on.step(true);
-  }
-  co_return true;
-}
-
-namespace {
-
-constexpr const char* waiting_for_news = "waiting for a notification";
-
-error lost_while_listening() { return {errc::connection_lost, waiting_for_news}; }
-
-}  // namespace
-
-result<notification> next_notification(connection& on, const context& ctx) {
-  const on_done<wake_up> ending(ctx, wake_up{&on.waker()});
-  const curfew::detail::waiting_for shown("notification", static_cast<std::uint64_t>(on.process()));
-  for (;;) {
-    if (auto one = on.take_notification()) return *std::move(one);
-    if (on.is_broken()) return lost_while_listening();
-    if (ctx.err()) return cut_off(ctx, waiting_for_news);
-    std::ignore = wait_for(on.socket(), wants::read, on.waker());
-  }
-}
-
-asio::awaitable<result<notification>> async_next_notification(connection& on, context ctx) {
-  const asio::any_io_executor loop = co_await asio::this_coro::executor;
-  for (;;) {
-    if (auto one = on.take_notification()) co_return *std::move(one);
-    if (on.is_broken()) co_return lost_while_listening();
-    auto& socket = on.watched_by(loop);
-    curfew::detail::about_to_wait("notification", static_cast<std::uint64_t>(on.process()));
-    auto ready = co_await socket.async_wait(asio::posix::stream_descriptor::wait_read, with(ctx));
-    if (!ready) co_return cut_off(ctx, waiting_for_news);
-  }
 }
 
 }  // namespace curfew::sql::postgres

@@ -21,29 +21,10 @@
 #include <vector>
 
 #include "sql/postgres/answer.hpp"
+#include "sql/postgres/wait.hpp"
 #include "sql/postgres/watched_socket.hpp"
 
 namespace curfew::sql::postgres {
-
-/// What a connection waits for before `step` is called again.
-enum class wants : std::uint8_t { nothing, read, write };
-
-/// A descriptor that is closed with it; of an eventfd.
-class wake_event {
- public:
-  /// Throws: std::system_error.
-  wake_event();
-  wake_event(const wake_event&) = delete;
-  wake_event& operator=(const wake_event&) = delete;
-  ~wake_event();
-
-  [[nodiscard]] int fd() const noexcept { return fd_; }
-  void set() const noexcept;
-  void clear() const noexcept;
-
- private:
-  int fd_;
-};
 
 /// A connection to a server, and the statement that runs on it:
 ///
@@ -199,29 +180,5 @@ class connection {
   std::vector<rows> batch_rows_;
   std::string tag_;
 };
-
-/// Waits in this thread until the statement is done, or ctx ends.
-/// \return whether it is done.
-[[nodiscard]] bool drive(connection& on, const context& ctx);
-/// The same, in a coroutine.
-[[nodiscard]] boost::asio::awaitable<bool> async_drive(connection& on, context ctx, std::uint64_t task);
-
-/// Waits for a notification, on an idle connection.
-/// Errors: errc::connection_lost.
-[[nodiscard]] result<notification> next_notification(connection& on, const context& ctx);
-[[nodiscard]] boost::asio::awaitable<result<notification>> async_next_notification(connection& on,
-                                                                                   context ctx);
-
-/// The error of a call that waits no longer: since its context has ended, or Asio has canceled it.
-[[nodiscard]] error cut_off(const context& ctx, std::string doing);
-
-/// What a URL says.
-struct address {
-  std::string shown;  ///< "app on 127.0.0.1:5432"; a password is not told.
-  clock::duration connect_timeout = clock::duration::zero();
-};
-
-/// Errors: errc::bad_url.
-[[nodiscard]] result<address> parse_url(const std::string& url);
 
 }  // namespace curfew::sql::postgres

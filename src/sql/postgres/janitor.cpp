@@ -16,6 +16,8 @@
 #include <utility>
 #include <vector>
 
+#include "sql/postgres/drive.hpp"
+
 namespace curfew::sql::postgres {
 
 namespace {

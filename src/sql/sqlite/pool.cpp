@@ -216,8 +216,6 @@ result<std::vector<rows>> run_together(session& on, const context& ctx, const ba
   return done;
 }
 
-constexpr std::string_view a_batch = "a batch";
-
 }  // namespace
 
 result<std::vector<rows>> pool::run_batch(const context& ctx, const batch& all) {

@@ -1,0 +1,124 @@
+#include <libpq-fe.h>
+#include <poll.h>
+
+#include <algorithm>
+#include <array>
+#include <curfew/core/cancel_scope.hpp>
+#include <curfew/core/detail/task_hooks.hpp>
+#include <curfew/core/on_done.hpp>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "sql/postgres/connection.hpp"
+#include "sql/postgres/drive.hpp"
+#include "sql/postgres/wait.hpp"
+
+namespace curfew::sql::postgres {
+
+namespace {
+
+/// Of an idle connection libpq calls the server's last word a notice, too.
+void take_notice(void* is_told_to_go, const PGresult* notice) {
+  const char* severity = ::PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+  if (severity != nullptr && std::string_view(severity) == "FATAL") *static_cast<bool*>(is_told_to_go) = true;
+}
+
+/// Why there is no connection, by what libpq says verbosely: "… FATAL:  53300: sorry, too many clients already\nLOCATION: …".
+error not_connected(const char* message) {
+  constexpr std::size_t state_size = 5;
+  std::string_view text(message);
+  error_details details;
+  std::error_code code = errc::connection_failed;
+  const std::string_view separator = ":  ";
+  if (const auto at = text.find(separator); at != std::string_view::npos) {
+    const auto rest = text.substr(at + separator.size());
+    if (rest.substr(std::min(state_size, rest.size())).starts_with(": ")) {
+      details.sqlstate = rest.substr(0, state_size);
+      code = code_of(details.sqlstate, nullptr);
+      if (code == errc::connection_lost) code = errc::connection_failed;
+      text = rest.substr(state_size + 2);
+      text = text.substr(0, text.find('\n'));
+    }
+  }
+  details.message = trimmed(std::string(text).c_str());
+  return {code, "connecting", std::move(details)};
+}
+
+}  // namespace
+
+result<std::unique_ptr<connection>> connection::open(const context& ctx, const settings& with) {
+  std::unique_ptr<connection> made(new connection(with));
+  const bool is_limited = with.connect_timeout > clock::duration::zero();
+  const cancel_scope limited = is_limited ? with_timeout(ctx, with.connect_timeout) : with_cancel(ctx);
+  auto done = made->connect(limited.ctx());
+  if (done) done = made->set_up(limited.ctx());
+  if (done) return made;
+  if (!limited.ctx().err() || ctx.err()) return std::move(done).error();
+  return error(errc::connection_failed, "connecting",
+               error_details::saying("no answer within the URL's connect_timeout"));
+}
+
+result<> connection::connect(const context& ctx) {
+  const std::array<const char*, 4> keywords{"dbname", "client_encoding", "fallback_application_name",
+                                            nullptr};
+  const std::array<const char*, 4> values{with_.url.c_str(), "UTF8", "curfew", nullptr};
+  if (ctx.err()) return error(curfew::error::ended(ctx, "connecting"));
+  server_.reset(::PQconnectStartParams(keywords.data(), values.data(), 1));
+  if (!server_) return error(std::make_error_code(std::errc::not_enough_memory), "connecting");
+  const auto refused = [this] { return not_connected(::PQerrorMessage(server_.get())); };
+  if (is_broken()) return refused();
+  ::PQsetNoticeReceiver(server_.get(), &take_notice, &is_told_to_go_);
+  ::PQsetErrorVerbosity(server_.get(), PQERRORS_VERBOSE);  // the only way to learn the SQLSTATE of a refusal
+  const on_done<wake_up> ending(ctx, wake_up{&waker_});
+  for (auto state = PGRES_POLLING_WRITING; state != PGRES_POLLING_OK;
+       state = ::PQconnectPoll(server_.get())) {
+    if (state == PGRES_POLLING_FAILED) return refused();
+    const curfew::detail::waiting_for shown("connection to a database");
+    const wants what = state == PGRES_POLLING_WRITING ? wants::write : wants::read;
+    do {
+      if (ctx.err()) return error(curfew::error::ended(ctx, "connecting"));
+    } while (wait_for(socket(), what, waker_) == readiness::none);
+  }
+  ::PQsetErrorVerbosity(server_.get(), PQERRORS_DEFAULT);
+  if (::PQsetnonblocking(server_.get(), 1) != 0) return refused();
+  return {};
+}
+
+result<> connection::set_up(const context& ctx) {
+  // The server's own last line, if this process dies; and it frees what was condemned.
+  constexpr int first_with_check = 140000;
+  std::vector<const char*> texts;
+  if (with_.prepared) texts.push_back("set extra_float_digits = 1");  // all digits
+  const char* const dates = ::PQparameterStatus(server_.get(), "DateStyle");
+  if (dates == nullptr || !std::string_view(dates).starts_with("ISO")) texts.push_back("set datestyle = iso");
+  const bool asks_for_check = with_.prepared && ::PQserverVersion(server_.get()) >= first_with_check;
+  if (asks_for_check) texts.push_back("set client_connection_check_interval = '1s'");
+  const parameters none;
+  for (const char* text : texts) {
+    if (auto started = start(text, none, how::plain); !started) return started;
+    if (!drive(*this, ctx)) return error(curfew::error::ended(ctx, "connecting"));
+    auto done = take();
+    if (is_broken()) return std::move(done).error();
+  }
+  for (const std::string& each : with_.on_connect) {
+    if (auto started = start(each, none, how::plain); !started) return started;
+    if (!drive(*this, ctx)) return error(curfew::error::ended(ctx, "connecting"));
+    if (auto done = take(); !done) return std::move(done).error();
+  }
+  return {};
+}
+
+bool connection::is_alive() noexcept {
+  if (!is_idle()) return false;
+  pollfd one{socket(), POLLIN, 0};
+  if (::poll(&one, 1, 0) == 0) return true;
+  // A notice, or the server's end, of which its last word may come alone.
+  if (::PQconsumeInput(server_.get()) == 0) return false;
+  return ::PQisBusy(server_.get()) == 0 && !is_told_to_go_ && !is_broken();
+}
+
+}  // namespace curfew::sql::postgres

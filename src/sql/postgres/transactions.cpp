@@ -1,0 +1,156 @@
+#include <boost/asio/awaitable.hpp>
+#include <curfew/core/detail/task_hooks.hpp>
+#include <curfew/io/offload.hpp>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "sql/postgres/pool.hpp"
+#include "sql/postgres/statement.hpp"
+#include "sql/shortened.hpp"
+
+namespace curfew::sql::postgres {
+
+namespace asio = boost::asio;
+
+namespace {
+
+/// Of one that ends a transaction.
+result<> ended(answered done, ending how, std::string_view text) {
+  if (!done.what) return std::move(done.what).error();
+  if (how == ending::commit && done.tag != "COMMIT") {
+    return error(errc::rolled_back, std::string(text),
+                 error_details::saying("a statement of the transaction had failed"));
+  }
+  return {};
+}
+
+std::string_view text_of(ending how) noexcept { return how == ending::commit ? "commit" : "rollback"; }
+
+std::string begin_text(const transaction_options& how) {
+  std::string text = "begin";
+  switch (how.level()) {
+    case isolation::of_server:
+      break;
+    case isolation::read_committed:
+      text += " isolation level read committed";
+      break;
+    case isolation::repeatable_read:
+      text += " isolation level repeatable read";
+      break;
+    case isolation::serializable:
+      text += " isolation level serializable";
+      break;
+  }
+  if (how.read_only()) text += " read only";
+  return text;
+}
+
+}  // namespace
+
+class pool::transaction final : public sql::transaction::impl {
+ public:
+  transaction(loan on, std::string database) : on_(std::move(on)), database_(std::move(database)) {}
+
+  result<rows> run(const context& ctx, std::string_view what, const parameters& with) override {
+    if (!on_) return over();
+    const auto shown = show(ctx, what, database_, *on_);
+    const curfew::detail::working_for at_work(shown.ref());
+    return after(statement(on_, ctx, what, effect::none).run(with, connection::how::prepared));
+  }
+
+  asio::awaitable<result<rows>> async_run(context ctx, std::string what, parameters with) override {
+    if (!on_) co_return over();
+    const auto shown = show(ctx, what, database_, *on_);
+    statement one(on_, ctx, what, effect::none);
+    auto done = co_await one.async_run(with, connection::how::prepared, curfew::detail::id_of(shown));
+    co_return after(std::move(done));
+  }
+
+  result<std::vector<rows>> run_batch(const context& ctx, const batch& all) override {
+    if (!on_) return over();
+    const auto shown = show(ctx, a_batch, database_, *on_);
+    const curfew::detail::working_for at_work(shown.ref());
+    auto done = statement(on_, ctx, a_batch, effect::none).run(all);
+    std::vector<rows> made = std::move(done.all);
+    if (auto kept = after(std::move(done)); !kept) return std::move(kept).error();
+    return made;
+  }
+
+  asio::awaitable<result<std::vector<rows>>> async_run_batch(context ctx, batch all) override {
+    const auto work = [this, &all](const context& c) { return run_batch(c, all); };
+    auto done = co_await async_offload(std::move(ctx), work);
+    if (!done) co_return done.error();
+    co_return *std::move(done);
+  }
+
+  result<> end(const context& ctx, ending how) override {
+    if (!on_) return over();
+    const auto shown = show(ctx, text_of(how), database_, *on_);
+    const curfew::detail::working_for at_work(shown.ref());
+    auto done = statement(on_, ctx, text_of(how), how == ending::commit ? effect::some : effect::none)
+                    .run(nothing, connection::how::plain);
+    on_.give_back();
+    return ended(std::move(done), how, text_of(how));
+  }
+
+  asio::awaitable<result<>> async_end(context ctx, ending how) override {
+    if (!on_) co_return over();
+    const auto shown = show(ctx, text_of(how), database_, *on_);
+    statement one(on_, ctx, text_of(how), how == ending::commit ? effect::some : effect::none);
+    auto done = co_await one.async_run(nothing, connection::how::plain, curfew::detail::id_of(shown));
+    on_.give_back();
+    co_return ended(std::move(done), how, text_of(how));
+  }
+
+  /// The first statement of all.
+  result<> begin(const context& ctx, std::string_view text) {
+    auto done = statement(on_, ctx, text, effect::none).run(nothing, connection::how::plain);
+    if (!done.what) return std::move(done.what).error();
+    return {};
+  }
+  asio::awaitable<result<>> async_begin(context ctx, std::string_view text) {
+    statement one(on_, std::move(ctx), text, effect::none);
+    auto done = co_await one.async_run(nothing, connection::how::plain, 0);
+    if (!done.what) co_return std::move(done.what).error();
+    co_return result<>();
+  }
+
+ private:
+  /// A statement may have ended the whole transaction: nothing may be run behind it.
+  result<rows> after(answered done) {
+    if (on_ && (on_->is_broken() || !on_->in_transaction())) on_.give_back();
+    return std::move(done.what);
+  }
+
+  loan on_;  // empty: it is over
+  const std::string database_;
+};
+
+result<sql::transaction> pool::begin(const context& ctx, const transaction_options& how) {
+  const std::string text = begin_text(how);
+  auto mine = acquire(ctx, text);
+  if (!mine) return std::move(mine).error();
+  auto made = std::make_unique<transaction>(*std::move(mine), database_);
+  if (auto begun = made->begin(ctx, text); !begun) return std::move(begun).error();
+  return sql::transaction(std::move(made));
+}
+
+asio::awaitable<result<sql::transaction>> pool::async_begin(context ctx, transaction_options how) {
+  return begin_on(self(), std::move(ctx), how);
+}
+
+asio::awaitable<result<sql::transaction>> pool::begin_on(std::shared_ptr<pool> of, context ctx,
+                                                         transaction_options how) {
+  const std::string text = begin_text(how);
+  auto mine = co_await of->async_acquire(ctx, text);
+  if (!mine) co_return std::move(mine).error();
+  auto made = std::make_unique<transaction>(*std::move(mine), of->database_);
+  auto begun = co_await made->async_begin(ctx, text);
+  if (!begun) co_return std::move(begun).error();
+  co_return sql::transaction(std::move(made));
+}
+
+}  // namespace curfew::sql::postgres
