@@ -1,0 +1,136 @@
+#include <algorithm>
+#include <boost/asio/awaitable.hpp>
+#include <curfew/redis/client.hpp>
+#include <string>
+#include <system_error>
+#include <utility>
+#include <vector>
+
+#include "redis/client_state.hpp"
+
+namespace curfew::redis {
+
+namespace asio = boost::asio;
+
+namespace {
+
+settings settings_of(std::string_view url, const client_options& options) {
+  auto to = parse_url(url);
+  if (!to) throw std::system_error(to.error().code(), to.error().message());
+  return {std::move(*to), options};
+}
+
+/// What is sent for several commands.
+struct joined {
+  std::string bytes;
+  std::size_t count = 0;
+};
+
+result<joined> join(const std::vector<detail::request>& all, detail::together how) {
+  joined made;
+  if (how == detail::together::yes)
+    made = {detail::request(std::vector<std::string_view>{"MULTI"}).bytes(), 1};
+  for (const auto& each : all) {
+    if (each.blocks())
+      return error(make_error_code(std::errc::operation_not_supported), each.shown(),
+                   "a command that waits in the server goes alone");
+    made.bytes += how == detail::together::yes && each.has_script() ? each.with_text().bytes() : each.bytes();
+    ++made.count;
+  }
+  if (how == detail::together::yes) {
+    made.bytes += detail::request(std::vector<std::string_view>{"EXEC"}).bytes();
+    ++made.count;
+  }
+  return made;
+}
+
+/// What the commands of a transaction have answered: that is in the last reply.
+answers unwrap(answers got, const std::vector<detail::request>& all) {
+  if (!got) return got;
+  const std::string doing = all.front().shown();
+  for (std::size_t i = 0; i + 1 < got->size(); ++i) {
+    if ((*got)[i].is_error()) {
+      const error why = detail::server_error((*got)[i], doing);
+      return error(errc::aborted, doing, why.text());
+    }
+  }
+  reply& last = got->back();
+  if (last.is_error()) return detail::server_error(last, doing);
+  if (last.items().size() != all.size()) return error(errc::aborted, doing);
+  return std::move(last.items());
+}
+
+bool is_unknown_script(const reply& said, const detail::request& of) {
+  return of.has_script() && said.is_error() && said.text().starts_with("NOSCRIPT");
+}
+
+}  // namespace
+
+client::client(std::string_view url, const client_options& options)
+    : state_(std::make_shared<client_state>(settings_of(url, options))) {}
+
+client::~client() { state_->close(); }
+
+result<reply> client::send(const context& ctx, const detail::request& what) {
+  const auto state = state_;
+  auto got = what.blocks() ? state->wait(ctx, what.bytes()) : state->exchange(ctx, what.bytes(), 1);
+  if (got && is_unknown_script(got->front(), what)) got = state->exchange(ctx, what.with_text().bytes(), 1);
+  if (!got) return std::move(got).error();
+  return std::move(got->front());
+}
+
+asio::awaitable<result<reply>> client::async_send(context ctx, detail::request what) {
+  const auto state = state_;
+  answers got;
+  if (what.blocks()) {
+    got = co_await state->async_wait(ctx, what.bytes());
+  } else {
+    got = co_await state->async_exchange(ctx, what.bytes(), 1);
+  }
+  if (got && is_unknown_script(got->front(), what)) {
+    std::string text = what.with_text().bytes();
+    got = co_await state->async_exchange(ctx, std::move(text), 1);
+  }
+  if (!got) co_return std::move(got).error();
+  co_return std::move(got->front());
+}
+
+result<std::vector<reply>> client::send_all(const context& ctx, const std::vector<detail::request>& all,
+                                            together how) {
+  if (all.empty()) return std::vector<reply>();
+  auto sent = join(all, how);
+  if (!sent) return std::move(sent).error();
+  const auto state = state_;
+  auto got = state->exchange(ctx, std::move(sent->bytes), sent->count);
+  if (how == together::yes) return unwrap(std::move(got), all);
+  if (!got) return got;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (!is_unknown_script((*got)[i], all[i])) continue;
+    auto again = state->exchange(ctx, all[i].with_text().bytes(), 1);
+    if (!again) return again;
+    (*got)[i] = std::move(again->front());
+  }
+  return got;
+}
+
+asio::awaitable<result<std::vector<reply>>> client::async_send_all(context ctx,
+                                                                   std::vector<detail::request> all,
+                                                                   together how) {
+  if (all.empty()) co_return std::vector<reply>();
+  auto sent = join(all, how);
+  if (!sent) co_return std::move(sent).error();
+  const auto state = state_;
+  auto got = co_await state->async_exchange(ctx, std::move(sent->bytes), sent->count);
+  if (how == together::yes) co_return unwrap(std::move(got), all);
+  if (!got) co_return got;
+  for (std::size_t i = 0; i < all.size(); ++i) {
+    if (!is_unknown_script((*got)[i], all[i])) continue;
+    std::string text = all[i].with_text().bytes();
+    auto again = co_await state->async_exchange(ctx, std::move(text), 1);
+    if (!again) co_return again;
+    (*got)[i] = std::move(again->front());
+  }
+  co_return got;
+}
+
+}  // namespace curfew::redis

@@ -1,0 +1,425 @@
+#include "redis/connection.hpp"
+
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/error.hpp>
+#include <boost/asio/post.hpp>
+#include <cerrno>
+#include <exception>
+#include <system_error>
+#include <utility>
+
+namespace curfew::redis {
+
+namespace asio = boost::asio;
+
+namespace {
+
+constexpr std::size_t sent_at_once = std::size_t{256} * 1024;
+constexpr std::size_t kept_capacity = std::size_t{1024} * 1024;
+
+error error_of(const operation& op, const error& why, outcome became) {
+  return {why.code(), op.doing(), why.text(), became, why.cause()};
+}
+
+}  // namespace
+
+std::string operation::doing() const {
+  const std::string_view first = bytes;
+  std::string text = detail::shown(first);
+  if (expected > 1) text += " and " + std::to_string(expected - 1) + " more";
+  return text;
+}
+
+void operation::on_end::operator()() const noexcept { of->on->abandon(*of); }
+
+connection::connection(asio::execution_context& loop, std::shared_ptr<const settings> with,
+                       std::shared_ptr<connector> by, use what_for)
+    : loop_(loop),
+      with_(std::move(with)),
+      connector_(std::move(by)),
+      what_for_(what_for) {}
+
+// What callers do.
+
+void connection::submit(const std::shared_ptr<operation>& op, const asio::any_io_executor* soon) {
+  op->on = shared_from_this();
+  op->ends.emplace(op->ctx, operation::on_end{op.get()});  // may run at once
+  aftermath after;
+  bool is_first = false;
+  {
+    const std::lock_guard guard(mutex_);
+    if (op->state == operation::at::done) return;
+    op->state = operation::at::queued;
+    ++live_;
+    if (closed_by_) {
+      finish(op, error_of(*op, *closed_by_, outcome::did_not_happen), after);
+    } else {
+      queue_.push_back(op);
+      if (state_ == at::open) {
+        if (is_silent()) lose(errc::connection_lost, "Redis does not answer", after);
+        if (state_ == at::open && is_peer_gone())
+          lose(errc::connection_lost, "Redis has closed the connection", after);
+      }
+      if (state_ == at::idle) want_connection(after);
+      if (state_ == at::open) {
+        if (soon == nullptr) {
+          send_queue(after);
+        } else {
+          is_first = !std::exchange(flush_is_due_, true);
+        }
+      }
+    }
+    count();
+  }
+  conclude(after, false);
+  if (!is_first) return;
+  try {
+    asio::post(*soon, [self = shared_from_this()] { self->flush_now(); });
+  } catch (const std::bad_alloc&) {
+    flush_now();
+  }
+}
+
+void connection::flush_now() {
+  aftermath after;
+  {
+    const std::lock_guard guard(mutex_);
+    flush_is_due_ = false;
+    if (state_ == at::open) send_queue(after);
+    count();
+  }
+  conclude(after, false);
+}
+
+void connection::abandon(operation& op) noexcept {
+  std::shared_ptr<answers_completion> waiting;
+  auto became = outcome::did_not_happen;
+  {
+    const std::lock_guard guard(mutex_);
+    if (op.state == operation::at::done) return;
+    if (op.state != operation::at::fresh) --live_;
+    if (op.state == operation::at::sent) became = outcome::unknown;
+    op.state = operation::at::done;
+    waiting = std::move(op.waiting);
+    // Without callers its loop has no work here. The next one reads what has come until then.
+    if (live_ == 0 && is_reading_ && what_for_ != use::messages) {
+      boost::system::error_code ignored;
+      socket_->cancel(ignored);
+    }
+  }
+  if (waiting) waiting->complete(error(op.ctx.err(), op.doing(), {}, became, op.ctx.cause()), false);
+}
+
+// Bytes.
+
+void connection::send_queue(aftermath& after) {
+  while (state_ == at::open && !is_writing_ && !queue_.empty()) {
+    if (in_flight_.empty()) heard_ = clock::now();
+    while (!queue_.empty() && out_.size() < sent_at_once) {
+      auto op = std::move(queue_.front());
+      queue_.pop_front();
+      if (op->state == operation::at::done) {
+        after.gone.push_back(std::move(op));
+        continue;
+      }
+      op->state = operation::at::sent;
+      out_ += op->bytes;
+      in_flight_.push_back(std::move(op));
+    }
+    write(after);
+  }
+  read();
+}
+
+void connection::write(aftermath& after) {
+  while (written_ < out_.size()) {
+    const auto count = ::send(socket_->native_handle(), out_.data() + written_, out_.size() - written_,
+                              MSG_DONTWAIT | MSG_NOSIGNAL);
+    if (count >= 0) {
+      written_ += static_cast<std::size_t>(count);
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      is_writing_ = true;
+      socket_->async_wait(socket_type::wait_write, [self = shared_from_this(), number = socket_number_](
+                                                       const auto& ec) { self->on_writable(ec, number); });
+      return;
+    } else if (errno != EINTR) {
+      return lose(errc::connection_lost, std::generic_category().message(errno), after);
+    }
+  }
+  out_.clear();
+  written_ = 0;
+  if (out_.capacity() > kept_capacity) out_.shrink_to_fit();
+}
+
+void connection::on_writable(const boost::system::error_code& ec, std::uint64_t number) {
+  aftermath after;
+  {
+    const std::lock_guard guard(mutex_);
+    if (number != socket_number_) return;
+    is_writing_ = false;
+    if (ec && ec != asio::error::operation_aborted) {
+      lose(errc::connection_lost, ec.message(), after);
+    } else {
+      write(after);
+      send_queue(after);
+    }
+    count();
+  }
+  conclude(after, true);
+}
+
+void connection::read() {
+  if (is_reading_ || state_ != at::open || (live_ == 0 && what_for_ != use::messages)) return;
+  is_reading_ = true;
+  socket_->async_read_some(asio::buffer(in_),
+                           [self = shared_from_this(), number = socket_number_](
+                               const auto& ec, std::size_t count) { self->on_read(ec, count, number); });
+}
+
+void connection::on_read(const boost::system::error_code& ec, std::size_t count, std::uint64_t number) {
+  aftermath after;
+  {
+    const std::lock_guard guard(mutex_);
+    if (number != socket_number_) return;
+    is_reading_ = false;
+    if (!ec) {
+      heard_ = clock::now();
+      reader_->feed(std::span(in_).first(count));
+      take_answers(after);
+    } else if (ec != asio::error::operation_aborted) {
+      lose(errc::connection_lost, ec == asio::error::eof ? "Redis has closed the connection" : ec.message(),
+           after);
+    }
+    read();
+    this->count();
+  }
+  conclude(after, true);
+}
+
+void connection::take_answers(aftermath& after) {
+  while (state_ == at::open) {
+    auto next = reader_->take();
+    if (!next) return lose(next.error().code, std::move(next.error().text), after);
+    if (!*next) return;
+    take(std::move(**next), after);
+  }
+}
+
+void connection::take(reply&& one, aftermath& after) {
+  if (what_for_ == use::messages && one.items().size() == 3 && one.items()[0].text() == "message") {
+    after.messages.push_back(std::move(one));
+    return;
+  }
+  if (in_flight_.empty()) {
+    auto text = one.is_error() ? std::move(one.text()) : "an answer that nothing has asked for";
+    return lose(errc::protocol, std::move(text), after);
+  }
+  operation& op = *in_flight_.front();
+  op.got.push_back(std::move(one));
+  if (op.got.size() < op.expected) return;
+  const auto whole = std::move(in_flight_.front());
+  in_flight_.pop_front();
+  if (whole->state == operation::at::done) {
+    after.gone.push_back(whole);
+  } else {
+    finish(whole, std::move(whole->got), after);
+  }
+}
+
+bool connection::is_peer_gone() {
+  if (is_reading_ || flush_is_due_) return false;
+  char next = 0;
+  const auto count = ::recv(socket_->native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT);
+  return count == 0 || (count < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+}
+
+bool connection::is_silent() const {
+  return !in_flight_.empty() && in_flight_.front()->state == operation::at::done &&
+         clock::now() - heard_ > with_->options.silence();
+}
+
+// Its life.
+
+void connection::want_connection(aftermath& after) {
+  state_ = at::connecting;
+  after.connect = true;
+  after.not_before = next_attempt_;
+}
+
+void connection::connected(int socket, std::int64_t id) noexcept {
+  aftermath after;
+  {
+    const std::lock_guard guard(mutex_);
+    if (state_ != at::connecting) {
+      ::close(socket);
+      return;
+    }
+    sockaddr_storage name{};
+    socklen_t size = sizeof name;
+    ::getsockname(socket, reinterpret_cast<sockaddr*>(&name), &size);  // NOLINT(*-reinterpret-cast)
+    socket_.emplace(inline_executor(loop_));
+    boost::system::error_code wrong;
+    socket_->assign(asio::generic::stream_protocol(name.ss_family, 0), socket, wrong);
+    ++socket_number_;
+    if (wrong) {
+      ::close(socket);
+      socket_.reset();
+      state_ = at::idle;
+      const error why(errc::connection_failed, {}, wrong.message());
+      fail(queue_, why, outcome::did_not_happen, after);
+    } else {
+      state_ = at::open;
+      id_ = id;
+      failures_ = 0;
+      next_attempt_ = {};
+      reader_.emplace(with_->options.max_answer());
+      send_queue(after);
+    }
+    count();
+  }
+  conclude(after, false);
+}
+
+void connection::failed(const error& why) noexcept {
+  aftermath after;
+  {
+    const std::lock_guard guard(mutex_);
+    if (state_ != at::connecting) return;
+    state_ = at::idle;
+    const auto& options = with_->options;
+    auto wait = options.first_back_off();
+    for (unsigned i = 0; i < failures_ && wait < options.most_back_off(); ++i) wait *= 2;
+    ++failures_;
+    next_attempt_ = clock::now() + std::min(wait, options.most_back_off());
+    fail(queue_, why, outcome::did_not_happen, after);
+    if (what_for_ == use::messages) {
+      closed_by_ = why;
+      after.lost = why;
+    }
+    count();
+  }
+  conclude(after, false);
+}
+
+bool connection::is_wanted() noexcept {
+  const std::lock_guard guard(mutex_);
+  if (state_ != at::connecting) return false;
+  if (live_ != 0) return true;
+  state_ = at::idle;
+  return false;
+}
+
+void connection::let_go() noexcept {
+  socket_.reset();
+  ++socket_number_;
+  id_ = 0;
+  is_reading_ = false;
+  is_writing_ = false;
+  out_.clear();
+  written_ = 0;
+  reader_.reset();
+}
+
+void connection::lose(errc code, std::string text, aftermath& after) {
+  let_go();
+  state_ = at::idle;
+  const error why(code, {}, std::move(text));
+  fail(in_flight_, why, outcome::unknown, after);
+  if (what_for_ == use::messages) {
+    closed_by_ = error(code, with_->to.shown, why.text());
+    after.lost = closed_by_;
+    fail(queue_, why, outcome::did_not_happen, after);
+  } else if (live_ != 0) {
+    want_connection(after);
+  }
+}
+
+void connection::close(const error& why) noexcept {
+  aftermath after;
+  {
+    const std::lock_guard guard(mutex_);
+    if (state_ == at::closed) return;
+    let_go();
+    state_ = at::closed;
+    closed_by_ = why;
+    after.lost = why;
+    fail(in_flight_, why, outcome::unknown, after);
+    fail(queue_, why, outcome::did_not_happen, after);
+    count();
+  }
+  conclude(after, false);
+}
+
+void connection::drop() noexcept {
+  operations gone;
+  {
+    const std::lock_guard guard(mutex_);
+    let_go();
+    state_ = at::closed;
+    closed_by_ = error(make_error_code(curfew::errc::canceled), {}, "the event loop has gone");
+    gone.swap(in_flight_);
+    std::ranges::move(queue_, std::back_inserter(gone));
+    queue_.clear();
+    for (const auto& each : gone) each->state = operation::at::done;
+    live_ = 0;
+    count();
+  }
+}
+
+bool connection::is_open() noexcept {
+  const std::lock_guard guard(mutex_);
+  return state_ == at::open;
+}
+
+bool connection::was_sent(const operation& op) noexcept {
+  const std::lock_guard guard(mutex_);
+  return op.state == operation::at::sent;
+}
+
+std::int64_t connection::id() noexcept {
+  const std::lock_guard guard(mutex_);
+  return id_;
+}
+
+// Completions.
+
+void connection::fail(operations& all, const error& why, outcome became, aftermath& after) {
+  operations failed;
+  failed.swap(all);
+  for (auto& op : failed) {
+    if (op->state == operation::at::done) {
+      after.gone.push_back(std::move(op));
+    } else {
+      finish(op, error_of(*op, why, became), after);
+    }
+  }
+}
+
+void connection::finish(const std::shared_ptr<operation>& op, answers got, aftermath& after) {
+  op->state = operation::at::done;
+  --live_;
+  after.done.push_back({op, std::move(op->waiting), std::move(got)});
+}
+
+void connection::conclude(aftermath& after, bool here) {
+  std::exception_ptr thrown;
+  for (auto& each : after.done) {
+    each.op->ends.reset();
+    if (!each.waiting) continue;
+    try {
+      each.waiting->complete(std::move(each.got), here && each.op->is_of_loop);
+    } catch (...) {
+      if (!thrown) thrown = std::current_exception();  // a handler's: the others are completed all the same
+    }
+  }
+  for (auto& each : after.messages) on_message_(std::move(each));
+  if (after.lost && on_lost_) on_lost_(*after.lost);
+  if (after.connect) connector_->connect(shared_from_this(), after.not_before);
+  if (thrown) std::rethrow_exception(thrown);
+}
+
+}  // namespace curfew::redis

@@ -1,0 +1,213 @@
+#include "redis/open.hpp"
+
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+#include <array>
+#include <boost/asio/buffer.hpp>
+#include <boost/asio/ip/tcp.hpp>
+#include <boost/asio/local/stream_protocol.hpp>
+#include <boost/asio/this_coro.hpp>
+#include <boost/asio/write.hpp>
+#include <chrono>
+#include <curfew/io/with.hpp>
+#include <span>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "redis/format.hpp"
+#include "redis/reply_reader.hpp"
+
+namespace curfew::redis {
+
+namespace asio = boost::asio;
+using socket = asio::generic::stream_protocol::socket;
+using asio::ip::tcp;
+
+namespace {
+
+error not_connected(const std::string& to, std::string what) {
+  return {errc::connection_failed, to, std::move(what)};
+}
+
+/// Why a step of it failed; `with(ctx)` tells the end of ctx as such.
+std::string reason(const curfew::error& why) {
+  return why == curfew::errc::deadline_exceeded ? "no answer within the time for connecting" : why.message();
+}
+
+asio::awaitable<curfew::result<>> connect_to(context ctx, socket& made,
+                                             asio::generic::stream_protocol::endpoint to) {
+  boost::system::error_code closing;
+  made.close(closing);
+  curfew::result<> done = co_await made.async_connect(to, with(ctx));
+  co_return done;
+}
+
+/// A peer that is gone without a word is noticed by the kernel.
+void set_options(socket& made) {
+  const auto set = [&made](int level, int name, int value) {
+    ::setsockopt(made.native_handle(), level, name, &value, sizeof value);
+  };
+  constexpr int patience_ms = 20'000;
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, patience_ms);
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, 15);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, 5);
+  set(IPPROTO_TCP, TCP_KEEPCNT, 3);
+}
+
+asio::awaitable<result<socket>> connect_tcp(context ctx, address::host to) {
+  const std::string shown = to.name + ':' + std::to_string(to.port);
+  const auto here = co_await asio::this_coro::executor;
+  std::vector<tcp::endpoint> all;
+  boost::system::error_code not_numeric;
+  const auto numeric = asio::ip::make_address(to.name, not_numeric);
+  if (!not_numeric) {
+    all.emplace_back(numeric, to.port);
+  } else {
+    tcp::resolver resolver(here);
+    const std::string port = std::to_string(to.port);
+    auto found = co_await resolver.async_resolve(to.name, port, with(ctx));
+    if (!found) co_return not_connected(shown, reason(found.error()));
+    for (const auto& each : *found) all.push_back(each.endpoint());
+  }
+  socket made(here);
+  std::string why = "the name has no address";
+  for (const auto& each : all) {
+    asio::generic::stream_protocol::endpoint generic(each);
+    auto done = co_await connect_to(ctx, made, generic);
+    if (done) {
+      set_options(made);
+      co_return made;
+    }
+    why = reason(done.error());
+    if (ctx.err()) break;
+  }
+  co_return not_connected(shown, std::move(why));
+}
+
+asio::awaitable<result<socket>> connect_unix(context ctx, std::string path) {
+  socket made(co_await asio::this_coro::executor);
+  asio::generic::stream_protocol::endpoint to{asio::local::stream_protocol::endpoint(path)};
+  auto done = co_await connect_to(ctx, made, to);
+  if (!done) co_return not_connected(path, reason(done.error()));
+  co_return made;
+}
+
+/// Sends commands on a connection that nothing else uses, and takes what each answers.
+asio::awaitable<result<std::vector<reply>>> exchange(context ctx, socket& on, std::string shown,
+                                                     std::string sent, std::size_t count) {
+  constexpr std::size_t most = 64 * 1024;
+  std::vector<reply> got;
+  if (count == 0) co_return got;
+  auto written = co_await asio::async_write(on, asio::buffer(sent), with(ctx));
+  if (!written) co_return not_connected(shown, reason(written.error()));
+  reply_reader reader(most);
+  std::array<char, 4096> in{};
+  for (;;) {
+    auto next = reader.take();
+    if (!next) co_return error(next.error().code, shown, next.error().text);
+    if (*next) {
+      got.push_back(std::move(**next));
+      if (got.size() == count) co_return got;
+      continue;
+    }
+    auto read = co_await on.async_read_some(asio::buffer(in), with(ctx));
+    if (!read) co_return not_connected(shown, reason(read.error()));
+    reader.feed(std::span(in).first(*read));
+  }
+}
+
+/// Asks one Sentinel after the other for the master.
+asio::awaitable<result<address::host>> find_master(context ctx, const address& of) {
+  std::string why;
+  const std::vector<std::string_view> words{"SENTINEL", "get-master-addr-by-name", of.master};
+  const std::string question = format(words);
+  for (const auto& each : of.hosts) {
+    auto made = co_await connect_tcp(ctx, each);
+    if (!made) {
+      why = made.error().text();
+      continue;
+    }
+    auto answer = co_await exchange(ctx, *made, each.name, question, 1);
+    if (!answer) {
+      why = answer.error().text();
+      continue;
+    }
+    const auto& said = answer->front();
+    if (said.items().size() == 2) {
+      const int port = std::atoi(said.items()[1].text().c_str());
+      if (port > 0 && port <= 65535)
+        co_return address::host{said.items()[0].text(), static_cast<std::uint16_t>(port)};
+    }
+    why = said.is_error() ? said.text() : "Sentinel does not know that master";
+  }
+  co_return not_connected(of.shown, std::move(why));
+}
+
+/// What is said first, in the order of its answers.
+struct greeting {
+  std::string bytes;
+  std::size_t count = 0;
+
+  void add(std::initializer_list<std::string_view> words) {
+    bytes += format(std::span(words.begin(), words.size()));
+    ++count;
+  }
+};
+
+}  // namespace
+
+asio::awaitable<result<opened>> open(context ctx, std::shared_ptr<const settings> with_, use what_for) {
+  const address& to = with_->to;
+  std::optional<socket> made;
+  if (!to.unix_path.empty()) {
+    auto done = co_await connect_unix(ctx, to.unix_path);
+    if (!done) co_return std::move(done).error();
+    made = std::move(*done);
+  } else {
+    address::host host = to.hosts.front();
+    if (!to.master.empty()) {
+      auto found = co_await find_master(ctx, to);
+      if (!found) co_return std::move(found).error();
+      host = std::move(*found);
+    }
+    auto done = co_await connect_tcp(ctx, host);
+    if (!done) co_return std::move(done).error();
+    made = std::move(*done);
+  }
+  const bool asks_role = !to.master.empty();
+  const bool asks_id = what_for == use::waiting;
+  greeting first;
+  if (!to.password.empty()) {
+    if (to.user.empty()) {
+      first.add({"AUTH", to.password});
+    } else {
+      first.add({"AUTH", to.user, to.password});
+    }
+  }
+  const std::string database = std::to_string(to.database);
+  if (to.database != 0) first.add({"SELECT", database});
+  if (!with_->options.name().empty()) first.add({"CLIENT", "SETNAME", with_->options.name()});
+  if (asks_role) first.add({"ROLE"});
+  if (asks_id) first.add({"CLIENT", "ID"});
+  auto said = co_await exchange(ctx, *made, to.shown, first.bytes, first.count);
+  if (!said) co_return std::move(said).error();
+  for (const reply& each : *said) {
+    if (each.is_error()) co_return detail::server_error(each, to.shown);
+  }
+  if (asks_role) {
+    const auto& role = said->at(said->size() - (asks_id ? 2 : 1)).items();
+    if (role.empty() || role[0].text() != "master")
+      co_return not_connected(to.shown, "Sentinel names a server that is no master");
+  }
+  opened whole{std::move(*made)};
+  if (asks_id) whole.id = said->back().integer();
+  co_return whole;
+}
+
+}  // namespace curfew::redis

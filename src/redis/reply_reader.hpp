@@ -1,0 +1,48 @@
+#pragma once
+
+#include <hiredis/hiredis.h>
+
+#include <cstddef>
+#include <curfew/redis/errc.hpp>
+#include <curfew/redis/reply.hpp>
+#include <expected>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+
+namespace curfew::redis {
+
+/// Makes replies of bytes, with hiredis' parser. What it holds grows with what has been received, never with what a server
+/// says is to come.
+///
+/// Thread safety: none.
+class reply_reader {
+ public:
+  struct failure {
+    errc code;
+    std::string text;
+  };
+
+  /// \param max_answer  Bytes of one reply.
+  explicit reply_reader(std::size_t max_answer);
+  reply_reader(const reply_reader&) = delete;
+  reply_reader& operator=(const reply_reader&) = delete;
+
+  void feed(std::span<const char> bytes);
+  /// The next reply; none: its end has not come yet. After a failure it is of no use any more.
+  [[nodiscard]] std::expected<std::optional<reply>, failure> take();
+
+ private:
+  struct free_reader {
+    void operator()(redisReader* reader) const noexcept { ::redisReaderFree(reader); }
+  };
+  struct functions;
+
+  const std::size_t max_answer_;
+  std::size_t fed_ = 0;  // since the last reply
+  reply made_;           // what reader_ works at: destroyed after it
+  const std::unique_ptr<redisReader, free_reader> reader_;
+};
+
+}  // namespace curfew::redis
