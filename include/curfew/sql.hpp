@@ -8,6 +8,7 @@
 ///     for (auto [id, name] : found->as<std::int64_t, std::string>()) …
 
 #include <curfew/sql/batch.hpp>
+#include <curfew/sql/copy.hpp>
 #include <curfew/sql/errc.hpp>
 #include <curfew/sql/error.hpp>
 #include <curfew/sql/listener.hpp>

@@ -4,6 +4,7 @@
 #include <cstdint>
 #include <curfew/core/context.hpp>
 #include <curfew/io/pool.hpp>
+#include <curfew/sql/copy.hpp>
 #include <curfew/sql/error.hpp>
 #include <curfew/sql/listener.hpp>
 #include <curfew/sql/parameters.hpp>
@@ -68,6 +69,32 @@ class listener::impl {
   [[nodiscard]] virtual boost::asio::awaitable<result<notification>> async_next(context ctx) = 0;
 };
 
+class copy_writer::impl {
+ public:
+  impl() = default;
+  impl(const impl&) = delete;
+  impl& operator=(const impl&) = delete;
+  /// Gives up what is not finished.
+  virtual ~impl() = default;
+
+  [[nodiscard]] virtual result<> write(const context& ctx, std::string_view some) = 0;
+  [[nodiscard]] virtual boost::asio::awaitable<result<>> async_write(context ctx, std::string some) = 0;
+  [[nodiscard]] virtual result<std::uint64_t> finish(const context& ctx) = 0;
+  [[nodiscard]] virtual boost::asio::awaitable<result<std::uint64_t>> async_finish(context ctx) = 0;
+};
+
+class copy_reader::impl {
+ public:
+  impl() = default;
+  impl(const impl&) = delete;
+  impl& operator=(const impl&) = delete;
+  /// Ends the statement, elsewhere.
+  virtual ~impl() = default;
+
+  [[nodiscard]] virtual result<std::string> next(const context& ctx) = 0;
+  [[nodiscard]] virtual boost::asio::awaitable<result<std::string>> async_next(context ctx) = 0;
+};
+
 /// The connections of a pool to one kind of database. What the functions return keeps it alive.
 class pool_state : public std::enable_shared_from_this<pool_state> {
  public:
@@ -96,6 +123,12 @@ class pool_state : public std::enable_shared_from_this<pool_state> {
   [[nodiscard]] virtual result<listener> listen(const context& ctx, const std::string& channel);
   [[nodiscard]] virtual boost::asio::awaitable<result<listener>> async_listen(context ctx,
                                                                               std::string channel);
+  [[nodiscard]] virtual result<copy_writer> copy_in(const context& ctx, const std::string& what);
+  [[nodiscard]] virtual boost::asio::awaitable<result<copy_writer>> async_copy_in(context ctx,
+                                                                                  std::string what);
+  [[nodiscard]] virtual result<copy_reader> copy_out(const context& ctx, const std::string& what);
+  [[nodiscard]] virtual boost::asio::awaitable<result<copy_reader>> async_copy_out(context ctx,
+                                                                                   std::string what);
   [[nodiscard]] virtual pool_stats stats() const = 0;
   /// Ends what waits.
   virtual void close() noexcept = 0;

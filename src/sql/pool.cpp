@@ -119,6 +119,66 @@ asio::awaitable<result<notification>> listener::async_next(context ctx) {
   return impl_->async_next(std::move(ctx));
 }
 
+// COPY.
+
+namespace {
+
+error no_copy(const std::string& what) {
+  return {std::make_error_code(std::errc::operation_not_supported), shortened(what)};
+}
+
+}  // namespace
+
+result<copy_writer> pool_state::copy_in(const context& /*ctx*/, const std::string& what) {
+  return no_copy(what);
+}
+asio::awaitable<result<copy_writer>> pool_state::async_copy_in(context /*ctx*/, std::string what) {
+  co_return no_copy(what);
+}
+result<copy_reader> pool_state::copy_out(const context& /*ctx*/, const std::string& what) {
+  return no_copy(what);
+}
+asio::awaitable<result<copy_reader>> pool_state::async_copy_out(context /*ctx*/, std::string what) {
+  co_return no_copy(what);
+}
+
+result<copy_writer> pool::copy_in(const context& ctx, text what) {
+  return keep(state_)->copy_in(ctx, std::string(what.view()));
+}
+asio::awaitable<result<copy_writer>> pool::async_copy_in(context ctx, text what) {
+  return state_->async_copy_in(std::move(ctx), std::string(what.view()));
+}
+result<copy_reader> pool::copy_out(const context& ctx, text what) {
+  return keep(state_)->copy_out(ctx, std::string(what.view()));
+}
+asio::awaitable<result<copy_reader>> pool::async_copy_out(context ctx, text what) {
+  return state_->async_copy_out(std::move(ctx), std::string(what.view()));
+}
+
+copy_writer::copy_writer(std::unique_ptr<impl> made) noexcept : impl_(std::move(made)) {}
+copy_writer::copy_writer(copy_writer&& other) noexcept = default;
+copy_writer& copy_writer::operator=(copy_writer&& other) noexcept = default;
+copy_writer::~copy_writer() = default;
+
+result<> copy_writer::write(const context& ctx, std::string_view some) { return impl_->write(ctx, some); }
+asio::awaitable<result<>> copy_writer::async_write(context ctx, std::string some) {
+  return impl_->async_write(std::move(ctx), std::move(some));
+}
+result<std::uint64_t> copy_writer::finish(const context& ctx) { return impl_->finish(ctx); }
+asio::awaitable<result<std::uint64_t>> copy_writer::async_finish(context ctx) {
+  return impl_->async_finish(std::move(ctx));
+}
+
+copy_reader::copy_reader(std::unique_ptr<impl> made) noexcept : impl_(std::move(made)) {}
+copy_reader::copy_reader(copy_reader&& other) noexcept = default;
+copy_reader& copy_reader::operator=(copy_reader&& other) noexcept = default;
+copy_reader::~copy_reader() = default;
+
+result<std::string> copy_reader::next(const context& ctx) { return impl_->next(ctx); }
+asio::awaitable<result<std::string>> copy_reader::async_next(context ctx) {
+  return impl_->async_next(std::move(ctx));
+}
+
 // Streams.
 
 row_stream::row_stream(std::unique_ptr<impl> made) noexcept : impl_(std::move(made)) {}

@@ -8,6 +8,7 @@
 #include <curfew/core/context.hpp>
 #include <curfew/io/pool.hpp>
 #include <curfew/sql/batch.hpp>
+#include <curfew/sql/copy.hpp>
 #include <curfew/sql/error.hpp>
 #include <curfew/sql/listener.hpp>
 #include <curfew/sql/parameters.hpp>
@@ -203,6 +204,13 @@ class pool {
   /// Errors: std::errc::operation_not_supported of SQLite, which has none.
   [[nodiscard]] result<listener> listen(const context& ctx, std::string_view channel);
   [[nodiscard]] boost::asio::awaitable<result<listener>> async_listen(context ctx, std::string channel);
+
+  /// Begins a COPY of PostgreSQL that takes data, `copy … from stdin`, or gives it, `copy … to stdout`.
+  /// Errors: std::errc::operation_not_supported of SQLite, which has none.
+  [[nodiscard]] result<copy_writer> copy_in(const context& ctx, text what);
+  [[nodiscard]] boost::asio::awaitable<result<copy_writer>> async_copy_in(context ctx, text what);
+  [[nodiscard]] result<copy_reader> copy_out(const context& ctx, text what);
+  [[nodiscard]] boost::asio::awaitable<result<copy_reader>> async_copy_out(context ctx, text what);
 
   [[nodiscard]] pool_stats stats() const;
 

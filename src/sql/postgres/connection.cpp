@@ -39,6 +39,8 @@ void connection::reset(std::string_view text, how sent) {
   columns_.reset();
   answers_.clear();
   rows_ = 0;
+  piece_.clear();
+  unflushed_ = 0;
   expected_.clear();
   next_expected_ = 0;
   batch_texts_.clear();
@@ -73,7 +75,7 @@ result<> connection::start(const batch& all) {
   phase_ = phase::batching;
   sent_ = unsent_ = true;
   if (send_batch(all, values)) return {};
-  error why = lost(::PQerrorMessage(server_.get()));
+  error why = lost();
   server_.reset();  // what it has got of it is not carried out without its end
   end();
   return why;
@@ -139,7 +141,8 @@ void connection::on_batch_answer(answer_ptr answer) {
 }
 
 connection::phase connection::first_phase() {
-  if (how_ == how::plain || !with_.prepared) return phase::executing;
+  const bool is_kept = how_ == how::prepared || how_ == how::streamed;
+  if (!is_kept || !with_.prepared) return phase::executing;
   if (const auto found = by_text_.find(text_); found != by_text_.end()) {
     statements_.splice(statements_.begin(), statements_, found->second);
     name_ = statements_.front().name;
@@ -183,12 +186,13 @@ bool connection::send(phase next) {
       if (done != 0 && how_ == how::streamed) done = ::PQsetSingleRowMode(server_.get());
       gives_single_rows_ = how_ == how::streamed;
       break;
+    case phase::copying:
     case phase::batching:
     case phase::idle:
       return true;
   }
   unsent_ = true;
-  if (done == 0) failed_ = lost(::PQerrorMessage(server_.get()));
+  if (done == 0) failed_ = lost();
   return done != 0;
 }
 
@@ -207,6 +211,16 @@ wants connection::step(bool readable) {
     std::ignore = ::PQconsumeInput(server_.get());  // where it fails, an answer says so
   while (phase_ != phase::idle && !has_enough()) {
     if (unsent_) unsent_ = ::PQflush(server_.get()) == 1;
+    if (is_copying()) {
+      if (is_broken()) {  // which the functions for its data do not say
+        failed_ = lost();
+        end();
+        break;
+      }
+      if (how_ == how::copied_in && unsent_) return wants::write;
+      if (how_ == how::copied_out && !take_row()) return wants::read;
+      continue;
+    }
     if (::PQisBusy(server_.get()) != 0) return unsent_ ? wants::write : wants::read;
     if (answer_ptr next(::PQgetResult(server_.get())); next) {
       on_answer(std::move(next));
@@ -217,8 +231,74 @@ wants connection::step(bool readable) {
   return wants::nothing;
 }
 
+bool connection::has_enough() const noexcept {
+  switch (how_) {
+    case how::streamed:
+      return rows_ >= rows_at_a_time;
+    case how::copied_in:
+      return is_copying() && !unsent_;
+    case how::copied_out:
+      return piece_.size() >= piece_size;
+    case how::prepared:
+    case how::plain:
+      break;
+  }
+  return false;
+}
+
+// COPY.
+
+bool connection::begin_copy(ExecStatusType status) {
+  const bool is_meant = (how_ == how::copied_in && status == PGRES_COPY_IN) ||
+                        (how_ == how::copied_out && status == PGRES_COPY_OUT);
+  if (!is_meant) return false;
+  phase_ = phase::copying;
+  sent_ = false;  // it cannot be carried out before its end is sent
+  if (how_ == how::copied_in && !values_) fail_copy();
+  return true;
+}
+
+bool connection::put(std::string_view some) {
+  if (::PQputCopyData(server_.get(), some.data(), static_cast<int>(some.size())) != 1) return false;
+  unflushed_ += some.size();
+  if (unflushed_ < piece_size) return true;  // one system call for many rows
+  unflushed_ = 0;
+  unsent_ = true;
+  return true;
+}
+
+void connection::end_copy() {
+  sent_ = unsent_ = true;
+  phase_ = phase::executing;
+  if (::PQputCopyEnd(server_.get(), nullptr) != 1) server_.reset();
+}
+
+void connection::fail_copy() {
+  phase_ = phase::executing;
+  unsent_ = true;
+  if (::PQputCopyEnd(server_.get(), "canceled") != 1) server_.reset();
+}
+
+bool connection::take_row() {
+  char* row = nullptr;
+  const int size = ::PQgetCopyData(server_.get(), &row, 1);
+  if (size == 0) return false;
+  if (size < 0) {  // its end, or why it has none: the next answer says so
+    phase_ = phase::executing;
+    return true;
+  }
+  const std::unique_ptr<char, void (*)(void*)> kept(row, &::PQfreemem);
+  if (values_) piece_.append(row, static_cast<std::size_t>(size));
+  return true;
+}
+
+result<std::string> connection::take_piece() {
+  if (failed_) return *std::exchange(failed_, std::nullopt);
+  return std::exchange(piece_, {});
+}
+
 void connection::refuse_copy(const std::string& what) {
-  failed_ = error(errc::other, what, error_details::saying("COPY is not for query and execute"));
+  failed_ = error(errc::other, what, error_details::saying("COPY is for copy_in and copy_out"));
   server_.reset();
   end();
 }
@@ -242,6 +322,7 @@ void connection::on_answer(answer_ptr answer) {
     case PGRES_COPY_IN:
     case PGRES_COPY_OUT:
     case PGRES_COPY_BOTH:
+      if (begin_copy(::PQresultStatus(answer.get()))) return;
       // It would have to be carried through; the connection goes instead.
       refuse_copy(doing());
       return;
@@ -259,7 +340,7 @@ void connection::on_answer(answer_ptr answer) {
 
 void connection::on_ready() {
   if (is_broken()) {
-    if (!failed_) failed_ = lost(::PQerrorMessage(server_.get()));
+    if (!failed_) failed_ = lost();
     end();
     return;
   }
@@ -275,6 +356,8 @@ void connection::on_ready() {
       if (failed_) break;
       keep_statement(text_, name_);  // the next one of that text may have it
       next = phase::executing;
+      break;
+    case phase::copying:
       break;
     case phase::executing:
       if (!stale_) break;
@@ -309,14 +392,16 @@ result<rows> connection::take() {
 void connection::abandon() {
   unwatch();
   values_.reset();
+  if (how_ == how::copied_in && is_copying()) fail_copy();
+  piece_.clear();
   if (how_ != how::streamed) return;
   answers_.clear();
   rows_ = 0;
 }
 
-error connection::lost(const char* message) const {
+error connection::lost() const {
   const std::error_code code = is_broken() ? errc::connection_lost : errc::bad_parameter;
-  return {code, doing(), error_details::saying(trimmed(message))};
+  return {code, doing(), error_details::saying(trimmed(::PQerrorMessage(server_.get())))};
 }
 
 asio::posix::stream_descriptor& connection::watched_by(const asio::any_io_executor& loop) {
@@ -331,7 +416,7 @@ std::string connection::doing() const {
   const char* phase_name = " : running";
   if (phase_ == phase::preparing || phase_ == phase::dropping) {
     phase_name = " : preparing";
-  } else if (unsent_) {
+  } else if (unsent_ || (is_copying() && how_ == how::copied_in)) {
     phase_name = " : sending";
   }
   return shortened(text_) + phase_name;

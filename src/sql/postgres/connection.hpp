@@ -34,6 +34,9 @@ namespace curfew::sql::postgres {
 ///                                └──────────────┼─────► idle     what was not sent is not sent any more
 ///                                               └ a stale plan: again, once
 ///
+/// A COPY is `copying` in the midst of `executing`, and `step` wants nothing while that is the caller's turn. One that takes
+/// data and is abandoned then is failed by CopyFail, so that nothing of it is kept.
+///
 /// It does I/O in `step` alone, which does not block. The caller of `step` waits: `drive` in the calling thread, `async_drive`
 /// in a coroutine, the janitor for many.
 ///
@@ -49,9 +52,11 @@ class connection {
   };
   /// How a statement is sent.
   enum class how : std::uint8_t {
-    prepared,  ///< As settings say.
-    streamed,  ///< The same; its rows are taken some at a time.
-    plain,     ///< Once: begin, commit.
+    prepared,    ///< As settings say.
+    streamed,    ///< The same; its rows are taken some at a time.
+    plain,       ///< Once: begin, commit.
+    copied_in,   ///< A COPY that takes data, by put() and end_copy().
+    copied_out,  ///< A COPY that gives data, a piece at a time.
   };
 
   /// Blocks; ends with ctx.
@@ -73,6 +78,17 @@ class connection {
   result<rows> take();
   /// Of a batch, where `take` gives no error: what each has answered.
   std::vector<rows> take_batch() { return std::exchange(batch_rows_, {}); }
+  /// Is it a COPY that takes or gives data now?
+  [[nodiscard]] bool is_copying() const noexcept { return phase_ == phase::copying; }
+  /// Of the data of a COPY, so that libpq does not hold much.
+  static constexpr std::size_t piece_size = 64 * std::size_t{1024};
+  /// Sends some of the data, a piece at most; `step` says whether that takes a wait.
+  /// \return false: the connection is lost.
+  [[nodiscard]] bool put(std::string_view some);
+  /// That was all of it: the server says in `step` what has become of it.
+  void end_copy();
+  /// What a COPY has given; once, after `step` has said nothing. It is over when the connection is idle.
+  result<std::string> take_piece();
   /// The caller waits no longer. What was not sent is not sent any more.
   void abandon();
 
@@ -100,6 +116,8 @@ class connection {
   void unwatch() noexcept { watched_.reset(); }
   [[nodiscard]] int socket() const noexcept { return ::PQsocket(server_.get()); }
   [[nodiscard]] int process() const noexcept { return ::PQbackendPID(server_.get()); }
+  /// The error of a connection that is lost, or of what it does not take.
+  [[nodiscard]] error lost() const;
   /// Asks the server to cancel what runs, when it is called: blocks until the server has closed the connection that it makes
   /// for that. In any thread, also after the end of this.
   [[nodiscard]] std::function<void()> canceler() const;
@@ -107,7 +125,7 @@ class connection {
 
  private:
   static constexpr std::size_t rows_at_a_time = 256;
-  enum class phase : std::uint8_t { idle, dropping, preparing, executing, batching };
+  enum class phase : std::uint8_t { idle, dropping, preparing, executing, copying, batching };
   /// One of the answers that a batch waits for.
   struct expected {
     std::size_t statement;      // of the batch
@@ -138,13 +156,18 @@ class connection {
   [[nodiscard]] bool send_batch(const batch& all, const std::vector<encoded>& values);
   /// A new statement begins.
   void reset(std::string_view text, how sent);
-  [[nodiscard]] bool has_enough() const noexcept { return how_ == how::streamed && rows_ >= rows_at_a_time; }
+  /// It is the caller's turn.
+  [[nodiscard]] bool has_enough() const noexcept;
+  /// \return false: the COPY is not what was asked for.
+  [[nodiscard]] bool begin_copy(ExecStatusType status);
+  /// \return false: more has to come first.
+  [[nodiscard]] bool take_row();
+  void fail_copy();
   void keep_statement(std::string_view text, const std::string& name);
   /// \param is_there  In the server.
   void forget(std::string_view text, bool is_there);
   [[nodiscard]] std::string next_name();
   void refuse_copy(const std::string& what);
-  [[nodiscard]] error lost(const char* message) const;
   void end() noexcept;
 
   const settings with_;
@@ -174,6 +197,8 @@ class connection {
   std::optional<decoder> columns_;
   std::vector<answer_ptr> answers_;  // whole ones, or rows that are streamed
   std::size_t rows_ = 0;             // in them
+  std::string piece_;                // of a COPY
+  std::size_t unflushed_ = 0;        // bytes of one that libpq may hold
   std::vector<expected> expected_;   // of a batch
   std::size_t next_expected_ = 0;
   std::vector<std::string> batch_texts_;  // shortened

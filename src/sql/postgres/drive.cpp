@@ -4,6 +4,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/on_done.hpp>
+#include <curfew/io/offload.hpp>
 #include <curfew/io/with.hpp>
 #include <utility>
 
@@ -18,17 +19,36 @@ error cut_off(const context& ctx, std::string doing) {
   return {make_error_code(curfew::errc::canceled), std::move(doing)};
 }
 
-bool drive(connection& on, const context& ctx) {
+namespace {
+
+/// Waits in this thread while `goes_on(what it waits for)`.
+template <class Condition>
+bool wait_while(Condition goes_on, connection& on, const context& ctx) {
   on.unwatch();
   wants what = on.step(false);
-  if (what == wants::nothing) return true;
+  if (!goes_on(what)) return true;
   const on_done<wake_up> ending(ctx, wake_up{&on.waker()});
   const curfew::detail::waiting_for shown("database", static_cast<std::uint64_t>(on.process()));
-  while (what != wants::nothing) {
+  while (goes_on(what)) {
     if (ctx.err()) return false;
     what = on.step(wait_for(on.socket(), what, on.waker()) == readiness::readable);
   }
   return true;
+}
+
+}  // namespace
+
+bool drive(connection& on, const context& ctx) {
+  return wait_while([](wants what) { return what != wants::nothing; }, on, ctx);
+}
+
+asio::awaitable<bool> async_send(connection& on, context ctx, std::uint64_t task) {
+  if (on.step(false) != wants::write) co_return true;
+  const auto is_unsent = [](wants what) { return what == wants::write; };
+  const auto work = [&on, is_unsent](const context& c) { return wait_while(is_unsent, on, c); };
+  curfew::detail::about_to_wait("query", task);
+  const auto is_sent = co_await async_offload(std::move(ctx), work);
+  co_return is_sent && *is_sent;
 }
 
 asio::awaitable<bool> async_drive(connection& on, context ctx, std::uint64_t task) {

@@ -36,6 +36,10 @@ class pool final : public pool_state {
   boost::asio::awaitable<result<>> async_warm_up(context ctx, std::size_t count) override;
   result<sql::listener> listen(const context& ctx, const std::string& channel) override;
   boost::asio::awaitable<result<sql::listener>> async_listen(context ctx, std::string channel) override;
+  result<sql::copy_writer> copy_in(const context& ctx, const std::string& what) override;
+  boost::asio::awaitable<result<sql::copy_writer>> async_copy_in(context ctx, std::string what) override;
+  result<sql::copy_reader> copy_out(const context& ctx, const std::string& what) override;
+  boost::asio::awaitable<result<sql::copy_reader>> async_copy_out(context ctx, std::string what) override;
   pool_stats stats() const override { return connections_.stats(); }
   void close() noexcept override;
 
@@ -43,6 +47,8 @@ class pool final : public pool_state {
   class transaction;
   class stream_of_rows;
   class listener;
+  class copy_writer;
+  class copy_reader;
 
   pool(const std::string& url, const address& at, const sql::pool_options& how);
 
@@ -62,6 +68,10 @@ class pool final : public pool_state {
 
   static boost::asio::awaitable<result<sql::listener>> listen_on(std::shared_ptr<pool> of, context ctx,
                                                                  std::string channel);
+  static boost::asio::awaitable<result<sql::copy_writer>> copy_in_on(std::shared_ptr<pool> of, context ctx,
+                                                                     std::string what);
+  static boost::asio::awaitable<result<sql::copy_reader>> copy_out_on(std::shared_ptr<pool> of, context ctx,
+                                                                      std::string what);
 
   const connection::settings settings_;
   const std::string database_;  // "app on 127.0.0.1:5432"

@@ -76,6 +76,10 @@ answered statement::run(const batch& all) {
 asio::awaitable<answered> statement::async_run(const parameters& with, connection::how sent,
                                                std::uint64_t task) {
   if (auto started = start(with, sent); !started) co_return answered{std::move(started).error(), {}};
+  co_return co_await async_finish(task);
+}
+
+asio::awaitable<answered> statement::async_finish(std::uint64_t task) {
   const bool is_done = co_await async_drive(*on_, ctx_, task);
   if (is_done) co_return settled();
   const auto waits = leave();

@@ -44,11 +44,13 @@ class statement {
   [[nodiscard]] answered run(const batch& all);
   [[nodiscard]] boost::asio::awaitable<answered> async_run(const parameters& with, connection::how sent,
                                                            std::uint64_t task);
+  /// The same of one that runs already.
+  [[nodiscard]] answered finish();
+  [[nodiscard]] boost::asio::awaitable<answered> async_finish(std::uint64_t task);
 
  private:
   result<> start(const parameters& with, connection::how sent);
   [[nodiscard]] bool may_have_happened() const;
-  answered finish();
   answered settled();
   static answered said(verdict& by);
   /// \return null: the caller does not wait.
