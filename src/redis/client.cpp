@@ -48,15 +48,21 @@ result<joined> join(const std::vector<detail::request>& all, detail::together ho
 answers unwrap(answers got, const std::vector<detail::request>& all) {
   if (!got) return got;
   const std::string doing = all.front().shown();
-  for (std::size_t i = 0; i + 1 < got->size(); ++i) {
-    if ((*got)[i].is_error()) {
-      const error why = detail::server_error((*got)[i], doing);
-      return error(errc::aborted, doing, why.text());
-    }
+  if (const reply& begun = got->front(); begun.is_error()) {
+    // What came behind MULTI was carried out, each for itself, unless that was refused, too.
+    auto why = detail::server_error(begun, doing);
+    if (std::ranges::all_of(*got, &reply::is_error)) return why;
+    return error(why.code(), doing, why.text(), outcome::unknown);
   }
   reply& last = got->back();
-  if (last.is_error()) return detail::server_error(last, doing);
-  if (last.items().size() != all.size()) return error(errc::aborted, doing);
+  if (last.is_error()) {
+    const auto refused = std::ranges::find_if(*got, &reply::is_error);  // the last one, where none was
+    if (&*refused != &last) return error(errc::aborted, doing, refused->text());
+    return detail::server_error(last, doing);
+  }
+  if (last.is_nil()) return error(errc::aborted, doing);
+  if (last.kind() != reply::kind::array || last.items().size() != all.size())
+    return error(errc::protocol, doing, "a transaction has other answers than commands", outcome::unknown);
   return std::move(last.items());
 }
 

@@ -112,10 +112,23 @@ error server_error(const reply& said, std::string doing) {
   return {found != all.end() ? found->code : errc::other, std::move(doing), said.text()};
 }
 
-error not_of_that_type(const reply& got, std::string doing) {
+error refusal(const reply& said, const request& of) {
+  auto why = server_error(said, of.shown());
+  constexpr std::array scripts{std::string_view("EVAL"), std::string_view("FCALL")};
+  const auto runs = [&](std::string_view word) { return why.doing().starts_with(word); };
+  if (std::ranges::none_of(scripts, runs)) return why;
+  // Said before a script begins, unless they name the script, which has met them then.
+  constexpr std::array first{errc::no_script, errc::busy,         errc::loading,  errc::not_allowed,
+                             errc::moved,     errc::cluster_down, errc::read_only};
+  const auto says = [&](errc code) { return why == code; };
+  if (std::ranges::any_of(first, says) && !why.text().contains(" script: ")) return why;
+  return {why.code(), why.doing(), why.text(), outcome::unknown};
+}
+
+error not_of_that_type(const reply& got, const request& of) {
   constexpr std::array names{"nil", "an integer", "a string", "a status", "an error", "an array"};
-  return {errc::conversion, std::move(doing),
-          std::string("the answer is ") + names.at(static_cast<std::size_t>(got.kind()))};
+  return {errc::conversion, of.shown(),
+          std::string("the answer is ") + names.at(static_cast<std::size_t>(got.kind())), outcome::unknown};
 }
 
 }  // namespace curfew::redis::detail

@@ -21,6 +21,15 @@ namespace {
 constexpr std::size_t sent_at_once = std::size_t{256} * 1024;
 constexpr std::size_t kept_capacity = std::size_t{1024} * 1024;
 
+constexpr const char* unasked = "an answer that nothing has asked for";
+constexpr const char* closed_by_redis = "Redis has closed the connection";
+
+bool is_message(const reply& what) {
+  const auto& items = what.items();
+  return items.size() == 3 && items[0].text() == "message" && items[1].kind() == reply::kind::string &&
+         items[2].kind() == reply::kind::string;
+}
+
 error error_of(const operation& op, const error& why, outcome became) {
   return {why.code(), op.doing(), why.text(), became, why.cause()};
 }
@@ -61,8 +70,9 @@ void connection::submit(const std::shared_ptr<operation>& op, const asio::any_io
       queue_.push_back(op);
       if (state_ == at::open) {
         if (is_silent()) lose(errc::connection_lost, "Redis does not answer", after);
-        if (state_ == at::open && is_peer_gone())
-          lose(errc::connection_lost, "Redis has closed the connection", after);
+        if (state_ == at::open) {
+          if (const char* const why = flaw(); why != nullptr) lose(errc::connection_lost, why, after);
+        }
       }
       if (state_ == at::idle) want_connection(after);
       if (state_ == at::open) {
@@ -191,8 +201,7 @@ void connection::on_read(const boost::system::error_code& ec, std::size_t count,
       reader_->feed(std::span(in_).first(count));
       take_answers(after);
     } else if (ec != asio::error::operation_aborted) {
-      lose(errc::connection_lost, ec == asio::error::eof ? "Redis has closed the connection" : ec.message(),
-           after);
+      lose(errc::connection_lost, ec == asio::error::eof ? closed_by_redis : ec.message(), after);
     }
     read();
     this->count();
@@ -204,18 +213,23 @@ void connection::take_answers(aftermath& after) {
   while (state_ == at::open) {
     auto next = reader_->take();
     if (!next) return lose(next.error().code, std::move(next.error().text), after);
-    if (!*next) return;
+    if (!*next) {
+      // The beginning of an answer would be taken for that of the next command.
+      if (in_flight_.empty() && what_for_ != use::messages && reader_->is_within())
+        lose(errc::protocol, unasked, after);
+      return;
+    }
     take(std::move(**next), after);
   }
 }
 
 void connection::take(reply&& one, aftermath& after) {
-  if (what_for_ == use::messages && one.items().size() == 3 && one.items()[0].text() == "message") {
+  if (what_for_ == use::messages && is_message(one)) {
     after.messages.push_back(std::move(one));
     return;
   }
   if (in_flight_.empty()) {
-    auto text = one.is_error() ? std::move(one.text()) : "an answer that nothing has asked for";
+    auto text = one.is_error() ? std::move(one.text()) : std::string(unasked);
     return lose(errc::protocol, std::move(text), after);
   }
   operation& op = *in_flight_.front();
@@ -230,11 +244,13 @@ void connection::take(reply&& one, aftermath& after) {
   }
 }
 
-bool connection::is_peer_gone() {
-  if (is_reading_ || flush_is_due_) return false;
+const char* connection::flaw() {
+  if (is_reading_ || flush_is_due_) return nullptr;
   char next = 0;
   const auto count = ::recv(socket_->native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT);
-  return count == 0 || (count < 0 && errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+  if (count > 0) return in_flight_.empty() ? unasked : nullptr;
+  const bool is_gone = count == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
+  return is_gone ? closed_by_redis : nullptr;
 }
 
 bool connection::is_silent() const {

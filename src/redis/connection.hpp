@@ -134,7 +134,9 @@ class connection : public std::enable_shared_from_this<connection> {
   void finish(const std::shared_ptr<operation>& op, answers got, aftermath& after);
   void let_go() noexcept;
   void want_connection(aftermath& after);
-  [[nodiscard]] bool is_peer_gone();
+  /// What makes a connection useless that nothing is read from: it was closed, or there is something that nothing has asked
+  /// for. Null: nothing.
+  [[nodiscard]] const char* flaw();
   [[nodiscard]] bool is_silent() const;
   void count() noexcept { load_.store(queue_.size() + in_flight_.size(), std::memory_order_relaxed); }
 

@@ -3,6 +3,7 @@
 #include <netinet/in.h>
 #include <netinet/tcp.h>
 #include <sys/socket.h>
+#include <unistd.h>
 
 #include <algorithm>
 #include <array>
@@ -11,10 +12,12 @@
 #include <boost/asio/local/stream_protocol.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/write.hpp>
+#include <cerrno>
 #include <chrono>
 #include <curfew/io/with.hpp>
 #include <span>
 #include <string>
+#include <system_error>
 #include <utility>
 #include <vector>
 
@@ -40,8 +43,17 @@ std::string reason(const curfew::error& why) {
 
 asio::awaitable<curfew::result<>> connect_to(context ctx, socket& made,
                                              asio::generic::stream_protocol::endpoint to) {
-  boost::system::error_code closing;
-  made.close(closing);
+  boost::system::error_code wrong;
+  made.close(wrong);
+  // Not Asio's, which programs that are started meanwhile would inherit.
+  const auto kind = to.protocol();
+  const int opened = ::socket(kind.family(), SOCK_STREAM | SOCK_CLOEXEC, kind.protocol());
+  if (opened < 0) co_return curfew::error(std::error_code(errno, std::generic_category()));
+  made.assign(kind, opened, wrong);
+  if (wrong) {
+    ::close(opened);
+    co_return curfew::error(wrong);
+  }
   curfew::result<> done = co_await made.async_connect(to, with(ctx));
   co_return done;
 }

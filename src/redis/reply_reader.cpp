@@ -11,11 +11,16 @@ namespace curfew::redis {
 struct reply_reader::functions {
   /// Where the reply goes that hiredis has read: into the array that it is an item of.
   static void* place(const redisReadTask* task, reply what) noexcept {
+    auto& whole = *static_cast<draft*>(task->privdata);
+    whole.objects += sizeof(reply);
+    if (whole.objects > whole.most) {
+      whole.is_too_large = true;
+      return nullptr;
+    }
     try {
       if (task->parent == nullptr) {
-        auto& made = *static_cast<reply*>(task->privdata);
-        made = std::move(what);
-        return &made;
+        whole.made = std::move(what);
+        return &whole.made;
       }
       // Grows with what has come. Only the last item may be an array that is not complete, so no other one is pointed to.
       return &static_cast<reply*>(task->parent->obj)->items().emplace_back(std::move(what));
@@ -48,7 +53,7 @@ struct reply_reader::functions {
     return text(task, bytes, size);
   }
   static void* boolean(const redisReadTask* task, int value) noexcept { return integer(task, value); }
-  static void destroy(void* /*made*/) noexcept {}  // made_ owns all of it
+  static void destroy(void* /*made*/) noexcept {}  // the draft owns all of it
 
   template <class Table>
   static Table table() {
@@ -72,10 +77,10 @@ struct reply_reader::functions {
 };
 
 reply_reader::reply_reader(std::size_t max_answer)
-    : max_answer_(max_answer),
+    : draft_{.made = {}, .objects = 0, .most = max_answer, .is_too_large = false},
       reader_(::redisReaderCreateWithFunctions(functions::all())) {
   if (reader_ == nullptr) throw std::bad_alloc();
-  reader_->privdata = &made_;
+  reader_->privdata = &draft_;
 }
 
 void reply_reader::feed(std::span<const char> bytes) {
@@ -84,19 +89,22 @@ void reply_reader::feed(std::span<const char> bytes) {
 }
 
 std::expected<std::optional<reply>, reply_reader::failure> reply_reader::take() {
+  const auto too_large = [this] {
+    return std::unexpected(
+        failure{errc::too_large, "an answer of more than " + std::to_string(draft_.most) + " bytes"});
+  };
   void* whole = nullptr;
   if (::redisReaderGetReply(reader_.get(), &whole) != REDIS_OK) {
+    if (draft_.is_too_large) return too_large();
     if (reader_->err == REDIS_ERR_OOM) throw std::bad_alloc();
     return std::unexpected(failure{errc::protocol, static_cast<const char*>(reader_->errstr)});
   }
-  if (whole == nullptr) {
-    if (fed_ > max_answer_)
-      return std::unexpected(
-          failure{errc::too_large, "an answer of more than " + std::to_string(max_answer_) + " bytes"});
-    return std::nullopt;
-  }
-  fed_ = reader_->len - reader_->pos;
-  return std::exchange(made_, reply());
+  const std::size_t rest = whole == nullptr ? 0 : reader_->len - reader_->pos;
+  if (fed_ - rest + draft_.objects > draft_.most) return too_large();
+  if (whole == nullptr) return std::nullopt;
+  fed_ = rest;
+  draft_.objects = 0;
+  return std::exchange(draft_.made, reply());
 }
 
 }  // namespace curfew::redis

@@ -2,20 +2,17 @@
 
 #include <gtest/gtest.h>
 
-#include <boost/asio/awaitable.hpp>
-#include <boost/asio/co_spawn.hpp>
-#include <boost/asio/io_context.hpp>
 #include <curfew/sql.hpp>
-#include <exception>
-#include <optional>
 #include <string>
-#include <utility>
 
 #include "http/waiting.hpp"
 #include "postgres.hpp"
 #include "program.hpp"
+#include "run_coroutine.hpp"
 
 namespace curfew::sql {
+
+using tests::run_coroutine;
 
 /// A test with a server that its program shares, and a database of its own.
 class postgres_test : public ::testing::Test {
@@ -47,18 +44,5 @@ class postgres_test : public ::testing::Test {
  private:
   std::string database_;
 };
-
-/// Runs a coroutine to its end.
-template <class T>
-T run_coroutine(boost::asio::awaitable<T> what) {
-  boost::asio::io_context loop(1);
-  std::optional<T> made;
-  boost::asio::co_spawn(loop, std::move(what), [&](const std::exception_ptr& thrown, T value) {
-    if (thrown) std::rethrow_exception(thrown);
-    made.emplace(std::move(value));
-  });
-  loop.run();
-  return *std::move(made);
-}
 
 }  // namespace curfew::sql

@@ -41,7 +41,8 @@ class client_options {
   /// Default: 5 s.
   client_options& silence(clock::duration d) { return silence_ = d, *this; }
   [[nodiscard]] clock::duration silence() const noexcept { return silence_; }
-  /// Largest answer, in bytes. Default: 512 MB, which is Redis' own limit of a string.
+  /// Largest answer, in bytes: what is received, and the objects made of it. Default: 512 MB, which is Redis' own limit of a
+  /// string.
   client_options& max_answer(std::size_t bytes) { return max_answer_ = bytes, *this; }
   [[nodiscard]] std::size_t max_answer() const noexcept { return max_answer_; }
   /// Messages of a subscription that wait to be received. Default: 65,536.

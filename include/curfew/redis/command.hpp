@@ -51,7 +51,9 @@ class request {
 
 /// The error of an answer that is one.
 [[nodiscard]] error server_error(const reply& said, std::string doing);
-[[nodiscard]] error not_of_that_type(const reply& got, std::string doing);
+/// The same, to a command: a script may have done a part of its work.
+[[nodiscard]] error refusal(const reply& said, const request& of);
+[[nodiscard]] error not_of_that_type(const reply& got, const request& of);
 
 /// As a T. \param of  For the error's text.
 template <class T>
@@ -59,12 +61,12 @@ result<T> decode(reply&& got, const request& of) {
   if constexpr (std::is_same_v<T, reply>) {
     return std::move(got);
   } else if constexpr (std::is_void_v<T>) {
-    if (got.is_error()) return server_error(got, of.shown());
+    if (got.is_error()) return refusal(got, of);
     return {};
   } else {
-    if (got.is_error()) return server_error(got, of.shown());
+    if (got.is_error()) return refusal(got, of);
     T value{};
-    if (!answer<T>::take(got, value)) return not_of_that_type(got, of.shown());
+    if (!answer<T>::take(got, value)) return not_of_that_type(got, of);
     return value;
   }
 }
