@@ -5,4 +5,5 @@
 
 #include <curfew/remote/errc.hpp>
 #include <curfew/remote/hub.hpp>
+#include <curfew/remote/queue.hpp>
 #include <curfew/remote/ticket.hpp>

@@ -67,7 +67,7 @@ command<T> of(const Parts&... parts) {
 
 void add_reading(words_of& to, const xread_options& how, bool waits) {
   if (how.count()) to.add("COUNT").add(*how.count());
-  if (waits) to.add("BLOCK").add(0);
+  if (waits) to.add("BLOCK").add(how.wait());
 }
 
 words_of xread_words(std::string_view stream, std::string_view after, const xread_options& how, bool waits) {

@@ -21,19 +21,29 @@ class category final : public std::error_category {
         return "the origin has ended";
       case errc::out_of_time:
         return "the longest time allowed here is over";
+      case errc::taken_over:
+        return "another worker has the job";
       case errc::bad_ticket:
         return "bad ticket";
       case errc::too_many:
         return "too many contexts";
       case errc::too_large:
         return "too large";
+      case errc::queue_full:
+        return "the queue is full";
+      case errc::job_failed:
+        return "the job failed";
+      case errc::gave_up:
+        return "the job was begun too often";
+      case errc::bad_message:
+        return "a message of another type";
     }
     return "unknown error of remote contexts " + std::to_string(code);
   }
 
   /// Also what makes an error transient.
   [[nodiscard]] std::error_condition default_error_condition(int code) const noexcept override {
-    if (static_cast<errc>(code) == errc::too_many)
+    if (static_cast<errc>(code) == errc::too_many || static_cast<errc>(code) == errc::queue_full)
       return std::make_error_condition(std::errc::resource_unavailable_try_again);
     return {code, *this};
   }

@@ -32,7 +32,8 @@ hub_options& hub_options::carry(const curfew::key<std::string>& key) {
 class hub::impl {
  public:
   impl(redis::client& client, const hub_options& options)
-      : options_(checked(options)),
+      : client_(client),
+        options_(checked(options)),
         lease_(loop_, client, options_),
         watch_(loop_, client, options_) {
     asio::post(loop_.io(), [this] { loop_.spawn(watch_.look_on()); });
@@ -51,6 +52,8 @@ class hub::impl {
     asio::co_spawn(loop_.io(), join(std::move(own), std::move(ticket), std::move(complete)), asio::detached);
   }
 
+  [[nodiscard]] redis::client& client() const noexcept { return client_; }
+  [[nodiscard]] const hub_options& options() const noexcept { return options_; }
   [[nodiscard]] std::size_t shared_count() const noexcept { return lease_.count(); }
   [[nodiscard]] std::size_t joined_count() const noexcept { return watch_.count(); }
 
@@ -70,6 +73,7 @@ class hub::impl {
     loop_.end();
   }
 
+  redis::client& client_;
   hub_options options_;
   hub_loop loop_;
   lease lease_;
@@ -104,6 +108,8 @@ void hub::start_join(context own, std::string ticket, extend::handler<result<can
   impl_->start_join(std::move(own), std::move(ticket), std::move(complete));
 }
 
+redis::client& hub::client() const noexcept { return impl_->client(); }
+const hub_options& hub::options() const noexcept { return impl_->options(); }
 std::size_t hub::shared_count() const noexcept { return impl_->shared_count(); }
 std::size_t hub::joined_count() const noexcept { return impl_->joined_count(); }
 

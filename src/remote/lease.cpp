@@ -1,7 +1,5 @@
 #include "remote/lease.hpp"
 
-#include <openssl/rand.h>
-
 #include <algorithm>
 #include <array>
 #include <curfew/io/sync.hpp>
@@ -15,8 +13,8 @@
 #include <tuple>
 #include <utility>
 
-#include "remote/base64url.hpp"
 #include "remote/news.hpp"
+#include "remote/random_name.hpp"
 
 namespace asio = boost::asio;
 
@@ -35,14 +33,6 @@ constexpr std::size_t restored_at_once = 512;
 constexpr milliseconds least_wait{5};
 constexpr milliseconds least_patience{100};
 constexpr std::chrono::seconds patience_of_close{1};
-
-/// 120 bits that nobody can guess.
-std::string random_name() {
-  std::array<unsigned char, 15> bytes{};
-  if (::RAND_bytes(bytes.data(), static_cast<int>(bytes.size())) != 1)
-    throw std::system_error(std::make_error_code(std::errc::io_error), "random numbers");
-  return to_base64url({reinterpret_cast<const char*>(bytes.data()), bytes.size()});
-}
 
 std::optional<milliseconds> remaining_of(const context& ctx) {
   constexpr milliseconds longest{std::int64_t{1} << 46};  // two thousand years: Redis counts in doubles

@@ -185,14 +185,19 @@ class xread_options {
  public:
   /// At most so many of each stream. Default: the server's, which is no limit.
   xread_options& count(std::size_t most) { return count_ = most, *this; }
+  /// How long one that waits does so, if nothing comes; then there are no entries. Rounded up to milliseconds. Default: as
+  /// long as its context lives.
+  xread_options& wait(std::chrono::milliseconds longest) { return wait_ = longest, *this; }
   /// Entries need no xack: NOACK.
   xread_options& no_ack() { return no_ack_ = true, *this; }
 
   [[nodiscard]] std::optional<std::size_t> count() const noexcept { return count_; }
+  [[nodiscard]] std::chrono::milliseconds wait() const noexcept { return wait_; }
   [[nodiscard]] bool needs_no_ack() const noexcept { return no_ack_; }
 
  private:
   std::optional<std::size_t> count_;
+  std::chrono::milliseconds wait_{0};
   bool no_ack_ = false;
 };
 

@@ -13,10 +13,15 @@ enum class errc {
   hub_lost,         ///< Of a joined context: Redis has not answered for longer than the lease.
   origin_ended,     ///< Of a joined context: the origin has ended, but the message that says why was lost.
   out_of_time,      ///< Of a joined context: the longest time that the hub allows is over.
+  taken_over,  ///< Of a job's context: the worker was silent for longer than the job's lease, and another one has the job.
   // Why a call failed.
-  bad_ticket,  ///< Not a ticket, or its signature is wrong.
-  too_many,    ///< The hub shares, or has joined, as many contexts as its options allow. Transient.
-  too_large,   ///< The values do not fit into a ticket.
+  bad_ticket,   ///< Not a ticket, or its signature is wrong.
+  too_many,     ///< The hub shares, or has joined, as many contexts as its options allow. Transient.
+  too_large,    ///< The values do not fit into a ticket.
+  queue_full,   ///< As many jobs are in the queue as its options allow. Transient.
+  job_failed,   ///< The worker's function has returned an error; error::doing() has its text.
+  gave_up,      ///< The job was begun as often as the queue's options allow, and never ended.
+  bad_message,  ///< A job or its answer is not of the queue's type.
 };
 
 /// The category of `remote::errc`; its name is "curfew.remote".

@@ -179,6 +179,8 @@ class hub {
         });
   }
 
+  [[nodiscard]] redis::client& client() const noexcept;
+  [[nodiscard]] const hub_options& options() const noexcept;
   /// How many contexts are shared, and joined, at this moment.
   [[nodiscard]] std::size_t shared_count() const noexcept;
   [[nodiscard]] std::size_t joined_count() const noexcept;
