@@ -202,19 +202,19 @@ asio::awaitable<void> queue_worker::do_joined(context ctx, context own, scripts:
     answer = {true, e.what()};
   }
   const bool is_over = static_cast<bool>(ctx.err());
-  if (own.err() && answer.failed) {
-    co_await give_back(job.id);
-  } else {
-    std::string id = job.id;
-    const bool has_origin = !job.ticket.empty();
-    co_await finish(ctx, std::move(job), answer.failed ? "error" : "ok", std::move(answer.text),
-                    has_origin && !is_over);
-    const std::lock_guard guard(mutex_);
-    running_.erase(id);
-    co_return;
+  const bool is_of_another = static_cast<bool>(scope.ctx().err()) && !is_over;
+  const std::string id = job.id;
+  if (answer.failed && own.err()) {
+    co_await give_back(id);
+  } else if (!answer.failed || !is_of_another) {
+    std::string kind = "ok";
+    if (answer.failed)
+      kind = is_over ? "" : "error";  // nobody waits for what the end of the origin made fail
+    const bool must = !job.ticket.empty() && !is_over;
+    co_await finish(ctx, std::move(job), std::move(kind), std::move(answer.text), must);
   }
   const std::lock_guard guard(mutex_);
-  running_.erase(job.id);
+  running_.erase(id);
 }
 
 /// Tries until it is done, or another worker may have the job: its lease is over then.

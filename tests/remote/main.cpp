@@ -13,6 +13,8 @@
 #include <sstream>
 #include <string>
 #include <string_view>
+#include <thread>
+#include <tuple>
 
 #include "remote/other_process.hpp"
 
@@ -40,6 +42,15 @@ class told_end {
   on_done<std::function<void()>> ending_;
 };
 
+/// "echo…": at once. Others: says so, and waits for the end.
+result<std::string> do_job(const context& ctx, const std::string& job, const job_info& info) {
+  if (job.starts_with("echo")) return job;
+  say("began " + job + ' ' + std::to_string(info.attempt));
+  ctx.done().wait();
+  say("ended " + job + ": " + ctx.cause().message());
+  return error::ended(ctx);
+}
+
 int other_process(const std::string& url, std::chrono::milliseconds lease) {
   redis::client client(url);
   auto options = hub_options().lease(lease);
@@ -48,6 +59,7 @@ int other_process(const std::string& url, std::chrono::milliseconds lease) {
   std::deque<cancel_scope> all_joined;
   std::deque<cancel_scope> parents;
   std::deque<told_end> ends;
+  std::deque<std::thread> workers;
   for (std::string line; std::getline(std::cin, line);) {
     std::istringstream words(line);
     std::string what;
@@ -83,11 +95,29 @@ int other_process(const std::string& url, std::chrono::milliseconds lease) {
       words >> number;
       std::getline(words >> std::ws, text);
       parents.at(number).cancel(text);
+    } else if (what == "work") {
+      std::string queue_name;
+      words >> queue_name;
+      workers.emplace_back([&here, queue_name, lease] {
+        queue<std::string> jobs(here, queue_name, queue_options().job_lease(lease));
+        std::ignore = jobs.work(background(), do_job, 4);
+      });
+      say("working");
+    } else if (what == "ask") {
+      std::string queue_name;
+      std::string job;
+      words >> queue_name >> job;
+      workers.emplace_back([&here, queue_name, job, lease] {
+        queue<std::string> jobs(here, queue_name, queue_options().job_lease(lease));
+        const auto got = jobs.run(background(), job);
+        say("answered " + (got ? *got : got.error().message()));
+      });
+      say("asking");
     } else if (what == "counts") {
       say("counts " + std::to_string(here.shared_count()) + ' ' + std::to_string(here.joined_count()));
     }
   }
-  return 0;
+  std::_Exit(0);  // its workers go with it
 }
 
 }  // namespace

@@ -28,6 +28,8 @@ inline constexpr const char* other_process_argument = "--other-process";
 ///     share [<timeout in ms>]   "shared <i> <ticket>"
 ///     join <ticket>             "joined <j>"
 ///     cancel <i> <text>         nothing: the end of what was shared
+///     work <queue>              "working"; of each job that is not "echo…" "began <job> <attempt>", "ended <job>: <cause>"
+///     ask <queue> <job>         "asking", later "answered <answer>"
 ///     counts                    "counts <shared> <joined>"
 ///                               "ended <shared or joined> <i>: <err> (<cause>)"
 ///
