@@ -8,6 +8,7 @@
 #include <string>
 
 #include "docs/http.hpp"
+#include "docs/remote.hpp"
 #include "docs/sql.hpp"
 
 namespace docs {

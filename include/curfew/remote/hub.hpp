@@ -111,7 +111,7 @@ class [[nodiscard("a shared context that is not kept ends at once: name it")]] s
 
 /// Takes contexts to other machines, where no call goes: into the jobs of a queue, to a worker that takes a message.
 ///
-///     remote::hub hub(redis);
+///     remote::hub hub(client);
 ///     auto mine = hub.share(ctx);                        // here
 ///     if (!mine) return mine.error();
 ///     send_job(mine->ticket());
