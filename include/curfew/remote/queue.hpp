@@ -23,15 +23,9 @@ namespace curfew::remote {
 
 class hub;
 
-/// How a type stands in a message, to be specialized for types of yours:
-///
-///     template <>
-///     struct curfew::remote::codec<picture> {
-///       static std::string write(const picture& what);
-///       static std::optional<picture> read(std::string_view text);  // none: it is not one
-///     };
-///
-/// That of std::string and of integers is there.
+/// How a type stands in a message, to be specialized for types of yours: `codec<picture>` has two functions,
+/// `static std::string write(const picture&)` and `static std::optional<picture> read(std::string_view)`, which returns none for what
+/// is not one. Those of std::string and of integers are there.
 template <class T>
 struct codec;
 
