@@ -10,6 +10,7 @@
 #include <curfew/core/errc.hpp>
 #include <curfew/redis.hpp>
 #include <future>
+#include <set>
 #include <string>
 #include <thread>
 #include <utility>
@@ -174,6 +175,27 @@ TEST_F(RedisClient, SendsAScriptsTextWhereTheServerDoesNotKnowIt) {
   EXPECT_EQ(std::get<0>(*got).value(), 11);
   server().ask({"SCRIPT", "FLUSH"});
   EXPECT_EQ(std::get<0>(*cache.run_atomically(ctx, add.call<std::int64_t>({"sum"}, {"1"}))).value(), 12);
+}
+
+TEST_F(RedisClient, ScansKeys) {
+  client cache(url());
+  std::vector<command<bool>> all;
+  for (int i = 0; i < 500; ++i) all.push_back(set("key:" + std::to_string(i), "x"));
+  all.push_back(set("other", "x"));
+  ASSERT_TRUE(cache.run_all(background(), all));
+  std::set<std::string> found;
+  key_scan keys(cache, "key:*", 10);
+  for (;;) {
+    auto some = keys.next(background());
+    ASSERT_TRUE(some) << some.error();
+    if (some->empty()) break;
+    found.insert(some->begin(), some->end());
+  }
+  EXPECT_EQ(found.size(), 500U);
+  EXPECT_FALSE(found.contains("other"));
+  EXPECT_TRUE(keys.next(background())->empty());
+  key_scan none(cache, "none:*");
+  EXPECT_TRUE(none.next(background())->empty());
 }
 
 asio::awaitable<void> count_up(client& cache, int times) {
