@@ -31,7 +31,6 @@ class blocked final : public answers_completion {
     there_.release();
   }
   answers take() {
-    const curfew::detail::waiting_for told("Redis");
     there_.acquire();
     return std::move(*got_);
   }
@@ -148,7 +147,8 @@ answers client_state::exchange_on(const std::shared_ptr<connection>& on, const c
   const auto op = make_operation(ctx, std::move(bytes), commands);
   const auto waiting = std::make_shared<blocked>();
   op->waiting = waiting;
-  on->submit(op, nullptr);
+  const curfew::detail::waiting_for told("Redis");
+  on->run(op);
   return waiting->take();
 }
 
@@ -180,6 +180,7 @@ struct client_state::waiting_call {
 answers client_state::wait(const context& ctx, std::string bytes) {
   const auto waiting = std::make_shared<blocked>();
   if (!begin_waiting(ctx, std::move(bytes), waiting)) return client_gone();
+  const curfew::detail::waiting_for told("Redis");
   return waiting->take();
 }
 

@@ -1,5 +1,6 @@
 #include "redis/connection.hpp"
 
+#include <poll.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -55,13 +56,27 @@ connection::connection(asio::execution_context& loop, std::shared_ptr<const sett
 // What callers do.
 
 void connection::submit(const std::shared_ptr<operation>& op, const asio::any_io_executor* soon) {
+  if (!enqueue(op, soon != nullptr, reads::loop)) return;
+  try {
+    asio::post(*soon, [self = shared_from_this()] { self->flush_now(); });
+  } catch (const std::bad_alloc&) {
+    flush_now();
+  }
+}
+
+void connection::run(const std::shared_ptr<operation>& op) {
+  enqueue(op, false, reads::caller);
+  read_until_done(*op);
+}
+
+bool connection::enqueue(const std::shared_ptr<operation>& op, bool soon, reads who) {
   op->on = shared_from_this();
   op->ends.emplace(op->ctx, operation::on_end{op.get()});  // may run at once
   aftermath after;
   bool is_first = false;
   {
     const std::lock_guard guard(mutex_);
-    if (op->state == operation::at::done) return;
+    if (op->state == operation::at::done) return false;
     op->state = operation::at::queued;
     ++live_;
     if (closed_by_) {
@@ -76,22 +91,17 @@ void connection::submit(const std::shared_ptr<operation>& op, const asio::any_io
       }
       if (state_ == at::idle) want_connection(after);
       if (state_ == at::open) {
-        if (soon == nullptr) {
-          send_queue(after);
-        } else {
+        if (soon) {
           is_first = !std::exchange(flush_is_due_, true);
+        } else {
+          send_queue(after, who);
         }
       }
     }
     count();
   }
   conclude(after, false);
-  if (!is_first) return;
-  try {
-    asio::post(*soon, [self = shared_from_this()] { self->flush_now(); });
-  } catch (const std::bad_alloc&) {
-    flush_now();
-  }
+  return is_first;
 }
 
 void connection::flush_now() {
@@ -116,7 +126,9 @@ void connection::abandon(operation& op) noexcept {
     op.state = operation::at::done;
     waiting = std::move(op.waiting);
     // Without callers its loop has no work here. The next one reads what has come until then.
-    if (live_ == 0 && is_reading_ && what_for_ != use::messages) {
+    if (thread_reads_) {
+      waker_->set();
+    } else if (live_ == 0 && is_reading_ && what_for_ != use::messages) {
       boost::system::error_code ignored;
       socket_->cancel(ignored);
     }
@@ -126,7 +138,7 @@ void connection::abandon(operation& op) noexcept {
 
 // Bytes.
 
-void connection::send_queue(aftermath& after) {
+void connection::send_queue(aftermath& after, reads who) {
   while (state_ == at::open && !is_writing_ && !queue_.empty()) {
     if (in_flight_.empty()) heard_ = clock::now();
     while (!queue_.empty() && out_.size() < sent_at_once) {
@@ -142,7 +154,7 @@ void connection::send_queue(aftermath& after) {
     }
     write(after);
   }
-  read();
+  if (who == reads::loop) read();
 }
 
 void connection::write(aftermath& after) {
@@ -207,6 +219,57 @@ void connection::on_read(const boost::system::error_code& ec, std::size_t count,
     this->count();
   }
   conclude(after, true);
+}
+
+void connection::read_until_done(const operation& op) {
+  std::unique_lock lock(mutex_);
+  if (op.state == operation::at::done) return;
+  if (is_reading_ || state_ != at::open) return read();  // the loop does, or will when it is connected
+  if (!waker_) waker_.emplace();
+  is_reading_ = true;
+  thread_reads_ = true;
+  const auto number = socket_number_;
+  std::array<pollfd, 2> either{pollfd{socket_->native_handle(), POLLIN, 0}, pollfd{waker_->fd(), POLLIN, 0}};
+  while (op.state != operation::at::done) {
+    lock.unlock();
+    ::poll(either.data(), either.size(), -1);
+    lock.lock();
+    if (number != socket_number_) return;  // lost: what is said here is of another socket
+    waker_->clear();
+    aftermath after;
+    read_here(after);
+    count();
+    if (after.is_empty()) continue;
+    const bool is_over = op.state == operation::at::done;
+    if (is_over && number == socket_number_) stop_reading_here();
+    lock.unlock();
+    conclude(after, false);
+    if (is_over) return;
+    lock.lock();
+    if (number != socket_number_) return;
+  }
+  stop_reading_here();  // its context has ended
+}
+
+/// The loop goes on, if something waits.
+void connection::stop_reading_here() {
+  thread_reads_ = false;
+  is_reading_ = false;
+  read();
+}
+
+/// In a thread that polls.
+void connection::read_here(aftermath& after) {
+  const auto got = ::recv(socket_->native_handle(), in_.data(), in_.size(), MSG_DONTWAIT);
+  if (got > 0) {
+    heard_ = clock::now();
+    reader_->feed(std::span(in_).first(static_cast<std::size_t>(got)));
+    take_answers(after);
+  } else if (got == 0) {
+    lose(errc::connection_lost, closed_by_redis, after);
+  } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+    lose(errc::connection_lost, std::generic_category().message(errno), after);
+  }
 }
 
 void connection::take_answers(aftermath& after) {
@@ -330,6 +393,7 @@ bool connection::is_wanted() noexcept {
 }
 
 void connection::let_go() noexcept {
+  if (std::exchange(thread_reads_, false)) waker_->set();
   socket_.reset();
   ++socket_number_;
   id_ = 0;

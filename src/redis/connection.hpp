@@ -8,6 +8,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <curfew/core/clock.hpp>
+#include <curfew/io/detail/wake_event.hpp>
 #include <deque>
 #include <functional>
 #include <memory>
@@ -49,7 +50,9 @@ enum class use : std::uint8_t {
 ///
 ///     each state ── close(), drop() ──► closed
 ///
-/// While it is open, a read is under way as long as answers are expected: else the loop would never run out of work.
+/// While it is open, a read is under way as long as answers are expected: else the loop would never run out of work. It is the
+/// loop's, or that of a thread that waits for its own answer and takes those of others on the way (run): a thread alone is
+/// woken by nobody.
 ///
 /// Invariants
 ///  1. Answers come in the order of in_flight_. An operation leaves it when all of its answers are there, whether or not
@@ -76,6 +79,8 @@ class connection : public std::enable_shared_from_this<connection> {
   /// Sends it when the connection is there, and completes it when it is answered.
   /// \param soon  Sends it with what is submitted until then; null: at once, in this thread.
   void submit(const std::shared_ptr<operation>& op, const boost::asio::any_io_executor* soon);
+  /// Submits it at once, and reads in this thread, if no read is under way, until it is done.
+  void run(const std::shared_ptr<operation>& op);
   /// The context of the operation has ended.
   void abandon(operation& op) noexcept;
 
@@ -120,13 +125,24 @@ class connection : public std::enable_shared_from_this<connection> {
     std::optional<error> lost;
     bool connect = false;
     clock::time_point not_before;
+
+    [[nodiscard]] bool is_empty() const noexcept {
+      return done.empty() && gone.empty() && messages.empty() && !lost && !connect;
+    }
   };
 
+  enum class reads : std::uint8_t { loop, caller };
+
+  /// \return whether it has to be sent soon.
+  bool enqueue(const std::shared_ptr<operation>& op, bool soon, reads who);
   void flush_now();
+  void read_until_done(const operation& op);
   // Under mutex_.
-  void send_queue(aftermath& after);
+  void send_queue(aftermath& after, reads who = reads::loop);
   void write(aftermath& after);
   void read();
+  void read_here(aftermath& after);
+  void stop_reading_here();
   void take_answers(aftermath& after);
   void take(reply&& one, aftermath& after);
   void lose(errc code, std::string text, aftermath& after);
@@ -167,7 +183,9 @@ class connection : public std::enable_shared_from_this<connection> {
   std::size_t written_ = 0;  // of out_
   bool flush_is_due_ = false;
   bool is_reading_ = false;
-  bool is_writing_ = false;  // waits for room
+  bool thread_reads_ = false;                        // a caller's, not the loop
+  std::optional<curfew::detail::wake_event> waker_;  // ends its wait
+  bool is_writing_ = false;                          // waits for room
   std::optional<reply_reader> reader_;
   std::array<char, 16 * 1024> in_;  // of the read that is under way
   clock::time_point heard_;         // or when the first of in_flight_ was sent
