@@ -50,13 +50,12 @@ TEST_F(RedisLifetime, AClientThatGoesEndsTheCallsThatBlock) {
     result<std::int64_t> counted;
     result<std::pair<std::string, std::string>> popped;
     result<message> heard;
-    std::jthread counts([&] { counted = cache->run(patience, incr("n")); });
-    std::jthread pops([&] { popped = cache->run(patience, brpop("list")); });
+    client& used = *cache;
+    std::jthread counts([&] { counted = used.run(patience, incr("n")); });
+    std::jthread pops([&] { popped = used.run(patience, brpop("list")); });
     std::jthread hears([&] { heard = news->next(patience); });
-    std::this_thread::sleep_for(std::chrono::milliseconds(i));  // begun, which the client may rely on
-    if (i == 0) std::this_thread::sleep_for(50ms);
+    tests::let_other_threads_fall_asleep();  // begun, which the client may rely on
     if (i % 2 == 1) server().resume();
-    std::this_thread::sleep_for(20ms);
     cache.reset();
     counts.join();
     pops.join();
