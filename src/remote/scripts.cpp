@@ -33,6 +33,7 @@ return 1
 const redis::script& end_script() {
   static const redis::script one(R"lua(
 if redis.call('EXISTS', KEYS[1]) == 0 then return 0 end
+redis.call('PEXPIRE', KEYS[1], ARGV[1])
 local said = {redis.call('HINCRBY', KEYS[1], 'n', 1) .. ' ' .. ARGV[1]}
 for i = 2, #ARGV, 2 do
   redis.call('HSET', KEYS[1], ARGV[i], '!' .. ARGV[i + 1])

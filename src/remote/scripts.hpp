@@ -20,6 +20,9 @@
 //   l          the lease, in milliseconds
 //   r          there while it is written anew after a loss: what is not in it need not have ended
 //
+// Where Redis' memory is full it refuses what needs some, unless the script has changed something before. So ends and beats
+// begin with what renews the lease: they free memory, later.
+//
 // The identity of the server's process (run_id) tells a key that has expired from one that a Redis has lost.
 
 namespace curfew::remote::scripts {

@@ -3,6 +3,7 @@
 
 #include <chrono>
 #include <curfew/core.hpp>
+#include <curfew/redis.hpp>
 #include <curfew/remote/hub.hpp>
 #include <curfew/remote/ticket.hpp>
 #include <curfew/testing.hpp>
@@ -241,6 +242,66 @@ TEST_F(RemoteFaults, EndsThatRedisWasNotThereForAreToldLater) {
   server.resume();
   ASSERT_TRUE(ends(*theirs));
   EXPECT_EQ(theirs->cause(), cause("in the dark"));
+}
+
+TEST_F(RemoteFaults, ARedisWhoseMemoryIsFullStillTellsOfEndsAndLives) {
+  auto bounded = tests::redis_options().set("maxmemory-policy noeviction");
+  tests::redis_server server(bounded);
+  side here(server.url(), quick());
+  side there(server.url(), quick());
+  auto mine = here.hub.share(background());
+  auto other = here.hub.share(background());
+  ASSERT_TRUE(mine && other);
+  auto theirs = there.hub.join(background(), mine->ticket());
+  auto others = there.hub.join(background(), other->ticket());
+  ASSERT_TRUE(theirs && others);
+  server.ask({"CONFIG", "SET", "maxmemory", "1"});
+  EXPECT_EQ(here.hub.share(background()).error(), redis::errc::out_of_memory);
+  const auto key = ticket::parse(mine->ticket(), "").value().live_key();
+  const auto beats = [&] { return std::stoi(server.ask_for({"HGET", key, "n"})); };
+  const int before = beats();
+  EXPECT_TRUE(eventually([&] { return beats() > before + 6; })) << "longer than the lease";
+  EXPECT_FALSE(theirs->err());
+  mine->scope().cancel("for all that");
+  ASSERT_TRUE(ends(*theirs));
+  EXPECT_EQ(theirs->cause(), cause("for all that"));
+  EXPECT_FALSE(others->err());
+}
+
+TEST_F(RemoteFaults, AReplicaThatTakesOverIsToldOfAllThatLives) {
+  tests::redis_server primary;
+  auto following = tests::redis_options().set("replicaof 127.0.0.1 " + std::to_string(primary.port()));
+  tests::redis_server replica(following);
+  tests::redis_sentinel sentinel(primary);
+  ASSERT_TRUE(sentinel.wait_for_replicas(1));
+  const std::string url = "redis+sentinel://" + sentinel.address() + '/' + sentinel.name();
+  auto patient = hub_options().lease(20s);
+  side here(url, patient);
+  side there(url, patient);
+  auto mine = here.hub.share(background());
+  ASSERT_TRUE(mine) << mine.error();
+  auto theirs = there.hub.join(background(), mine->ticket());
+  ASSERT_TRUE(theirs) << theirs.error();
+  replica.pause();
+  // What the replica may not hear of.
+  auto later = here.hub.share(background());
+  ASSERT_TRUE(later) << later.error();
+  auto also_theirs = there.hub.join(background(), later->ticket());
+  ASSERT_TRUE(also_theirs) << also_theirs.error();
+  primary.kill9();
+  replica.resume();
+  ASSERT_TRUE(sentinel.wait_for_primary(replica.port()));
+  const auto is_there = [&](const shared& one) {
+    const auto of = ticket::parse(one.ticket(), "").value();
+    return replica.ask_for({"HGET", of.live_key(), of.live_field()}) == "0";
+  };
+  EXPECT_TRUE(eventually([&] { return is_there(*mine) && is_there(*later); }));
+  EXPECT_FALSE(mine->ctx().err());
+  EXPECT_FALSE(theirs->err());
+  EXPECT_FALSE(also_theirs->err());
+  later->scope().cancel("as ever");
+  ASSERT_TRUE(ends(*also_theirs));
+  EXPECT_EQ(also_theirs->cause(), cause("as ever"));
 }
 
 }  // namespace
