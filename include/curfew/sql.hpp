@@ -16,6 +16,7 @@
 #include <curfew/sql/pool.hpp>
 #include <curfew/sql/row_stream.hpp>
 #include <curfew/sql/rows.hpp>
+#include <curfew/sql/savepoint.hpp>
 #include <curfew/sql/structs.hpp>
 #include <curfew/sql/text.hpp>
 #include <curfew/sql/transact.hpp>

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <boost/asio/awaitable.hpp>
+#include <cstddef>
 #include <cstdint>
 #include <curfew/core/context.hpp>
 #include <curfew/io/pool.hpp>
@@ -21,6 +22,9 @@ namespace curfew::sql {
 /// How a transaction ends.
 enum class ending : std::uint8_t { commit, rollback };
 
+/// What a stream gives, while there is as much.
+inline constexpr std::size_t rows_at_a_time = 256;
+
 /// A transaction on a connection to one kind of database.
 class transaction::impl {
  public:
@@ -37,10 +41,20 @@ class transaction::impl {
   [[nodiscard]] virtual result<std::vector<rows>> run_batch(const context& ctx, const batch& all) = 0;
   [[nodiscard]] virtual boost::asio::awaitable<result<std::vector<rows>>> async_run_batch(context ctx,
                                                                                           batch all) = 0;
+  /// Begins a stream of rows, beside which other statements may run.
+  /// \param number  Names it, in fetch and close.
+  [[nodiscard]] virtual result<> open(const context& ctx, std::uint64_t number, std::string what,
+                                      parameters with) = 0;
+  [[nodiscard]] virtual boost::asio::awaitable<result<>> async_open(context ctx, std::uint64_t number,
+                                                                    std::string what, parameters with) = 0;
+  /// Its next rows. Fewer than rows_at_a_time, or an error: it is over.
+  [[nodiscard]] virtual result<rows> fetch(const context& ctx, std::uint64_t number) = 0;
+  [[nodiscard]] virtual boost::asio::awaitable<result<rows>> async_fetch(context ctx,
+                                                                         std::uint64_t number) = 0;
+  /// No more of it is fetched. Does not block.
+  virtual void close(std::uint64_t number) noexcept = 0;
   [[nodiscard]] virtual result<> end(const context& ctx, ending how) = 0;
   [[nodiscard]] virtual boost::asio::awaitable<result<>> async_end(context ctx, ending how) = 0;
-
- protected:
   /// Of what is asked of a transaction that has ended.
   [[nodiscard]] static error over();
 };
@@ -133,6 +147,10 @@ class pool_state : public std::enable_shared_from_this<pool_state> {
   /// Ends what waits.
   virtual void close() noexcept = 0;
 };
+
+/// How many rows a statement has changed.
+[[nodiscard]] boost::asio::awaitable<result<std::uint64_t>> count_changes(
+    boost::asio::awaitable<result<rows>> running);
 
 /// The error of a call that has got no connection.
 /// \param refused  What the database said, if it came so far.

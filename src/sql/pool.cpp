@@ -27,13 +27,13 @@ std::shared_ptr<pool_state> state_for(std::string_view url, const pool_options& 
 /// The pool may go while a call blocks.
 std::shared_ptr<pool_state> keep(const std::shared_ptr<pool_state>& state) noexcept { return state; }
 
-asio::awaitable<result<std::uint64_t>> count(asio::awaitable<result<rows>> running) {
+}  // namespace
+
+asio::awaitable<result<std::uint64_t>> count_changes(asio::awaitable<result<rows>> running) {
   auto done = co_await std::move(running);
   if (!done) co_return std::move(done).error();
   co_return done->affected();
 }
-
-}  // namespace
 
 error no_connection(const curfew::error& why, const std::optional<error>& refused, std::string_view text,
                     std::string_view database) {
@@ -61,7 +61,7 @@ asio::awaitable<result<rows>> pool::async_run(context ctx, std::string what, par
 }
 
 asio::awaitable<result<std::uint64_t>> pool::async_change(context ctx, std::string what, parameters with) {
-  return count(async_run(std::move(ctx), std::move(what), std::move(with), detail::purpose::effect));
+  return count_changes(async_run(std::move(ctx), std::move(what), std::move(with), detail::purpose::effect));
 }
 
 result<std::vector<rows>> pool::run_batch(const context& ctx, const batch& all) {
@@ -189,47 +189,6 @@ row_stream::~row_stream() = default;
 result<rows> row_stream::next(const context& ctx) { return impl_->next(ctx); }
 asio::awaitable<result<rows>> row_stream::async_next(context ctx) {
   return impl_->async_next(std::move(ctx));
-}
-
-// Transactions.
-
-error transaction::impl::over() {
-  return {std::make_error_code(std::errc::operation_not_permitted), "the transaction is over"};
-}
-
-transaction::transaction(std::unique_ptr<impl> made) noexcept : impl_(std::move(made)) {}
-transaction::transaction(transaction&& other) noexcept = default;
-transaction& transaction::operator=(transaction&& other) noexcept = default;
-transaction::~transaction() = default;
-
-result<rows> transaction::run(const context& ctx, std::string_view what, const parameters& with) {
-  return impl_->run(ctx, what, with);
-}
-
-asio::awaitable<result<rows>> transaction::async_run(context ctx, std::string what, parameters with) {
-  return impl_->async_run(std::move(ctx), std::move(what), std::move(with));
-}
-
-asio::awaitable<result<std::uint64_t>> transaction::async_change(context ctx, std::string what,
-                                                                 parameters with) {
-  return count(async_run(std::move(ctx), std::move(what), std::move(with)));
-}
-
-result<std::vector<rows>> transaction::run_batch(const context& ctx, const batch& all) {
-  return impl_->run_batch(ctx, all);
-}
-asio::awaitable<result<std::vector<rows>>> transaction::async_run_batch(context ctx, batch all) {
-  return impl_->async_run_batch(std::move(ctx), std::move(all));
-}
-
-result<> transaction::commit(const context& ctx) { return impl_->end(ctx, ending::commit); }
-result<> transaction::rollback(const context& ctx) { return impl_->end(ctx, ending::rollback); }
-
-asio::awaitable<result<>> transaction::async_commit(context ctx) {
-  return impl_->async_end(std::move(ctx), ending::commit);
-}
-asio::awaitable<result<>> transaction::async_rollback(context ctx) {
-  return impl_->async_end(std::move(ctx), ending::rollback);
 }
 
 }  // namespace curfew::sql

@@ -13,9 +13,11 @@
 #include <curfew/io.hpp>
 #include <filesystem>
 #include <optional>
+#include <random>
 #include <string>
 #include <thread>
 
+#include "race.hpp"
 #include "sql/any_database.hpp"
 
 namespace curfew::sql {
@@ -140,6 +142,25 @@ TEST_P(Stream, EndsWithTheContextOfTheNextRows) {
   ASSERT_TRUE(none) << none.error();
   EXPECT_TRUE(none->empty());
   EXPECT_TRUE(db.query(background(), "select 1"));
+}
+
+// The race: the context ends when the last row of its part has come.
+TEST_P(Stream, IsNotEndedByTheContextOfEarlierRows) {
+  pool db(url, pool_options().size(1));
+  std::mt19937 random(testing::announce_seed("a part that another one's context ends"));
+  int parts = 0;
+  for (int round = 0; round != 40; ++round) {
+    auto all = db.stream(background(), numbers, endless);
+    ASSERT_TRUE(all) << all.error();
+    for (;;) {
+      const auto scope = with_timeout(background(), std::chrono::microseconds(random() % 1'000));
+      if (!all->next(scope.ctx())) break;
+      auto next = all->next(background());
+      ASSERT_TRUE(next) << next.error();
+      ++parts;
+    }
+  }
+  EXPECT_GT(parts, 0);
 }
 
 TEST_P(Stream, IsOverInACoroutineWhoseContextHadEnded) {

@@ -14,6 +14,7 @@
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/row_stream.hpp>
 #include <curfew/sql/rows.hpp>
+#include <curfew/sql/savepoint.hpp>
 #include <curfew/sql/text.hpp>
 #include <memory>
 #include <string>
@@ -260,9 +261,29 @@ class [[nodiscard("a transaction that is not kept is rolled back at once: name i
     return async_change(std::move(ctx), std::string(what.view()), parameters(values...));
   }
 
+  /// The same for more rows than there is memory for; see row_stream. It has no connection of its own: other statements of
+  /// the transaction may run between its parts. Whether they change what it gives is SQLite's to say; of PostgreSQL they do
+  /// not. It is over when its transaction ends, and fails with std::errc::operation_not_permitted then. It is for queries that
+  /// only read: others are refused, by SQLite with errc::read_only, by PostgreSQL with errc::syntax.
+  ///
+  /// One that is destroyed before its last row ends at once; PostgreSQL keeps it, unread, until the end of the transaction.
+  template <class... Values>
+  [[nodiscard]] result<row_stream> stream(const context& ctx, text what, const Values&... values) {
+    return begin_stream(ctx, std::string(what.view()), parameters(values...));
+  }
+  template <class... Values>
+  [[nodiscard]] boost::asio::awaitable<result<row_stream>> async_stream(context ctx, text what,
+                                                                        const Values&... values) {
+    return async_begin_stream(std::move(ctx), std::string(what.view()), parameters(values...));
+  }
+
   /// Runs statements together, up to the first that fails.
   [[nodiscard]] result<std::vector<rows>> run_batch(const context& ctx, const batch& all);
   [[nodiscard]] boost::asio::awaitable<result<std::vector<rows>>> async_run_batch(context ctx, batch all);
+
+  /// Begins a part that may be given up alone; see savepoint.
+  [[nodiscard]] result<sql::savepoint> savepoint(const context& ctx);
+  [[nodiscard]] boost::asio::awaitable<result<sql::savepoint>> async_savepoint(context ctx);
 
   /// Makes its changes last. After an error it is over: error::outcome() says whether they do.
   [[nodiscard]] result<> commit(const context& ctx);
@@ -273,14 +294,17 @@ class [[nodiscard("a transaction that is not kept is rolled back at once: name i
   [[nodiscard]] boost::asio::awaitable<result<>> async_rollback(context ctx);
 
   class impl;
-  explicit transaction(std::unique_ptr<impl> made) noexcept;
+  explicit transaction(std::unique_ptr<impl> made);
 
  private:
   result<rows> run(const context& ctx, std::string_view what, const parameters& with);
   boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what, parameters with);
   boost::asio::awaitable<result<std::uint64_t>> async_change(context ctx, std::string what, parameters with);
+  result<row_stream> begin_stream(const context& ctx, std::string what, parameters with);
+  boost::asio::awaitable<result<row_stream>> async_begin_stream(context ctx, std::string what,
+                                                                parameters with);
 
-  std::unique_ptr<impl> impl_;  // null: it was moved from
+  std::shared_ptr<open_transaction> open_;  // null: it was moved from
 };
 
 }  // namespace curfew::sql

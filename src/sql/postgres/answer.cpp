@@ -266,7 +266,8 @@ result<rows> decoder::decode(answer_ptr answer) const {
   auto made = std::make_shared<table>();
   made->columns = names_;
   if (auto why = append(*made, answer.get())) return *std::move(why);
-  if (!std::string_view(::PQcmdStatus(answer.get())).starts_with("SELECT")) {
+  const std::string_view tag(::PQcmdStatus(answer.get()));
+  if (!tag.starts_with("SELECT") && !tag.starts_with("FETCH")) {
     const char* const affected = ::PQcmdTuples(answer.get());
     parse(affected, static_cast<int>(std::strlen(affected)), made->affected);
   }

@@ -4,6 +4,7 @@
 #include <tuple>
 #include <utility>
 
+#include "sql/database.hpp"
 #include "sql/shortened.hpp"
 
 namespace curfew::sql::postgres {
@@ -240,6 +241,7 @@ bool connection::has_enough() const noexcept {
     case how::copied_out:
       return piece_.size() >= piece_size;
     case how::prepared:
+    case how::once:
     case how::plain:
       break;
   }

@@ -54,6 +54,7 @@ class connection {
   enum class how : std::uint8_t {
     prepared,    ///< As settings say.
     streamed,    ///< The same; its rows are taken some at a time.
+    once,        ///< With its parameters, and not kept.
     plain,       ///< Once: begin, commit.
     copied_in,   ///< A COPY that takes data, by put() and end_copy().
     copied_out,  ///< A COPY that gives data, a piece at a time.
@@ -124,7 +125,6 @@ class connection {
   [[nodiscard]] const wake_event& waker() const noexcept { return waker_; }
 
  private:
-  static constexpr std::size_t rows_at_a_time = 256;
   enum class phase : std::uint8_t { idle, dropping, preparing, executing, copying, batching };
   /// One of the answers that a batch waits for.
   struct expected {

@@ -1,9 +1,13 @@
 #include <boost/asio/awaitable.hpp>
+#include <cstddef>
+#include <cstdint>
 #include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/io/offload.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <unordered_map>
 #include <utility>
 #include <vector>
 
@@ -48,6 +52,24 @@ std::string begin_text(const transaction_options& how) {
   return text;
 }
 
+std::string cursor(std::uint64_t number) { return "curfew_" + std::to_string(number); }
+std::string declared(std::uint64_t number, std::string_view what) {
+  return "declare " + cursor(number) + " no scroll cursor for " + std::string(what);
+}
+std::string fetching(std::uint64_t number) {
+  return "fetch " + std::to_string(rows_at_a_time) + " from " + cursor(number);
+}
+std::string closing(std::uint64_t number) { return "close " + cursor(number); }
+
+/// The error of a cursor's statement, as one of its query.
+/// \param before  What stands before the query.
+error renamed(const error& why, std::string_view what, std::size_t before) {
+  if (why == std::errc::operation_not_permitted) return why;  // the transaction is over
+  auto details = why.details();
+  if (details.position > before) details.position -= before;
+  return {why.code(), shortened(what) + " : running", std::move(details), why.cause()};
+}
+
 }  // namespace
 
 class pool::transaction final : public sql::transaction::impl {
@@ -55,18 +77,11 @@ class pool::transaction final : public sql::transaction::impl {
   transaction(loan on, std::string database) : on_(std::move(on)), database_(std::move(database)) {}
 
   result<rows> run(const context& ctx, std::string_view what, const parameters& with) override {
-    if (!on_) return over();
-    const auto shown = show(ctx, what, database_, *on_);
-    const curfew::detail::working_for at_work(shown.ref());
-    return after(statement(on_, ctx, what, effect::none).run(with, connection::how::prepared));
+    return send(ctx, what, with, connection::how::prepared);
   }
 
   asio::awaitable<result<rows>> async_run(context ctx, std::string what, parameters with) override {
-    if (!on_) co_return over();
-    const auto shown = show(ctx, what, database_, *on_);
-    statement one(on_, ctx, what, effect::none);
-    auto done = co_await one.async_run(with, connection::how::prepared, curfew::detail::id_of(shown));
-    co_return after(std::move(done));
+    return async_send(std::move(ctx), std::move(what), std::move(with), connection::how::prepared);
   }
 
   result<std::vector<rows>> run_batch(const context& ctx, const batch& all) override {
@@ -85,6 +100,40 @@ class pool::transaction final : public sql::transaction::impl {
     if (!done) co_return done.error();
     co_return *std::move(done);
   }
+
+  // A stream is a cursor of the server.
+  result<> open(const context& ctx, std::uint64_t number, std::string what, parameters with) override {
+    auto done = send(ctx, declared(number, what), with, connection::how::once);
+    if (!done) return renamed(done.error(), what, declared(number, {}).size());
+    streams_.emplace(number, std::move(what));
+    return {};
+  }
+  asio::awaitable<result<>> async_open(context ctx, std::uint64_t number, std::string what,
+                                       parameters with) override {
+    auto done =
+        co_await async_send(std::move(ctx), declared(number, what), std::move(with), connection::how::once);
+    if (!done) co_return renamed(done.error(), what, declared(number, {}).size());
+    streams_.emplace(number, std::move(what));
+    co_return result<>();
+  }
+
+  result<rows> fetch(const context& ctx, std::uint64_t number) override {
+    auto some = send(ctx, fetching(number), nothing, connection::how::plain);
+    if (!some) return renamed(some.error(), streams_[number], 0);
+    if (some->size() == rows_at_a_time) return some;
+    auto closed = send(ctx, closing(number), nothing, connection::how::plain);
+    if (!closed) return renamed(closed.error(), streams_[number], 0);
+    return some;
+  }
+  asio::awaitable<result<rows>> async_fetch(context ctx, std::uint64_t number) override {
+    auto some = co_await async_send(ctx, fetching(number), nothing, connection::how::plain);
+    if (!some) co_return renamed(some.error(), streams_[number], 0);
+    if (some->size() == rows_at_a_time) co_return some;
+    auto closed = co_await async_send(std::move(ctx), closing(number), nothing, connection::how::plain);
+    if (!closed) co_return renamed(closed.error(), streams_[number], 0);
+    co_return some;
+  }
+  void close(std::uint64_t number) noexcept override { streams_.erase(number); }
 
   result<> end(const context& ctx, ending how) override {
     if (!on_) return over();
@@ -119,6 +168,21 @@ class pool::transaction final : public sql::transaction::impl {
   }
 
  private:
+  result<rows> send(const context& ctx, std::string_view what, const parameters& with, connection::how how) {
+    if (!on_) return over();
+    const auto shown = show(ctx, what, database_, *on_);
+    const curfew::detail::working_for at_work(shown.ref());
+    return after(statement(on_, ctx, what, effect::none).run(with, how));
+  }
+  asio::awaitable<result<rows>> async_send(context ctx, std::string what, parameters with,
+                                           connection::how how) {
+    if (!on_) co_return over();
+    const auto shown = show(ctx, what, database_, *on_);
+    statement one(on_, ctx, what, effect::none);
+    auto done = co_await one.async_run(with, how, curfew::detail::id_of(shown));
+    co_return after(std::move(done));
+  }
+
   /// A statement may have ended the whole transaction: nothing may be run behind it.
   result<rows> after(answered done) {
     if (on_ && (on_->is_broken() || !on_->in_transaction())) on_.give_back();
@@ -127,6 +191,7 @@ class pool::transaction final : public sql::transaction::impl {
 
   loan on_;  // empty: it is over
   const std::string database_;
+  std::unordered_map<std::uint64_t, std::string> streams_;  // their texts
 };
 
 result<sql::transaction> pool::begin(const context& ctx, const transaction_options& how) {

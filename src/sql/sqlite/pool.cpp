@@ -2,8 +2,10 @@
 
 #include <algorithm>
 #include <boost/asio/awaitable.hpp>
+#include <cstdint>
 #include <curfew/io/offload.hpp>
 #include <tuple>
+#include <unordered_map>
 #include <utility>
 
 #include "sql/shortened.hpp"
@@ -256,16 +258,20 @@ class pool::stream_of_rows final : public row_stream::impl {
   result<> begin(const context& ctx) {
     if (ctx.err()) return error(curfew::error::ended(ctx, shortened(text_)));
     shown_ = session::show(ctx, text_);
-    auto begun = on().start(text_, with_);
-    if (!begun) end();
-    return begun;
+    auto begun = (*used_)->read(text_, std::move(with_));
+    if (!begun) {
+      end();
+      return std::move(begun).error();
+    }
+    from_ = *std::move(begun);
+    return {};
   }
 
   result<rows> next(const context& ctx) override {
     if (!used_) return rows();
     const curfew::detail::working_for at_work(shown_.ref());
-    auto some = on().some(ctx, rows_at_a_time);
-    if (!some || on().is_over()) end();
+    auto some = from_->some(ctx, rows_at_a_time);
+    if (from_->is_over()) end();
     return some;
   }
 
@@ -280,12 +286,9 @@ class pool::stream_of_rows final : public row_stream::impl {
   }
 
  private:
-  static constexpr std::size_t rows_at_a_time = 256;
-
-  [[nodiscard]] session& on() noexcept { return **used_; }
   void end() noexcept {
     if (!used_) return;
-    on().stop();
+    from_.reset();
     give_back(std::move(used_));
     shown_.close();
   }
@@ -293,8 +296,9 @@ class pool::stream_of_rows final : public row_stream::impl {
   const std::shared_ptr<pool> of_;
   lease used_;  // empty: it is over
   const std::string text_;
-  const parameters with_;
+  parameters with_;
   curfew::detail::open_task shown_;
+  std::unique_ptr<session::reading> from_;  // destroyed before its connection is given back
 };
 
 result<row_stream> pool::stream(const context& ctx, std::string what, parameters with) {
@@ -327,15 +331,13 @@ asio::awaitable<result<row_stream>> pool::stream_on(std::shared_ptr<pool> of, co
 class pool::transaction final : public sql::transaction::impl {
  public:
   transaction(std::shared_ptr<pool> of, lease on) : of_(std::move(of)), used_(std::move(on)) {}
-  ~transaction() override {
-    if (used_) of_->clean_up(std::move(used_));
-  }
+  ~transaction() override { clean_up(); }
 
   result<rows> run(const context& ctx, std::string_view what, const parameters& with) override {
     if (!used_) return over();
     auto done = on().run(ctx, what, with);
     // Some errors end the whole transaction: nothing may be run behind it.
-    if (!on().in_transaction()) give_back(std::move(used_));
+    if (!on().in_transaction()) leave();
     return done;
   }
 
@@ -349,7 +351,7 @@ class pool::transaction final : public sql::transaction::impl {
   result<std::vector<rows>> run_batch(const context& ctx, const batch& all) override {
     if (!used_) return over();
     auto done = run_each(on(), ctx, all);
-    if (!on().in_transaction()) give_back(std::move(used_));
+    if (!on().in_transaction()) leave();
     return done;
   }
 
@@ -360,14 +362,52 @@ class pool::transaction final : public sql::transaction::impl {
     co_return *std::move(done);
   }
 
+  result<> open(const context& ctx, std::uint64_t number, std::string what, parameters with) override {
+    if (!used_) return over();
+    if (ctx.err()) return error(curfew::error::ended(ctx, shortened(what)));
+    auto reads = on().only_reads(what);
+    if (!reads) return std::move(reads).error();
+    if (!*reads) {
+      return error(errc::read_only, shortened(what),
+                   error_details::saying("a stream is for what only reads"));
+    }
+    auto begun = on().read(what, std::move(with));
+    if (!begun) return std::move(begun).error();
+    streams_.emplace(number, stream{*std::move(begun), session::show(ctx, what)});
+    return {};
+  }
+  asio::awaitable<result<>> async_open(context ctx, std::uint64_t number, std::string what,
+                                       parameters with) override {
+    const auto work = [&](const context& c) { return open(c, number, std::move(what), std::move(with)); };
+    auto done = co_await async_offload(of_->threads_, std::move(ctx), work);
+    if (!done) co_return done.error();
+    co_return *std::move(done);
+  }
+  result<rows> fetch(const context& ctx, std::uint64_t number) override {
+    if (!used_) return over();
+    const stream& one = streams_.at(number);
+    const curfew::detail::working_for at_work(one.shown.ref());
+    auto some = one.from->some(ctx, rows_at_a_time);
+    if (!on().in_transaction()) leave();
+    return some;
+  }
+  asio::awaitable<result<rows>> async_fetch(context ctx, std::uint64_t number) override {
+    const auto work = [this, number](const context& c) { return fetch(c, number); };
+    auto done = co_await async_offload(of_->threads_, std::move(ctx), work);
+    if (!done) co_return done.error();
+    co_return *std::move(done);
+  }
+  void close(std::uint64_t number) noexcept override { streams_.erase(number); }
+
   result<> end(const context& ctx, ending how) override {
     if (!used_) return over();
+    streams_.clear();
     auto done = on().run(ctx, how == ending::commit ? "commit" : "rollback", parameters());
     const bool is_open = on().in_transaction();
     if (!is_open || done) {
-      give_back(std::move(used_));
+      leave();
     } else {
-      of_->clean_up(std::move(used_));
+      clean_up();
     }
     if (!done) return std::move(done).error();
     return {};
@@ -377,7 +417,7 @@ class pool::transaction final : public sql::transaction::impl {
     const auto work = [this, how](const context& c) { return end(c, how); };
     auto done = co_await async_offload(of_->threads_, std::move(ctx), work);
     if (!done) {  // it never got a thread
-      if (used_) of_->clean_up(std::move(used_));
+      clean_up();
       co_return done.error();
     }
     co_return *std::move(done);
@@ -391,10 +431,24 @@ class pool::transaction final : public sql::transaction::impl {
   }
 
  private:
+  struct stream {
+    std::unique_ptr<session::reading> from;
+    curfew::detail::open_task shown;
+  };
+
   [[nodiscard]] session& on() noexcept { return **used_; }
+  void leave() noexcept {
+    streams_.clear();
+    give_back(std::move(used_));
+  }
+  void clean_up() noexcept {
+    streams_.clear();
+    if (used_) of_->clean_up(std::move(used_));
+  }
 
   const std::shared_ptr<pool> of_;
   lease used_;  // empty: it is over
+  std::unordered_map<std::uint64_t, stream> streams_;
 };
 
 result<sql::transaction> pool::begin(const context& ctx, const transaction_options& how) {

@@ -192,13 +192,14 @@ bool is_blank(std::string_view text) noexcept {
 /// What ends a statement with its context, while it runs.
 class session::running {
  public:
-  running(session& of, const context& ctx) : of_(of), ending_(ctx, interrupt{of.database_.get()}) {
+  running(session& of, const context& ctx) : of_(of) {
     of_.ctx_ = &ctx;
+    if (of_.readings_ == 0) ending_.emplace(ctx, interrupt{of_.database_.get()});
   }
   running(const running&) = delete;
   running& operator=(const running&) = delete;
   ~running() {
-    ending_.stop();
+    ending_.reset();
     of_.ctx_ = nullptr;
   }
 
@@ -209,7 +210,7 @@ class session::running {
   };
 
   session& of_;
-  on_done<interrupt> ending_;
+  std::optional<on_done<interrupt>> ending_;
 };
 
 result<std::unique_ptr<session>> session::open(const context& ctx, const settings& how) {
@@ -292,11 +293,15 @@ result<const session::prepared*> session::prepare(std::string_view text) {
   }
   statements_.push_front({std::string(text), std::move(statement), *std::move(places)});
   by_text_.emplace(statements_.front().text, statements_.begin());
+  drop_old();
+  return &statements_.front();
+}
+
+void session::drop_old() noexcept {
   while (statements_.size() > std::max<std::size_t>(how_.statements, 1)) {
     by_text_.erase(statements_.back().text);
     statements_.pop_back();
   }
-  return &statements_.front();
 }
 
 result<bool> session::only_reads(std::string_view text) {
@@ -365,22 +370,56 @@ result<rows> session::run(const context& ctx, std::string_view text, const param
   const auto shown = show(ctx, text);
   const curfew::detail::working_for at_work(shown.ref());
   if (ctx.err()) return error(curfew::error::ended(ctx, shortened(text)));
-  if (auto started = start(text, with); !started) return std::move(started).error();
-  return some(ctx, 0);
-}
-
-result<> session::start(std::string_view text, const parameters& with) {
   auto ready = prepare(text);
   if (!ready) return std::move(ready).error();
-  started_ = *ready;
-  auto bound = bind(*started_, with);
-  if (!bound) stop();
-  return bound;
+  const prepared& one = **ready;
+  auto bound = bind(one, with);
+  auto done = bound ? step(one, ctx, 0) : std::move(bound).error();
+  ::sqlite3_reset(one.statement.get());  // its code is that of the last step
+  return done;
 }
 
-result<rows> session::some(const context& ctx, std::size_t most) {
-  sqlite3_stmt* const statement = started_->statement.get();
-  const std::string_view text = started_->text;
+result<std::unique_ptr<session::reading>> session::read(std::string_view text, parameters with) {
+  auto ready = prepare(text);
+  if (!ready) return std::move(ready).error();
+  by_text_.erase((*ready)->text);
+  std::list<prepared> one;
+  one.splice(one.begin(), statements_, statements_.begin());
+  auto made = std::make_unique<reading>(*this, std::move(one), std::move(with));
+  if (auto bound = made->bind(); !bound) return std::move(bound).error();
+  return made;
+}
+
+session::reading::reading(session& of, std::list<prepared> what, parameters with)
+    : of_(of),
+      what_(std::move(what)),
+      with_(std::move(with)) {
+  ++of_.readings_;
+}
+
+session::reading::~reading() {
+  --of_.readings_;
+  ::sqlite3_reset(what_.front().statement.get());
+  const std::string_view text = what_.front().text;
+  if (of_.by_text_.contains(text)) return;
+  of_.statements_.splice(of_.statements_.begin(), what_);
+  of_.by_text_.emplace(text, of_.statements_.begin());
+  of_.drop_old();
+}
+
+result<rows> session::reading::some(const context& ctx, std::size_t most) {
+  const prepared& one = what_.front();
+  auto done = ctx.err() ? error(curfew::error::ended(ctx, shortened(one.text) + " : running"))
+                        : of_.step(one, ctx, most);
+  is_over_ = !done || done->size() < most;
+  // At once: what is open is in the way of other connections.
+  if (is_over_) ::sqlite3_reset(one.statement.get());
+  return done;
+}
+
+result<rows> session::step(const prepared& what, const context& ctx, std::size_t most) {
+  sqlite3_stmt* const statement = what.statement.get();
+  const std::string_view text = what.text;
   const auto changed_before = ::sqlite3_total_changes64(database_.get());
   collector found(statement);
   std::size_t count = 0;
@@ -393,24 +432,16 @@ result<rows> session::some(const context& ctx, std::size_t most) {
       if (++count == most) break;
     }
     // What was interrupted or waited in vain did so because its context has ended.
-    const bool ended = code == SQLITE_INTERRUPT || ((code & 0xff) == SQLITE_BUSY && ctx.err());
-    if (ended && ctx.err()) {
+    const bool may_be_ended = code == SQLITE_INTERRUPT || (code & 0xff) == SQLITE_BUSY;
+    if (may_be_ended && ctx.err()) {
       why = error(curfew::error::ended(ctx, shortened(text) + " : running"));
-    } else if (ended) {  // the context of the rows before ended too late for them
-      why = error(make_error_code(curfew::errc::canceled), shortened(text) + " : running");
     } else if (code != SQLITE_DONE && code != SQLITE_ROW) {
       why = failed(code, text, "running");
     }
   }
-  if (code != SQLITE_ROW) stop();
   if (why) return *std::move(why);
   const auto changed = ::sqlite3_total_changes64(database_.get()) - changed_before;
   return rows(found.finish(static_cast<std::uint64_t>(changed)));
-}
-
-void session::stop() noexcept {
-  if (started_ == nullptr) return;
-  ::sqlite3_reset(std::exchange(started_, nullptr)->statement.get());  // its code is that of the last step
 }
 
 bool session::clean() noexcept {

@@ -23,8 +23,9 @@ namespace curfew::sql::sqlite {
 /// to begin; the progress handler, which asks the context each 1000 steps of the virtual machine; the busy handler,
 /// which waits for another's lock under the context.
 ///
-/// An interrupt does not reach a later statement: it is sent under a callback of the context that is gone before `run`
-/// returns, and SQLite forgets it when the next statement begins while none runs.
+/// An interrupt does not reach another statement: it is sent under a callback of the context that is gone before `run`
+/// returns, and SQLite forgets it when the next statement begins while none is open. So none is sent while one is that is
+/// read some rows at a time: the progress handler ends statements then.
 ///
 /// What SQLite says decides: a statement that came to its end is done, though its context has ended meanwhile.
 ///
@@ -49,12 +50,10 @@ class session {
 
   [[nodiscard]] result<rows> run(const context& ctx, std::string_view text, const parameters& with);
 
-  /// The same, some rows at a time: `start`, then `some` until is_over(), or `stop`. `with` lives until then.
-  [[nodiscard]] result<> start(std::string_view text, const parameters& with);
-  /// \param most  Rows that it takes; 0: all.
-  [[nodiscard]] result<rows> some(const context& ctx, std::size_t most);
-  [[nodiscard]] bool is_over() const noexcept { return started_ == nullptr; }
-  void stop() noexcept;
+  /// A statement whose rows are taken some at a time, while others may run.
+  class reading;
+  /// \param with  Kept.
+  [[nodiscard]] result<std::unique_ptr<reading>> read(std::string_view text, parameters with);
   /// Does it change nothing in the database?
   [[nodiscard]] result<bool> only_reads(std::string_view text);
   [[nodiscard]] bool in_transaction() const noexcept {
@@ -80,10 +79,14 @@ class session {
 
   explicit session(const settings& how) : how_(how) {}
 
+  /// Looks for it among those that are kept; it is the first of statements_ then.
   [[nodiscard]] result<const prepared*> prepare(std::string_view text);
+  void drop_old() noexcept;
   [[nodiscard]] result<> bind(const prepared& to, const parameters& with);
   [[nodiscard]] result<> bind_one(sqlite3_stmt* statement, int at, const detail::parameter& value,
                                   std::string_view text);
+  /// \param most  Rows that it takes; 0: all.
+  [[nodiscard]] result<rows> step(const prepared& what, const context& ctx, std::size_t most);
   [[nodiscard]] error failed(int code, std::string_view text, const char* phase) const;
   static int on_progress(void* self) noexcept;
   static int on_busy(void* self, int times) noexcept;
@@ -92,9 +95,30 @@ class session {
   std::unique_ptr<sqlite3, close> database_;
   std::list<prepared> statements_;  // the last one used first; destroyed before the database
   std::unordered_map<std::string_view, std::list<prepared>::iterator> by_text_;
-  const prepared* started_ = nullptr;  // by start
-  const context* ctx_ = nullptr;       // of what runs
+  std::size_t readings_ = 0;      // that are open
+  const context* ctx_ = nullptr;  // of what runs
   clock::time_point busy_since_;
+};
+
+/// It goes before its session.
+class session::reading {
+ public:
+  reading(session& of, std::list<prepared> what, parameters with);
+  reading(const reading&) = delete;
+  reading& operator=(const reading&) = delete;
+  ~reading();
+
+  [[nodiscard]] result<> bind() { return of_.bind(what_.front(), with_); }
+  /// \param most  Rows that it takes. Fewer: that is all.
+  [[nodiscard]] result<rows> some(const context& ctx, std::size_t most);
+  /// It has come to its end, or failed.
+  [[nodiscard]] bool is_over() const noexcept { return is_over_; }
+
+ private:
+  session& of_;
+  std::list<prepared> what_;  // one, which its session does not keep meanwhile
+  const parameters with_;
+  bool is_over_ = false;
 };
 
 }  // namespace curfew::sql::sqlite
