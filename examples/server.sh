@@ -2,6 +2,7 @@
 #
 #   start <program> [arguments]    starts a server that prints its URL on its first line; sets url; its output is $log
 #   start_silent                   starts a server that takes connections and never answers
+#   start_redis                    starts a Redis; sets redis to its URL
 #   expect <what> <actual> <wanted pattern>
 
 set -euo pipefail
@@ -34,5 +35,22 @@ expect() {
   # shellcheck disable=SC2053 # a pattern
   [[ $2 == $3 ]] && return
   printf '%s: expected "%s", got "%s"\n' "$1" "$3" "$2" >&2
+  exit 1
+}
+
+start_redis() {
+  if ! command -v redis-server >/dev/null; then
+    echo "there is no redis-server"
+    [[ -z ${CI:-} ]]
+    exit
+  fi
+  redis-server --port 0 --unixsocket "$work/redis" --save '' --dir "$work" >"$work/redis.log" &
+  servers+=($!)
+  redis="unix://$work/redis?db=0"
+  for ((i = 0; i < 1000; i++)); do
+    [[ -S $work/redis ]] && return
+    sleep 0.01
+  done
+  echo "redis-server does not start" >&2
   exit 1
 }
