@@ -42,6 +42,7 @@ std::vector<std::shared_ptr<service_process>> make_services(const front_options&
     std::vector<std::string> arguments{"service", std::string(name), "--listen", "127.0.0.1:0"};
     if (name == "disk") {
       for (const std::string& root : options.roots) arguments.push_back("--root=" + root);
+      if (!options.workers.empty()) arguments.push_back("--workers=" + options.workers);
     }
     if (name == "packages" && !options.database.empty())
       arguments.push_back("--database=" + options.database);
@@ -69,7 +70,8 @@ asio::awaitable<bool> serve(std::shared_ptr<http::server> server, curfew::cancel
 }  // namespace
 
 asio::awaitable<int> run_front(curfew::context ctx, front_options options, request_log& log) {
-  if (const std::string wrong = wrong_with(options.roots); !wrong.empty()) {
+  // Those of workers may be on other machines.
+  if (const std::string wrong = options.workers.empty() ? wrong_with(options.roots) : ""; !wrong.empty()) {
     log_line(wrong);
     co_return 1;
   }

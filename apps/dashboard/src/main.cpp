@@ -14,6 +14,7 @@
 #include "lifeline.hpp"
 #include "options.hpp"
 #include "service_main.hpp"
+#include "worker_main.hpp"
 
 namespace {
 
@@ -42,6 +43,13 @@ struct run_command {
     request_log log(options.name, of_a_service);
     const auto main = [&](curfew::context ctx) {
       return run_service(std::move(ctx), std::move(options), std::move(dashboard), log);
+    };
+    return curfew::run(main);
+  }
+  int operator()(worker_options options) const {
+    request_log log(worker_name(), of_a_service);
+    const auto main = [&](curfew::context ctx) {
+      return run_worker(std::move(ctx), std::move(options), log);
     };
     return curfew::run(main);
   }

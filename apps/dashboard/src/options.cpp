@@ -1,12 +1,15 @@
 #include "options.hpp"
 
 #include <algorithm>
+#include <charconv>
 #include <optional>
 #include <utility>
 
 namespace curfew_dashboard {
 
 namespace {
+
+constexpr unsigned most_jobs = 64;
 
 /// Options in the order in which they come: "--name value" or "--name=value".
 class argument_reader {
@@ -71,6 +74,24 @@ std::expected<std::string, std::string> checked_database(std::string value) {
   return std::unexpected("--database takes the URL of one: sqlite:PATH or postgresql://USER@HOST/NAME");
 }
 
+/// The client of Redis says the rest.
+std::expected<std::string, std::string> checked_redis(std::string_view name, std::string value) {
+  for (const std::string_view scheme : {"redis://", "redis+sentinel://", "unix://"}) {
+    if (value.starts_with(scheme)) return value;
+  }
+  // Not repeated: it may hold a password.
+  return std::unexpected(std::string(name) + " takes the URL of a Redis, such as redis://127.0.0.1:6379/0");
+}
+
+std::expected<unsigned, std::string> checked_jobs(const std::string& value) {
+  unsigned jobs = 0;
+  const char* const end = value.data() + value.size();
+  const auto [stop, wrong] = std::from_chars(value.data(), end, jobs);
+  if (wrong != std::errc() || stop != end || jobs < 1 || jobs > most_jobs)
+    return std::unexpected("--jobs takes a number from 1 to " + std::to_string(most_jobs) + ", not " + value);
+  return jobs;
+}
+
 std::expected<source_option, std::string> checked_source(const std::string& value) {
   const auto equals = value.find('=');
   source_option made{value.substr(0, equals), equals == std::string::npos ? "" : value.substr(equals + 1)};
@@ -105,7 +126,7 @@ std::expected<void, std::string> add_source(front_options& options, const std::s
 template <class Options>
 std::expected<bool, std::string> set_common(Options& options, std::string_view name,
                                             argument_reader& arguments) {
-  if (name != "--listen" && name != "--root" && name != "--database") return false;
+  if (name != "--listen" && name != "--root" && name != "--database" && name != "--workers") return false;
   auto value = arguments.value(name);
   if (!value) return std::unexpected(std::move(value).error());
   if (name == "--root") {
@@ -116,6 +137,12 @@ std::expected<bool, std::string> set_common(Options& options, std::string_view n
     auto database = checked_database(*std::move(value));
     if (!database) return std::unexpected(std::move(database).error());
     options.database = *std::move(database);
+    return true;
+  }
+  if (name == "--workers") {
+    auto redis = checked_redis(name, *std::move(value));
+    if (!redis) return std::unexpected(std::move(redis).error());
+    options.workers = *std::move(redis);
     return true;
   }
   auto address = checked_address(*std::move(value));
@@ -164,6 +191,30 @@ std::expected<command, std::string> parse_service(argument_reader arguments) {
   return options;
 }
 
+std::expected<command, std::string> parse_worker(argument_reader arguments) {
+  worker_options options;
+  while (!arguments.empty()) {
+    const std::string_view name = arguments.take_name();
+    if (name != "--redis" && name != "--root" && name != "--jobs") return unknown(name);
+    auto value = arguments.value(name);
+    if (!value) return std::unexpected(std::move(value).error());
+    if (name == "--root") {
+      options.roots.push_back(*std::move(value));
+    } else if (name == "--redis") {
+      auto redis = checked_redis(name, *std::move(value));
+      if (!redis) return std::unexpected(std::move(redis).error());
+      options.redis = *std::move(redis);
+    } else {
+      const auto jobs = checked_jobs(*value);
+      if (!jobs) return std::unexpected(jobs.error());
+      options.jobs = *jobs;
+    }
+  }
+  if (options.redis.empty()) return std::unexpected("worker needs --redis URL, where it takes its jobs");
+  if (options.roots.empty()) options.roots.emplace_back(default_root);
+  return options;
+}
+
 }  // namespace
 
 std::expected<command, std::string> parse_options(std::span<const char* const> arguments) {
@@ -174,6 +225,8 @@ std::expected<command, std::string> parse_options(std::span<const char* const> a
   if (!arguments.empty() && arguments.front() == std::string_view("service")) {
     return parse_service(argument_reader(arguments.subspan(1)));
   }
+  if (!arguments.empty() && arguments.front() == std::string_view("worker"))
+    return parse_worker(argument_reader(arguments.subspan(1)));
   return parse_front(argument_reader(arguments));
 }
 
@@ -184,6 +237,8 @@ what becomes of their requests when nobody waits for them any more.
 Usage:
   curfew-dashboard [options]                  the dashboard with its three services
   curfew-dashboard service NAME [options]     one service alone: vitals, packages or disk
+  curfew-dashboard worker --redis URL [options]
+                                              makes disk reports for dashboards on any machine
 
 Options of the dashboard:
   --listen ADDRESS:PORT   where to listen; port 0 takes a free one (127.0.0.1:8080)
@@ -192,17 +247,25 @@ Options of the dashboard:
   --host NAME             a further host name under which the page may be opened
   --database URL          where the packages are kept: sqlite:PATH or postgresql://USER@HOST/NAME,
                           in tables curfew_…, which are replaced (a temporary file)
+  --workers URL           has the disk reports made by workers, which take them from this Redis:
+                          redis://HOST:PORT/0; --root names directories of the workers' machines
   --help, --version
 
 Options of a service:
   --listen ADDRESS:PORT   where to listen (127.0.0.1:0)
   --root DIR              disk: as above
   --database URL          packages: as above
+  --workers URL           disk: as above
   --status FILE           packages: dpkg's list of packages (/var/lib/dpkg/status)
   --proc DIR              vitals: where the kernel tells of processes (/proc)
 
+Options of a worker:
+  --redis URL             where it takes its jobs
+  --root DIR              a directory of which it makes reports; may be repeated (/usr)
+  --jobs N                reports at a time (1)
+
 Whoever can reach the address can read the reports: it is this machine alone unless
---listen says otherwise. Ctrl-C stops everything; so does killing the dashboard.
+--listen says otherwise. The same holds for the Redis of workers. Ctrl-C stops everything; so does killing the dashboard.
 
 Exit code: 0 after a stop that was asked for, 2 if the options make no sense, else 1.
 )";

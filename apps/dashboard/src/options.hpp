@@ -22,6 +22,7 @@ struct front_options {
   std::vector<source_option> sources;
   std::vector<std::string> hosts;
   std::string database;  ///< As in service_options.
+  std::string workers;   ///< As in service_options.
 };
 
 /// `curfew-dashboard service NAME [options]`
@@ -32,12 +33,21 @@ struct service_options {
   std::string status_file = "/var/lib/dpkg/status";
   std::string proc = "/proc";
   std::string database;  ///< URL of the one for the packages; empty: a file of the service's own.
+  std::string
+      workers;  ///< URL of the Redis where workers take the disk reports; empty: the service makes them.
+};
+
+/// `curfew-dashboard worker [options]`
+struct worker_options {
+  std::string redis;               ///< The URL of one.
+  std::vector<std::string> roots;  ///< Not empty.
+  unsigned jobs = 1;               ///< At a time.
 };
 
 struct show_help {};
 struct show_version {};
 
-using command = std::variant<front_options, service_options, show_help, show_version>;
+using command = std::variant<front_options, service_options, worker_options, show_help, show_version>;
 
 inline constexpr std::string_view service_names[] = {"vitals", "packages",
                                                      "disk"};  // NOLINT(modernize-avoid-c-arrays)

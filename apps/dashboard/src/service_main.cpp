@@ -18,6 +18,7 @@
 #include "services/packages/packages.hpp"
 #include "services/service.hpp"
 #include "services/vitals/vitals.hpp"
+#include "workers/ask_workers.hpp"
 
 namespace curfew_dashboard {
 
@@ -26,6 +27,8 @@ namespace {
 using namespace std::chrono_literals;
 
 work_planner planner_for(const service_options& options) {
+  if (options.name == "disk" && !options.workers.empty())
+    return plan_disk_on_workers(options.roots, std::make_shared<disk_workers>(options.workers));
   if (options.name == "disk") return plan_disk(options.roots);
   if (options.name == "packages")
     return plan_packages(std::make_shared<package_library>(options.status_file, options.database));

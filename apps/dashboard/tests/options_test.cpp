@@ -60,11 +60,38 @@ TEST(Options, TakeTheDatabaseOfThePackages) {
   EXPECT_EQ(refused.find("secret"), std::string::npos);
 }
 
+TEST(Options, TakeTheRedisOfTheWorkers) {
+  EXPECT_EQ(front_of({"--workers", "redis://127.0.0.1:6379/0"}).workers, "redis://127.0.0.1:6379/0");
+  EXPECT_TRUE(front_of({}).workers.empty());
+  const auto parsed = parse({"service", "disk", "--workers=unix:///run/redis?db=0"});
+  EXPECT_EQ(std::get<service_options>(parsed.value()).workers, "unix:///run/redis?db=0");
+  const std::string refused = wrong({"--workers", "http://app:secret@box"});
+  EXPECT_NE(refused.find("redis://127.0.0.1:6379/0"), std::string::npos);
+  EXPECT_EQ(refused.find("secret"), std::string::npos);
+}
+
+TEST(Options, OfAWorkerAreItsOwn) {
+  const auto parsed = parse({"worker", "--redis=redis://box", "--root", "/a", "--root", "/b", "--jobs", "3"});
+  const auto& options = std::get<worker_options>(parsed.value());
+  EXPECT_EQ(options.redis, "redis://box");
+  EXPECT_EQ(options.roots, (std::vector<std::string>{"/a", "/b"}));
+  EXPECT_EQ(options.jobs, 3U);
+  const auto least = parse({"worker", "--redis", "redis://box"});
+  EXPECT_EQ(std::get<worker_options>(least.value()).roots, std::vector<std::string>{"/usr"});
+  EXPECT_EQ(std::get<worker_options>(least.value()).jobs, 1U);
+  EXPECT_NE(wrong({"worker"}).find("--redis URL"), std::string::npos);
+  EXPECT_NE(wrong({"worker", "--redis", "box:6379"}).find("redis://"), std::string::npos);
+  EXPECT_EQ(wrong({"worker", "--listen", "127.0.0.1:0"}), "there is no option --listen");
+  for (const char* jobs : {"0", "65", "-1", "two", "2x"})
+    EXPECT_NE(wrong({"worker", "--redis", "redis://box", "--jobs", jobs}).find("1 to 64"), std::string::npos);
+}
+
 TEST(Options, ShowHelpAndVersionWhereverTheyStand) {
   EXPECT_TRUE(std::holds_alternative<show_help>(parse({"--root", "/a", "--help"}).value()));
   EXPECT_TRUE(std::holds_alternative<show_help>(parse({"service", "disk", "-h"}).value()));
   EXPECT_TRUE(std::holds_alternative<show_version>(parse({"--version"}).value()));
-  for (const char* name : {"--listen", "--root", "--source", "--host", "--database", "--status", "--proc"}) {
+  for (const char* name : {"--listen", "--root", "--source", "--host", "--database", "--status", "--proc",
+                           "--workers", "--redis", "--jobs"}) {
     EXPECT_NE(help_text().find(name), std::string_view::npos) << name;
   }
 }

@@ -24,16 +24,6 @@ namespace {
 
 using outcome = std::expected<json::value, failure>;
 
-/// An id from outside: only what an id may look like.
-std::string parent_of(const http::request& request) {
-  const auto id = request.fields().find("Request-Id");
-  if (!id || id->size() > 64) return {};
-  const bool plain = std::all_of(id->begin(), id->end(), [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
-  });
-  return plain ? std::string(*id) : std::string();
-}
-
 /// What became of work on the pool.
 outcome settle(const std::exception_ptr& thrown, curfew::result<outcome> got, const curfew::context& ctx) {
   if (thrown) {
@@ -68,6 +58,15 @@ http::response whole_response(const outcome& got) {
 }
 
 }  // namespace
+
+std::string parent_of(const http::request& request) {
+  const auto id = request.fields().find("Request-Id");
+  if (!id || id->size() > 64) return {};
+  const bool plain = std::all_of(id->begin(), id->end(), [](char c) {
+    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '-' || c == '_';
+  });
+  return plain ? std::string(*id) : std::string();
+}
 
 failure ended_failure(const curfew::context& ctx) {
   if (ctx.err() == curfew::errc::deadline_exceeded)

@@ -6,6 +6,7 @@
 #include <expected>
 #include <functional>
 #include <source_location>
+#include <string>
 #include <utility>
 
 #include "base/access.hpp"
@@ -32,6 +33,9 @@ struct heavy_work {
 
 /// Reads a request: the work that it asks for, or why not.
 using work_planner = std::function<std::expected<heavy_work, refusal>(const http::request& request)>;
+
+/// The id of the front's request, as far as it looks like one; empty if there is none.
+[[nodiscard]] std::string parent_of(const http::request& request);
 
 /// What work returns that stopped because `ctx` ended.
 [[nodiscard]] failure ended_failure(const curfew::context& ctx);

@@ -111,15 +111,22 @@ std::expected<json::value, failure> disk_report(const curfew::context& ctx, cons
   return report;
 }
 
+std::expected<std::string, refusal> disk_root_of(const http::request& request,
+                                                 const std::vector<std::string>& roots) {
+  std::string root = request.query("root").value_or(roots.front());
+  if (std::find(roots.begin(), roots.end(), root) == roots.end()) {
+    return std::unexpected(
+        refusal{http::status::forbidden,
+                "The directory " + root + " is not one that the dashboard was started with (--root)."});
+  }
+  return root;
+}
+
 work_planner plan_disk(std::vector<std::string> roots) {
   return [roots = std::move(roots)](const http::request& request) -> std::expected<heavy_work, refusal> {
-    std::string root = request.query("root").value_or(roots.front());
-    if (std::find(roots.begin(), roots.end(), root) == roots.end()) {
-      return std::unexpected(
-          refusal{http::status::forbidden,
-                  "The directory " + root + " is not one that the dashboard was started with (--root)."});
-    }
-    return heavy_work([root = std::move(root)](const curfew::context& ctx, const report_progress& tell) {
+    auto root = disk_root_of(request, roots);
+    if (!root) return std::unexpected(std::move(root).error());
+    return heavy_work([root = *std::move(root)](const curfew::context& ctx, const report_progress& tell) {
       return disk_report(ctx, root, tell);
     });
   };
