@@ -246,6 +246,14 @@ describe("timeline_model", () => {
     assert.deepEqual(disk_of(model.view(2300)).bars.map((bar) => bar.row), [0, 0]);
   });
 
+  test("the work of a service that is listed no more is over", () => {
+    const model = new timeline_model();
+    model.take(...event(1000, { requests: [running("a", 500)] }));
+    assert.equal(model.busy, true);
+    model.take({ ...event(2000, {})[0], services: [{ service: "vitals" }] }, 2000);
+    assert.equal(model.busy, false);
+  });
+
   test("a short bar takes the room of a finger", () => {
     const model = new timeline_model();
     model.take(...event(4000, { recent: [over("a", 1000, 1010, 1010), over("b", 2000, 2010, 2010), over("c", 3500, 3510, 3510)] }));

@@ -34,8 +34,10 @@ export class timeline_model {
       // A leap is another machine, or one that has slept.
       if (offset < this.offset || offset > this.offset + 60_000) this.offset = offset;
     }
+    const left = this.services;
     this.services = event.services.map((service) => String(service.service));
     for (const snapshot of event.services) this.#take_snapshot(snapshot, now);
+    for (const service of left) if (!this.services.includes(service)) this.#take_snapshot({ service }, now);
     this.#take_switch(event.ignoring === true, now);
     this.#forget(now);
   }

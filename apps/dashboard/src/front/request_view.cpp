@@ -47,10 +47,13 @@ void request_view::arrive() {
     for (const auto& service : what_.services) {
       latest_.emplace_back(std::unexpected("The " + service->name() + " service has not answered yet."));
     }
+    if (what_.workers) what_.workers->begin();
   }
   for (std::size_t i = 0; i < what_.services.size(); ++i) {
     asio::co_spawn(executor_, follow(shared_from_this(), ctx, i), asio::detached);
   }
+  if (what_.workers)
+    asio::co_spawn(executor_, worker_watch::async_follow(what_.workers, ctx), asio::detached);
 }
 
 void request_view::leave() noexcept {
@@ -110,12 +113,15 @@ live_view request_view::look() const {
     for (std::size_t i = 0; i < latest_.size(); ++i)
       services.push_back({what_.services[i]->name(), latest_[i]});
   }
+  const auto workers = what_.workers ? what_.workers->look() : std::vector<service_view>();
+  services.insert(services.end(), workers.begin(), workers.end());
   json::object front = what_.front->snapshot(recent_in_events);
   front["ignoring"] = false;
   live_view made;
   // The services send an event each second while something of theirs lives; for the rest the front's own ages
   // count.
-  made.moving = !front.at("requests").as_array().empty();
+  // A worker that has gone silent is gone after a while.
+  made.moving = !front.at("requests").as_array().empty() || !workers.empty();
   made.json = json::serialize(merge_requests(std::move(front), services));
   return made;
 }
@@ -128,10 +134,17 @@ asio::awaitable<service_view> request_view::ask_one(curfew::context ctx, std::si
 
 asio::awaitable<json::object> request_view::async_ask(curfew::context ctx) {
   auto scope = curfew::with_timeout(ctx, time_to_answer);
+  std::vector<service_view> workers;
+  if (what_.workers) {
+    const viewer listening(shared_from_this());
+    co_await what_.workers->async_wait_for_all(scope.ctx());
+    workers = what_.workers->look();
+  }
   std::vector<asio::awaitable<service_view>> parts;
   parts.reserve(what_.services.size());
   for (std::size_t i = 0; i < what_.services.size(); ++i) parts.push_back(ask_one(scope.ctx(), i));
   auto services = co_await gather(scope.ctx(), std::move(parts));
+  services.insert(services.end(), workers.begin(), workers.end());
   json::object front = what_.front->snapshot(recent_in_answers);
   front["ignoring"] = false;
   co_return merge_requests(std::move(front), services);

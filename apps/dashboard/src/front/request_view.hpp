@@ -18,6 +18,7 @@
 #include "base/request_log.hpp"
 #include "front/request_tree.hpp"
 #include "front/service_process.hpp"
+#include "front/worker_watch.hpp"
 
 namespace curfew_dashboard {
 
@@ -28,9 +29,10 @@ struct observed {
   request_log* front;  ///< Outlives the view.
   std::shared_ptr<http::client> client;
   std::vector<std::shared_ptr<service_process>> services;
+  std::shared_ptr<worker_watch> workers;  ///< Null: there are none.
 };
 
-/// The view of the requests in all processes. Follows the services' own events, over one connection to each,
+/// The view of the requests in all processes. Follows the services' own events, over one connection to each, and the workers
 /// while at least one viewer looks.
 /// Thread safety: any thread.
 class request_view : public std::enable_shared_from_this<request_view> {
@@ -55,7 +57,7 @@ class request_view : public std::enable_shared_from_this<request_view> {
   /// Notified when it changes.
   [[nodiscard]] change_hub& changes() const noexcept { return what_.front->changes(); }
 
-  /// Asks all services once, for everything that they remember.
+  /// Asks all services once, and listens to the workers until each has spoken, for everything that they remember.
   asio::awaitable<json::object> async_ask(curfew::context ctx);
 
  private:
