@@ -2,7 +2,9 @@
 
 import assert from "node:assert/strict";
 import { spawn } from "node:child_process";
+import { once } from "node:events";
 import fs from "node:fs";
+import net from "node:net";
 import os from "node:os";
 import path from "node:path";
 
@@ -22,9 +24,36 @@ export async function start_dashboard(...options) {
 
 /** A started program that prints its URL: { url, stop() }. \param variable  Of the environment: holds its path. */
 export async function start_program(variable, ...options) {
+  const program = await start(path_in(variable), options, /http:\/\/\S+?:\d+/);
+  return { ...program, url: program.found };
+}
+
+/** A Redis on a free port: { url, stop() }. */
+export async function start_redis() {
+  const probe = net.createServer().listen(0, "127.0.0.1");
+  await once(probe, "listening");
+  const { port } = probe.address();
+  probe.close();
+  const options = ["--bind", "127.0.0.1", "--port", String(port), "--save", "", "--dir", make_tree()];
+  const program = await start("redis-server", options, /Ready to accept connections/);
+  return { ...program, url: `redis://127.0.0.1:${port}/0` };
+}
+
+/** A worker of the dashboard: { output(), kill(), stop() }. */
+export function start_worker(redis, ...options) {
+  const file = path_in("CURFEW_DASHBOARD");
+  return start(file, ["worker", "--redis", redis, ...options], /waits for jobs/);
+}
+
+function path_in(variable) {
   const file = process.env[variable];
   assert.ok(file, `${variable} has to be the path of the program`);
   assert.ok(fs.existsSync(file), `${variable}: there is no ${file}`);
+  return file;
+}
+
+/** Completes when the program has said what `ready` looks for: { found, output(), kill(), stop() }. */
+async function start(file, options, ready) {
   const child = spawn(file, options, { stdio: ["ignore", "pipe", "pipe"] });
   const kill = () => child.kill("SIGKILL");
   process.once("exit", kill);
@@ -45,18 +74,18 @@ export async function start_program(variable, ...options) {
     assert.notEqual(how, "SIGKILL", `the program did not stop when it was told to\n${output}`);
   };
 
-  const found = () => output.match(/http:\/\/\S+?:\d+/)?.[0];
+  const found = () => output.match(ready)?.[0];
   const ended = exited.then((how) => {
-    throw new Error(`the program ended (${how}) before it said where it listens\n${output}`);
+    throw new Error(`the program ended (${how}) before it said that it is ready\n${output}`);
   });
   try {
-    await Promise.race([eventually("the program says where it listens", found, 20_000), found() ? null : ended]);
+    await Promise.race([eventually("the program is ready", found, 20_000), found() ? null : ended]);
   } catch (error) {
     kill();
     throw error;
   }
   ended.catch(() => {});
-  return { url: found(), stop };
+  return { found: found(), output: () => output, kill, stop };
 }
 
 /** Waits until `look` returns something true, and returns it; fails after `within_ms` with what was seen last. */
