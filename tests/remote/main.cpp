@@ -71,6 +71,7 @@ int other_process(const std::string& url, std::chrono::milliseconds lease) {
       parents.push_back(with_timeout(background(), std::chrono::milliseconds(timeout)));
       auto made = here.share(parents.back());
       if (!made) {
+        parents.pop_back();
         say("failed: " + made.error().message());
         continue;
       }
