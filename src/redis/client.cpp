@@ -1,5 +1,7 @@
 #include <algorithm>
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <curfew/redis/client.hpp>
 #include <string>
 #include <system_error>
@@ -26,15 +28,16 @@ struct joined {
   std::size_t count = 0;
 };
 
-result<joined> join(const std::vector<detail::request>& all, detail::together how) {
+result<joined> join(const detail::requests& all, detail::together how) {
   joined made;
   if (how == detail::together::yes)
     made = {detail::request(std::vector<std::string_view>{"MULTI"}).bytes(), 1};
-  for (const auto& each : all) {
-    if (each.blocks())
-      return error(make_error_code(std::errc::operation_not_supported), each.shown(),
+  for (const auto* each : all) {
+    if (each->blocks())
+      return error(make_error_code(std::errc::operation_not_supported), each->shown(),
                    "a command that waits in the server goes alone");
-    made.bytes += how == detail::together::yes && each.has_script() ? each.with_text().bytes() : each.bytes();
+    made.bytes +=
+        how == detail::together::yes && each->has_script() ? each->with_text().bytes() : each->bytes();
     ++made.count;
   }
   if (how == detail::together::yes) {
@@ -45,9 +48,9 @@ result<joined> join(const std::vector<detail::request>& all, detail::together ho
 }
 
 /// What the commands of a transaction have answered: that is in the last reply.
-answers unwrap(answers got, const std::vector<detail::request>& all) {
+answers unwrap(answers got, const detail::requests& all) {
   if (!got) return got;
-  const std::string doing = all.front().shown();
+  const std::string doing = all.front()->shown();
   if (const reply& begun = got->front(); begun.is_error()) {
     // What came behind MULTI was carried out, each for itself, unless that was refused, too.
     auto why = detail::server_error(begun, doing);
@@ -85,24 +88,24 @@ result<reply> client::send(const context& ctx, const detail::request& what) {
   return std::move(got->front());
 }
 
-asio::awaitable<result<reply>> client::async_send(context ctx, detail::request what) {
+asio::awaitable<result<reply>> client::async_send(context ctx, const detail::request* what) {
   const auto state = state_;
+  const asio::any_io_executor here = co_await asio::this_coro::executor;
   answers got;
-  if (what.blocks()) {
-    got = co_await state->async_wait(ctx, what.bytes());
+  if (what->blocks()) {
+    got = co_await state->async_wait(ctx, what->bytes());
   } else {
-    got = co_await state->async_exchange(ctx, what.bytes(), 1);
+    got = co_await state->async_exchange(here, ctx, what->bytes(), 1);
   }
-  if (got && is_unknown_script(got->front(), what)) {
-    std::string text = what.with_text().bytes();
-    got = co_await state->async_exchange(ctx, std::move(text), 1);
+  if (got && is_unknown_script(got->front(), *what)) {
+    std::string text = what->with_text().bytes();
+    got = co_await state->async_exchange(here, std::move(ctx), std::move(text), 1);
   }
   if (!got) co_return std::move(got).error();
   co_return std::move(got->front());
 }
 
-result<std::vector<reply>> client::send_all(const context& ctx, const std::vector<detail::request>& all,
-                                            together how) {
+result<std::vector<reply>> client::send_all(const context& ctx, const detail::requests& all, together how) {
   if (all.empty()) return std::vector<reply>();
   auto sent = join(all, how);
   if (!sent) return std::move(sent).error();
@@ -111,28 +114,28 @@ result<std::vector<reply>> client::send_all(const context& ctx, const std::vecto
   if (how == together::yes) return unwrap(std::move(got), all);
   if (!got) return got;
   for (std::size_t i = 0; i < all.size(); ++i) {
-    if (!is_unknown_script((*got)[i], all[i])) continue;
-    auto again = state->exchange(ctx, all[i].with_text().bytes(), 1);
+    if (!is_unknown_script((*got)[i], *all[i])) continue;
+    auto again = state->exchange(ctx, all[i]->with_text().bytes(), 1);
     if (!again) return again;
     (*got)[i] = std::move(again->front());
   }
   return got;
 }
 
-asio::awaitable<result<std::vector<reply>>> client::async_send_all(context ctx,
-                                                                   std::vector<detail::request> all,
+asio::awaitable<result<std::vector<reply>>> client::async_send_all(context ctx, detail::requests all,
                                                                    together how) {
   if (all.empty()) co_return std::vector<reply>();
   auto sent = join(all, how);
   if (!sent) co_return std::move(sent).error();
   const auto state = state_;
-  auto got = co_await state->async_exchange(ctx, std::move(sent->bytes), sent->count);
+  const asio::any_io_executor here = co_await asio::this_coro::executor;
+  auto got = co_await state->async_exchange(here, ctx, std::move(sent->bytes), sent->count);
   if (how == together::yes) co_return unwrap(std::move(got), all);
   if (!got) co_return got;
   for (std::size_t i = 0; i < all.size(); ++i) {
-    if (!is_unknown_script((*got)[i], all[i])) continue;
-    std::string text = all[i].with_text().bytes();
-    auto again = co_await state->async_exchange(ctx, std::move(text), 1);
+    if (!is_unknown_script((*got)[i], *all[i])) continue;
+    std::string text = all[i]->with_text().bytes();
+    auto again = co_await state->async_exchange(here, ctx, std::move(text), 1);
     if (!again) co_return again;
     (*got)[i] = std::move(again->front());
   }

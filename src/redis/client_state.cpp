@@ -52,6 +52,8 @@ asio::execution_context& context_of(const asio::any_io_executor& loop) {
   return asio::query(loop, asio::execution::context);
 }
 
+asio::awaitable<answers> no_answers(error why) { co_return why; }
+
 }  // namespace
 
 error client_gone(std::string doing) {
@@ -134,12 +136,11 @@ answers client_state::exchange(const context& ctx, std::string bytes, std::size_
   return exchange_on(on, ctx, std::move(bytes), commands);
 }
 
-asio::awaitable<answers> client_state::async_exchange(context ctx, std::string bytes, std::size_t commands) {
-  const asio::any_io_executor here = co_await asio::this_coro::executor;
+asio::awaitable<answers> client_state::async_exchange(const asio::any_io_executor& here, context ctx,
+                                                      std::string bytes, std::size_t commands) {
   auto on = connection_of(context_of(here));
-  if (!on) co_return client_gone(detail::shown(bytes));
-  auto got = co_await async_exchange_on(std::move(on), std::move(ctx), std::move(bytes), commands);
-  co_return got;
+  if (!on) return no_answers(client_gone(detail::shown(bytes)));
+  return async_exchange_on(std::move(on), here, std::move(ctx), std::move(bytes), commands);
 }
 
 answers client_state::exchange_on(const std::shared_ptr<connection>& on, const context& ctx,
@@ -152,18 +153,18 @@ answers client_state::exchange_on(const std::shared_ptr<connection>& on, const c
   return waiting->take();
 }
 
-asio::awaitable<answers> client_state::async_exchange_on(std::shared_ptr<connection> on, context ctx,
+// No coroutine: each costs a frame.
+asio::awaitable<answers> client_state::async_exchange_on(std::shared_ptr<connection> on,
+                                                         const asio::any_io_executor& here, context ctx,
                                                          std::string bytes, std::size_t commands) {
-  const asio::any_io_executor here = co_await asio::this_coro::executor;
   auto op = make_operation(ctx, std::move(bytes), commands);
   op->is_of_loop = &context_of(here) == &on->loop();
-  auto start = [&](const context& /*of*/, std::shared_ptr<curfew::detail::local_completion<answers>> done) {
+  auto start = [op = std::move(op), on = std::move(on), here](
+                   const context& /*of*/, std::shared_ptr<curfew::detail::local_completion<answers>> done) {
     op->waiting = std::move(done);
     on->submit(op, op->is_of_loop ? &here : nullptr);
   };
-  auto got = co_await curfew::detail::initiate_locally<answers>(asio::use_awaitable, std::move(ctx),
-                                                                std::ref(start));
-  co_return got;
+  return curfew::detail::initiate_locally<answers>(asio::use_awaitable, std::move(ctx), std::move(start));
 }
 
 // Commands that wait in the server.
@@ -267,6 +268,7 @@ asio::awaitable<answers> client_state::run_waiting(context ctx, std::string byte
 }
 
 asio::awaitable<void> client_state::cut_off(std::shared_ptr<waiting_call> call) {
+  const asio::any_io_executor here = co_await asio::this_coro::executor;
   const auto id = call->on->id();
   const auto grace = with_timeout(call->is_over.ctx(), options().grace());
   if (call->on->was_sent(*call->op) && id != 0) {
@@ -275,7 +277,7 @@ asio::awaitable<void> client_state::cut_off(std::shared_ptr<waiting_call> call) 
     const std::string unblock = format(words);
     clock::duration pause = std::chrono::milliseconds(1);
     while (!grace.ctx().err()) {
-      auto woken = co_await async_exchange(grace.ctx(), unblock, 1);
+      auto woken = co_await async_exchange(here, grace.ctx(), unblock, 1);
       if (!woken || woken->front().is_error()) break;                // it may not be allowed
       if (woken->front().integer() != 0) pause = options().grace();  // its answer is on its way
       std::ignore = co_await async_sleep_for(grace.ctx(), pause);    // else it came before the command

@@ -46,7 +46,9 @@ class client_state : public std::enable_shared_from_this<client_state> {
 
   /// Commands that are sent together. Blocks.
   [[nodiscard]] answers exchange(const context& ctx, std::string bytes, std::size_t commands);
-  [[nodiscard]] boost::asio::awaitable<answers> async_exchange(context ctx, std::string bytes,
+  /// The same in a coroutine, which awaits it at once. \param here  Its executor.
+  [[nodiscard]] boost::asio::awaitable<answers> async_exchange(const boost::asio::any_io_executor& here,
+                                                               context ctx, std::string bytes,
                                                                std::size_t commands);
   /// A command that waits in the server. Blocks.
   [[nodiscard]] answers wait(const context& ctx, std::string bytes);
@@ -57,8 +59,10 @@ class client_state : public std::enable_shared_from_this<client_state> {
   /// Sends on such a one. Blocks.
   [[nodiscard]] answers exchange_on(const std::shared_ptr<connection>& on, const context& ctx,
                                     std::string bytes, std::size_t commands);
-  [[nodiscard]] boost::asio::awaitable<answers> async_exchange_on(std::shared_ptr<connection> on, context ctx,
-                                                                  std::string bytes, std::size_t commands);
+  [[nodiscard]] boost::asio::awaitable<answers> async_exchange_on(std::shared_ptr<connection> on,
+                                                                  const boost::asio::any_io_executor& here,
+                                                                  context ctx, std::string bytes,
+                                                                  std::size_t commands);
 
   /// Ends what is under way, and waits for its thread. Again: nothing.
   void close() noexcept;

@@ -1,3 +1,5 @@
+#include <boost/asio/any_io_executor.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <curfew/io/sync.hpp>
 #include <curfew/redis/client.hpp>
 #include <curfew/redis/subscription.hpp>
@@ -53,8 +55,9 @@ class subscription::impl : public std::enable_shared_from_this<subscription::imp
                                          std::vector<std::string> channels) {
     if (channels.empty()) co_return result<>();
     const auto self = shared_from_this();
+    const asio::any_io_executor here = co_await asio::this_coro::executor;
     auto got =
-        co_await client_->async_exchange_on(on_, std::move(ctx), sent(word, channels), channels.size());
+        co_await client_->async_exchange_on(on_, here, std::move(ctx), sent(word, channels), channels.size());
     co_return confirmed(std::move(got), channels);
   }
 

@@ -110,7 +110,7 @@ class client {
   }
   template <class T>
   [[nodiscard]] boost::asio::awaitable<result<T>> async_run(context ctx, command<T> what) {
-    auto got = co_await async_send(std::move(ctx), what.request());
+    auto got = co_await async_send(std::move(ctx), &what.request());
     if (!got) co_return std::move(got).error();
     co_return detail::decode<T>(std::move(*got), what.request());
   }
@@ -130,12 +130,12 @@ class client {
   }
   template <class... T>
   [[nodiscard]] result<std::tuple<result<T>...>> run_all(const context& ctx, const command<T>&... each) {
-    return detail::decode_tuple<T...>(send_all(ctx, {each.request()...}, together::no), each.request()...);
+    return detail::decode_tuple<T...>(send_all(ctx, {&each.request()...}, together::no), each.request()...);
   }
   template <class... T>
   [[nodiscard]] boost::asio::awaitable<result<std::tuple<result<T>...>>> async_run_all(context ctx,
                                                                                        command<T>... each) {
-    std::vector<detail::request> all{each.request()...};
+    detail::requests all{&each.request()...};
     auto got = co_await async_send_all(std::move(ctx), std::move(all), together::no);
     co_return detail::decode_tuple<T...>(std::move(got), each.request()...);
   }
@@ -146,12 +146,12 @@ class client {
   template <class... T>
   [[nodiscard]] result<std::tuple<result<T>...>> run_atomically(const context& ctx,
                                                                 const command<T>&... each) {
-    return detail::decode_tuple<T...>(send_all(ctx, {each.request()...}, together::yes), each.request()...);
+    return detail::decode_tuple<T...>(send_all(ctx, {&each.request()...}, together::yes), each.request()...);
   }
   template <class... T>
   [[nodiscard]] boost::asio::awaitable<result<std::tuple<result<T>...>>> async_run_atomically(
       context ctx, command<T>... each) {
-    std::vector<detail::request> all{each.request()...};
+    detail::requests all{&each.request()...};
     auto got = co_await async_send_all(std::move(ctx), std::move(all), together::yes);
     co_return detail::decode_tuple<T...>(std::move(got), each.request()...);
   }
@@ -176,11 +176,9 @@ class client {
   using together = detail::together;
 
   result<reply> send(const context& ctx, const detail::request& what);
-  boost::asio::awaitable<result<reply>> async_send(context ctx, detail::request what);
-  result<std::vector<reply>> send_all(const context& ctx, const std::vector<detail::request>& all,
-                                      together how);
-  boost::asio::awaitable<result<std::vector<reply>>> async_send_all(context ctx,
-                                                                    std::vector<detail::request> all,
+  boost::asio::awaitable<result<reply>> async_send(context ctx, const detail::request* what);
+  result<std::vector<reply>> send_all(const context& ctx, const detail::requests& all, together how);
+  boost::asio::awaitable<result<std::vector<reply>>> async_send_all(context ctx, detail::requests all,
                                                                     together how);
 
   std::shared_ptr<client_state> state_;

@@ -97,11 +97,14 @@ namespace detail {
 /// Commands that nothing of others is carried out between.
 enum class together : std::uint8_t { no, yes };
 
+/// Those of a caller's commands, which outlive the call.
+using requests = std::vector<const request*>;
+
 template <class T>
-std::vector<request> requests_of(const std::vector<command<T>>& all) {
-  std::vector<request> made;
+requests requests_of(const std::vector<command<T>>& all) {
+  requests made;
   made.reserve(all.size());
-  for (const auto& each : all) made.push_back(each.request());
+  for (const auto& each : all) made.push_back(&each.request());
   return made;
 }
 
