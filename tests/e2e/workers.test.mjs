@@ -64,10 +64,11 @@ test("Refresh ends the job on the worker, and another one takes its place", { ti
   assert.match(worker.output(), /stopped \S+: client gone/);
 });
 
-test("a worker that is killed is shown as gone", { timeout: 60_000 }, async () => {
-  tab = await open_dashboard(browser, dashboard.url);
+test("a worker has room at 360 pixels; one that is killed is shown as gone", { timeout: 60_000 }, async () => {
+  tab = await open_dashboard(browser, dashboard.url, { viewport: { width: 360, height: 740 } });
   const { page } = tab;
   await page.locator("#counters th", { hasText: "worker " }).waitFor();
+  assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
   worker.kill();
   await page.locator("#service-errors li", { hasText: /The worker \S+ is gone/ }).waitFor();
 });
