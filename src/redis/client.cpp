@@ -33,9 +33,10 @@ result<joined> join(const detail::requests& all, detail::together how) {
   if (how == detail::together::yes)
     made = {detail::request(std::vector<std::string_view>{"MULTI"}).bytes(), 1};
   for (const auto* each : all) {
-    if (each->blocks())
+    if (each->blocks()) {
       return error(make_error_code(std::errc::operation_not_supported), each->shown(),
                    "a command that waits in the server goes alone");
+    }
     made.bytes +=
         how == detail::together::yes && each->has_script() ? each->with_text().bytes() : each->bytes();
     ++made.count;

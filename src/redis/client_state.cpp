@@ -42,9 +42,10 @@ class blocked final : public answers_completion {
 
 std::shared_ptr<operation> make_operation(const context& ctx, std::string bytes, std::size_t commands) {
   auto made = std::make_shared<operation>(ctx, std::move(bytes), commands);
-  if (curfew::detail::task_listener() != nullptr)
+  if (curfew::detail::task_listener() != nullptr) {
     made->shown =
         curfew::detail::open_task(ctx, command_kind, made->doing(), std::source_location::current());
+  }
   return made;
 }
 
@@ -198,7 +199,7 @@ bool client_state::begin_waiting(const context& ctx, std::string bytes,
                                  const std::shared_ptr<answers_completion>& done) {
   auto run = [self = shared_from_this(), ctx, bytes = std::move(bytes), done]() -> asio::awaitable<void> {
     // g++ 12: nothing of the closure is used behind the first co_await that it may not outlive
-    const auto told = done;
+    const auto told = done;  // NOLINT(performance-unnecessary-copy-initialization)
     std::optional<answers> got;
     try {
       got = co_await self->run_waiting(ctx, bytes);
@@ -239,7 +240,7 @@ asio::awaitable<answers> client_state::run_waiting(context ctx, std::string byte
 
   auto end = [self = shared_from_this(), weak = std::weak_ptr(call)] {
     self->engine_->spawn([self, weak]() -> asio::awaitable<void> {
-      const auto holds = self;
+      const auto holds = self;  // NOLINT(performance-unnecessary-copy-initialization): for g++ 12, as above
       auto found = weak.lock();
       if (found) co_await holds->cut_off(std::move(found));
     });
