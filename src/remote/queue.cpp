@@ -1,5 +1,6 @@
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/io_context.hpp>
+#include <boost/asio/use_future.hpp>
 #include <curfew/io/offload.hpp>
 #include <curfew/redis.hpp>
 #include <curfew/remote/hub.hpp>
@@ -79,16 +80,9 @@ result<> text_queue::work(const context& ctx, blocking_job_handler f, std::size_
   job_handler handler = [&pool, &f](context of, std::string text, job_info info) {
     return run_blocking(pool, f, std::move(of), std::move(text), std::move(info));
   };
-  result<> ended;
-  std::exception_ptr thrown;
-  asio::co_spawn(loop, async_work(ctx, std::move(handler), at_a_time),
-                 [&](std::exception_ptr what, result<> got) {
-                   thrown = std::move(what);
-                   ended = std::move(got);
-                 });
+  auto ended = asio::co_spawn(loop, async_work(ctx, std::move(handler), at_a_time), asio::use_future);
   loop.run();
-  if (thrown) std::rethrow_exception(thrown);
-  return ended;
+  return ended.get();
 }
 
 result<queue_stats> text_queue::stats(const context& ctx) {

@@ -37,19 +37,21 @@ class stream_within final : public row_stream::impl {
 
   result<rows> next(const context& ctx) override {
     if (is_over_) return rows();
-    return taken(of_->fetch(ctx, number_));
+    auto some = of_->fetch(ctx, number_);
+    look_at(some);
+    return some;
   }
   asio::awaitable<result<rows>> async_next(context ctx) override {
     if (is_over_) co_return rows();
     auto some = co_await of_->async_fetch(std::move(ctx), number_);
-    co_return taken(std::move(some));
+    look_at(some);
+    co_return some;
   }
 
  private:
-  result<rows> taken(result<rows> some) {
+  void look_at(const result<rows>& some) {
     is_over_ = !some || some->size() < rows_at_a_time;
     if (is_over_) of_->close(number_);
-    return some;
   }
 
   const std::shared_ptr<open_transaction> of_;

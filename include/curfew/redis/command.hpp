@@ -123,7 +123,8 @@ template <class... T, class... Requests>
 result<std::tuple<result<T>...>> decode_tuple(result<std::vector<reply>>&& got, const Requests&... of) {
   if (!got) return std::move(got).error();
   auto each = got->begin();
-  return std::tuple<result<T>...>{decode<T>(std::move(*each++), of)...};  // braces: from left to right
+  return result<std::tuple<result<T>...>>{
+      std::in_place, decode<T>(std::move(*each++), of)...};  // braces: from left to right
 }
 
 }  // namespace detail
