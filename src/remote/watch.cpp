@@ -341,7 +341,8 @@ void watch::judge(origin& of, const scripts::look_answer& answer, const std::vec
     end_all(of, errc::origin_lost);
     return;
   }
-  of.count = answer.count;
+  // Where some were not asked about, a message about them may still be missing.
+  if (!numbers.empty() || of.all.empty()) of.count = answer.count;
   of.lease = std::max(answer.lease, least_lease);
   of.expires = now + answer.left;
   if (of.server.empty() || !answer.is_being_restored) of.server = answer.server;

@@ -44,6 +44,28 @@ TEST_F(RemoteFaults, ALostMessageIsFoundByTheNextOne) {
   EXPECT_EQ(theirs->cause(), cause("nobody was told"));
 }
 
+// What another context learns while it joins does not hide that a message was lost.
+TEST_F(RemoteFaults, ALostMessageIsFoundThoughAnotherContextJoins) {
+  tests::redis_server server;
+  side here(server.url(), quick());
+  side there(server.url(), slow());
+  auto mine = here.hub.share(background());
+  auto other = here.hub.share(background());
+  ASSERT_TRUE(mine && other);
+  auto theirs = there.hub.join(background(), mine->ticket());
+  ASSERT_TRUE(theirs) << theirs.error();
+  const auto ticket = ticket::parse(mine->ticket(), "").value();
+  server.ask({"EVAL",
+              "redis.call('HSET', KEYS[1], ARGV[1], '!c - 0 nobody was told'); "
+              "redis.call('HINCRBY', KEYS[1], 'n', 1)",
+              "1", ticket.live_key(), ticket.live_field()});
+  auto others = there.hub.join(background(), other->ticket());
+  ASSERT_TRUE(others) << others.error();
+  ASSERT_TRUE(ends(*theirs));
+  EXPECT_EQ(theirs->cause(), cause("nobody was told"));
+  EXPECT_FALSE(others->err());
+}
+
 TEST_F(RemoteFaults, ALostSubscriptionIsMadeAnewAndNothingIsMissed) {
   tests::redis_server server;
   side here(server.url(), slow());
