@@ -69,6 +69,8 @@ test("a worker has room at 360 pixels; one that is killed is shown as gone", { t
   const { page } = tab;
   await page.locator("#counters th", { hasText: "worker " }).waitFor();
   assert.equal(await page.evaluate(() => document.documentElement.scrollWidth), 360);
+  const name = page.locator("#counters th bdi", { hasText: "packages" });
+  assert.equal(await name.evaluate((text) => text.getClientRects().length), 1, "the name is broken within");
   worker.kill();
   await page.locator("#service-errors li", { hasText: /The worker \S+ is gone/ }).waitFor();
 });
