@@ -200,6 +200,8 @@ asio::awaitable<void> queue_worker::do_joined(context ctx, context own, scripts:
     answer = co_await handler_(scope.ctx(), std::move(body), std::move(info));
   } catch (const std::exception& e) {
     answer = {true, e.what()};
+  } catch (...) {
+    answer = {true, "thrown, and no std::exception"};
   }
   const bool is_over = static_cast<bool>(ctx.err());
   const bool is_of_another = static_cast<bool>(scope.ctx().err()) && !is_over;
