@@ -72,8 +72,8 @@ redis::command<std::optional<std::string>> queue_caller::push(const std::string&
   return scripts::push(stream_, options_.max_length(), made);
 }
 
-error queue_caller::refusal(redis::result<std::optional<std::string>>& pushed) {
-  if (!pushed) return std::move(pushed).error();
+error queue_caller::refusal(const redis::result<std::optional<std::string>>& pushed) {
+  if (!pushed) return static_cast<const error&>(pushed.error());  // as an error of curfew
   return error(errc::queue_full, std::string(doing));
 }
 

@@ -61,7 +61,7 @@ class queue_caller {
   [[nodiscard]] redis::command<std::optional<std::string>> push(const std::string& ticket,
                                                                 const std::string& number,
                                                                 std::string job) const;
-  [[nodiscard]] static error refusal(redis::result<std::optional<std::string>>& pushed);
+  [[nodiscard]] static error refusal(const redis::result<std::optional<std::string>>& pushed);
   [[nodiscard]] result<std::string> outcome(const context& ctx,
                                             result<std::optional<result<std::string>>> got,
                                             const std::string& id);

@@ -118,11 +118,14 @@ redis::command<redis::reply> take_over(const std::string& stream, const std::str
 queued_job job_of(redis::stream_entry&& entry) {
   queued_job made;
   made.id = std::move(entry.id);
+  const auto place = [&made](const std::string& name) -> std::string* {
+    if (name == "t") return &made.ticket;
+    if (name == "r") return &made.results;
+    if (name == "n") return &made.number;
+    return name == "b" ? &made.body : nullptr;
+  };
   for (auto& [name, value] : entry.fields) {
-    if (name == "t") made.ticket = std::move(value);
-    if (name == "r") made.results = std::move(value);
-    if (name == "n") made.number = std::move(value);
-    if (name == "b") made.body = std::move(value);
+    if (auto* to = place(name)) *to = std::move(value);
   }
   return made;
 }

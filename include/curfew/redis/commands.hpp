@@ -20,12 +20,13 @@ namespace curfew::redis {
 /// Words of a command that may be several: one, or a list of them.
 class words {
  public:
+  // As they are written in a call, so none is explicit.
   words(std::string_view one) : list_{one} {}                           // NOLINT(google-explicit-constructor)
   words(const char* one) : words(std::string_view(one)) {}              // NOLINT(google-explicit-constructor)
   words(const std::string& one) : words(std::string_view(one)) {}       // NOLINT(google-explicit-constructor)
   words(std::initializer_list<std::string_view> many) : list_(many) {}  // NOLINT(google-explicit-constructor)
-  words(const std::vector<std::string>& many)
-      : list_(many.begin(), many.end()) {}  // NOLINT(google-explicit-constructor)
+  // NOLINTNEXTLINE(google-explicit-constructor)
+  words(const std::vector<std::string>& many) : list_(many.begin(), many.end()) {}
 
   [[nodiscard]] const std::vector<std::string_view>& list() const noexcept { return list_; }
 
