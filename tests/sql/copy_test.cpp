@@ -366,6 +366,28 @@ TEST_F(Copy, IsWhatItsNameSays) {
   EXPECT_TRUE(run_coroutine(in_coroutines()));
 }
 
+TEST_F(Copy, GoesThroughPgbouncer) {
+  CURFEW_NEEDS_PROGRAMS("pgbouncer");
+  const tests::pgbouncer between(server(), {"default_pool_size=1"});
+  pool db(between.url(database()), one_connection().prepared(false));
+  for (const bool is_kept : {false, true}) {
+    auto into = db.copy_in(patience, into_items);
+    ASSERT_TRUE(into) << into.error() << between.log();
+    for (int id = 1; id <= 10'000; ++id) ASSERT_TRUE(into->write(patience, line_of(id)));
+    if (!is_kept) continue;
+    auto done = into->finish(patience);
+    ASSERT_TRUE(done) << done.error() << between.log();
+    EXPECT_EQ(*done, 10'000U);
+  }
+  {
+    auto all = db.copy_out(patience, endless_items);
+    ASSERT_TRUE(all) << all.error() << between.log();
+    ASSERT_TRUE(all->next(patience));
+  }
+  expect_usable(db);
+  EXPECT_EQ(count(), "10000");
+}
+
 TEST_F(Copy, OutlivesItsPool) {
   std::optional<pool> db(std::in_place, url(), one_connection());
   auto into = db->copy_in(patience, into_items);

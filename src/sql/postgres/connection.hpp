@@ -143,6 +143,8 @@ class connection {
 
   [[nodiscard]] result<> connect(const context& ctx);
   [[nodiscard]] result<> set_up(const context& ctx);
+  /// Why a text is not sent at all, if it is not.
+  [[nodiscard]] static std::optional<error> unsendable(std::string_view text);
   /// Sends what this phase is for.
   /// \return false: it cannot be sent; why is in failed_.
   [[nodiscard]] bool send(phase next);
