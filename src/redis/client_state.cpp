@@ -83,11 +83,18 @@ void lane::drop() noexcept {
 }
 
 /// What an event loop drops when it goes.
+///
+/// A loop's services are shut down in the reverse order of their making, in a thread that does not keep the client's from
+/// working at its connections. So what sockets need is made before this one: connections are dropped first, each under its
+/// mutex, and none is touched from there on.
 class client_state::service final : public asio::execution_context::service {
  public:
   inline static asio::execution_context::id id;  // NOLINT(readability-identifier-naming): Asio's name
 
-  explicit service(asio::execution_context& owner) : asio::execution_context::service(owner) {}
+  explicit service(asio::execution_context& owner) : asio::execution_context::service(owner) {
+    const asio::basic_stream_socket<asio::generic::stream_protocol, inline_executor> first{
+        inline_executor(owner)};
+  }
 
   void add(const std::shared_ptr<lane>& one) {
     const std::lock_guard guard(mutex_);
