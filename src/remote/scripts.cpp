@@ -158,6 +158,7 @@ redis::command<void> close(const std::string& key) {
 
 redis::command<redis::reply> look(const std::string& key, const std::vector<std::uint64_t>& numbers) {
   std::vector<std::string> arguments;
+  arguments.reserve(numbers.size());
   for (const auto number : numbers) arguments.push_back(std::to_string(number));
   return look_script().call(key, arguments);
 }

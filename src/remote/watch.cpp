@@ -97,9 +97,10 @@ asio::awaitable<result<cancel_scope>> watch::join(context own, std::string text)
   }
 
   std::optional<clock::duration> left;
-  if (const auto ends = std::strtoll(found->c_str(), nullptr, 10); ends != 0)
+  if (const auto ends = std::strtoll(found->c_str(), nullptr, 10); ends != 0) {
     left = std::min(milliseconds(ends - answer->now), read->remaining.value_or(milliseconds::max())) -
            (clock::now() - sent) / 2;
+  }
   const auto longest = options_.longest();
   if (left && (!longest || *left <= *longest)) {
     auto scope = with_timeout(parent, *left);
