@@ -63,7 +63,8 @@ TEST_F(Queue, GivesBackWhatAWorkerAnswers) {
   const worker one(works, [](const context&, const std::string& text) -> result<std::int64_t> {
     return static_cast<std::int64_t>(text.size());
   });
-  for (int i = 0; i < 50; ++i) EXPECT_EQ(asks.run(background(), std::string(i, 'x')).value(), i);
+  for (int i = 0; i < 50; ++i)
+    EXPECT_EQ(asks.run(background(), std::string(static_cast<std::size_t>(i), 'x')).value(), i);
   const auto stats = asks.stats(background()).value();
   EXPECT_EQ(stats.length, 0U);
   EXPECT_EQ(stats.begun, 0U);
