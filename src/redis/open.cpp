@@ -174,8 +174,8 @@ struct greeting {
 
 }  // namespace
 
-asio::awaitable<result<opened>> open(context ctx, std::shared_ptr<const settings> with_, use what_for) {
-  const address& to = with_->to;
+asio::awaitable<result<opened>> open(context ctx, std::shared_ptr<const settings> given, use what_for) {
+  const address& to = given->to;
   std::optional<socket> made;
   if (!to.unix_path.empty()) {
     auto done = co_await connect_unix(ctx, to.unix_path);
@@ -204,7 +204,7 @@ asio::awaitable<result<opened>> open(context ctx, std::shared_ptr<const settings
   }
   const std::string database = std::to_string(to.database);
   if (to.database != 0) first.add({"SELECT", database});
-  if (!with_->options.name().empty()) first.add({"CLIENT", "SETNAME", with_->options.name()});
+  if (!given->options.name().empty()) first.add({"CLIENT", "SETNAME", given->options.name()});
   if (asks_role) first.add({"ROLE"});
   if (asks_id) first.add({"CLIENT", "ID"});
   auto said = co_await exchange(ctx, *made, to.shown, first.bytes, first.count);

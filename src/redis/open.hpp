@@ -18,7 +18,7 @@ struct opened {
 
 /// Connects, asks Sentinel where that is to be done, and says what is said first: the password, the database, the name.
 /// Errors: errc::connection_failed, with the reason, also when ctx ends; errc::not_allowed and others of the server.
-[[nodiscard]] boost::asio::awaitable<result<opened>> open(context ctx, std::shared_ptr<const settings> with,
+[[nodiscard]] boost::asio::awaitable<result<opened>> open(context ctx, std::shared_ptr<const settings> given,
                                                           use what_for);
 
 }  // namespace curfew::redis
