@@ -43,6 +43,14 @@ struct reply_reader::functions {
   }
   template <class Size>
   static void* array(const redisReadTask* task, Size /*count*/) noexcept {
+    // hiredis 0.14 takes seven levels, 1.0 any: then the destructor of the reply would need a stack as deep.
+    constexpr int most = 32;
+    int depth = 0;
+    for (const auto* outer = task->parent; outer != nullptr; outer = outer->parent) ++depth;
+    if (depth >= most) {
+      static_cast<draft*>(task->privdata)->is_too_deep = true;
+      return nullptr;
+    }
     return place(task, reply(std::vector<reply>()));
   }
   static void* integer(const redisReadTask* task, long long number) noexcept {
@@ -77,7 +85,7 @@ struct reply_reader::functions {
 };
 
 reply_reader::reply_reader(std::size_t max_answer)
-    : draft_{.made = {}, .objects = 0, .most = max_answer, .is_too_large = false},
+    : draft_{.made = {}, .objects = 0, .most = max_answer, .is_too_large = false, .is_too_deep = false},
       reader_(::redisReaderCreateWithFunctions(functions::all())) {
   if (reader_ == nullptr) throw std::bad_alloc();
   reader_->privdata = &draft_;
@@ -96,6 +104,7 @@ std::expected<std::optional<reply>, reply_reader::failure> reply_reader::take() 
   void* whole = nullptr;
   if (::redisReaderGetReply(reader_.get(), &whole) != REDIS_OK) {
     if (draft_.is_too_large) return too_large();
+    if (draft_.is_too_deep) return std::unexpected(failure{errc::protocol, "arrays within arrays, too many"});
     if (reader_->err == REDIS_ERR_OOM) throw std::bad_alloc();
     return std::unexpected(failure{errc::protocol, static_cast<const char*>(reader_->errstr)});
   }

@@ -48,6 +48,7 @@ class reply_reader {
     std::size_t objects = 0;  // bytes
     std::size_t most;
     bool is_too_large = false;
+    bool is_too_deep = false;
   };
 
   std::size_t fed_ = 0;  // since the last reply
