@@ -52,7 +52,7 @@ class operation {
   };
 
   const context ctx;
-  std::shared_ptr<answers_completion> waiting;  // of the one who sets `done`
+  std::shared_ptr<answers_completion> waiting;  // belongs to the thread that sets `done`
   std::string bytes;
   const std::size_t expected;
   std::vector<reply> got;

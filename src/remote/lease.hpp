@@ -28,7 +28,7 @@ namespace curfew::remote {
 /// 1. `name_` is not empty from the answer that the lease is there until it is known to be lost; `generation_` changes with
 ///    it. What was begun for another generation changes nothing in this one.
 /// 2. A context is in `living_` from the moment that Redis has it until it ends. Then it is in `ended_` until Redis knows,
-///    and in `told_` for as long again as the lease: who has missed the message reads the cause in the key.
+///    and in `told_` for as long again as the lease: a process that missed the message reads the cause in the key.
 /// 3. At most one coroutine sends ends, and one beats; a beat asked for out of turn waits for the other.
 class lease {
  public:

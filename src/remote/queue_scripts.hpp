@@ -17,7 +17,7 @@ struct queued_job {
   std::string id;
   std::string ticket;   // empty: it has no origin
   std::string results;  // the stream that its answer goes to; empty: none
-  std::string number;   // of the one who waits for it
+  std::string number;   // names the call that waits for it
   std::string body;
   unsigned attempt = 1;
 };

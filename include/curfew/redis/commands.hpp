@@ -181,7 +181,7 @@ class xadd_options {
   bool if_present_ = false;
 };
 
-/// Who reads, and how much. It refers to its words.
+/// How a stream is read: how much, and for how long.
 class xread_options {
  public:
   /// At most so many of each stream. Default: the server's, which is no limit.
