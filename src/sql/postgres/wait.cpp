@@ -1,31 +1,11 @@
 #include "sql/postgres/wait.hpp"
 
 #include <poll.h>
-#include <sys/eventfd.h>
-#include <unistd.h>
 
 #include <array>
-#include <cerrno>
-#include <system_error>
 #include <tuple>
 
 namespace curfew::sql::postgres {
-
-wake_event::wake_event() : fd_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {
-  if (fd_ == -1) throw std::system_error(errno, std::generic_category(), "eventfd");
-}
-
-wake_event::~wake_event() { ::close(fd_); }
-
-void wake_event::set() const noexcept {
-  const std::uint64_t one = 1;
-  std::ignore = ::write(fd_, &one, sizeof one);
-}
-
-void wake_event::clear() const noexcept {
-  std::uint64_t count = 0;
-  std::ignore = ::read(fd_, &count, sizeof count);
-}
 
 readiness wait_for(int socket, wants what, const wake_event& waker) noexcept {
   std::array<pollfd, 2> fds{};

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <curfew/io/detail/wake_event.hpp>
 
 namespace curfew::sql::postgres {
 
@@ -10,22 +11,7 @@ enum class wants : std::uint8_t { nothing, read, write };
 /// What a wait for a socket has found.
 enum class readiness : std::uint8_t { none, writable, readable };
 
-/// A descriptor that is closed with it; of an eventfd.
-class wake_event {
- public:
-  /// Throws: std::system_error.
-  wake_event();
-  wake_event(const wake_event&) = delete;
-  wake_event& operator=(const wake_event&) = delete;
-  ~wake_event();
-
-  [[nodiscard]] int fd() const noexcept { return fd_; }
-  void set() const noexcept;
-  void clear() const noexcept;
-
- private:
-  int fd_;
-};
+using curfew::detail::wake_event;
 
 /// Ends a wait, of a thread.
 struct wake_up {
