@@ -266,10 +266,7 @@ error connection::lost() const {
 }
 
 asio::posix::stream_descriptor& connection::watched_by(const asio::any_io_executor& loop) {
-  if (!watched_ || !watched_->is_of(loop)) {
-    watched_.reset();
-    watched_ = watched_socket::make(loop, socket());
-  }
+  if (!watched_ || !watched_->is_of(loop)) watched_.emplace(loop, socket());
   return watched_->descriptor();
 }
 

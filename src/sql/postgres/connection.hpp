@@ -175,9 +175,9 @@ class connection {
   const settings with_;
   std::unique_ptr<PGconn, finish> server_;
   wake_event waker_;
-  std::shared_ptr<watched_socket> watched_;  // destroyed before the server's end is told
-  bool is_told_to_go_ = false;               // by the server
-  bool gives_single_rows_ = false;           // libpq does, as of the last statement, which was streamed
+  std::optional<watched_socket> watched_;  // destroyed before the server's end is told
+  bool is_told_to_go_ = false;             // by the server
+  bool gives_single_rows_ = false;         // libpq does, as of the last statement, which was streamed
 
   // Prepared statements: the last one used first.
   std::list<statement> statements_;

@@ -6,9 +6,8 @@
 #include <boost/asio/execution_context.hpp>
 #include <boost/asio/query.hpp>
 #include <cerrno>
+#include <mutex>
 #include <system_error>
-#include <utility>
-#include <vector>
 
 namespace curfew::sql::postgres {
 
@@ -22,57 +21,57 @@ asio::execution_context& context_of(const asio::any_io_executor& loop) {
 
 }  // namespace
 
-/// What a loop drops when it goes.
+/// What is registered with a loop; it outlives that.
+struct watched_socket::roster {
+  std::mutex mutex;
+  curfew::detail::intrusive_list<watched_socket> all;  // guarded by mutex
+};
+
+/// Drops what is registered when the loop goes. Services are shut down in the reverse order of their making: so what
+/// descriptors need is made before this one.
 class watched_socket::service final : public asio::execution_context::service {
  public:
   inline static asio::execution_context::id id;  // NOLINT(readability-identifier-naming): Asio's name
 
   explicit service(asio::execution_context& owner) : asio::execution_context::service(owner) {}
 
-  void add(const std::shared_ptr<watched_socket>& one) {
-    const std::lock_guard guard(mutex_);
-    if (all_.size() == all_.capacity()) std::erase_if(all_, [](const auto& each) { return each.expired(); });
-    all_.push_back(one);
-  }
-
-  void shutdown() override {
-    std::vector<std::weak_ptr<watched_socket>> all;
-    {
-      const std::lock_guard guard(mutex_);
-      all.swap(all_);
-    }
-    for (const auto& each : all) {
-      if (const auto one = each.lock()) one->drop();
-    }
-  }
+  const std::shared_ptr<roster> registered = std::make_shared<roster>();
 
  private:
-  std::mutex mutex_;
-  std::vector<std::weak_ptr<watched_socket>> all_;  // guarded by mutex_
+  void shutdown() override {
+    const std::lock_guard guard(registered->mutex);
+    while (auto* const first = registered->all.front()) first->drop();
+  }
 };
 
-watched_socket::watched_socket(const asio::any_io_executor& loop, int duplicate)
-    : loop_(&context_of(loop)),
-      descriptor_(std::in_place, loop, duplicate) {}
-
-std::shared_ptr<watched_socket> watched_socket::make(const asio::any_io_executor& loop, int socket) {
-  auto& all = asio::use_service<service>(context_of(loop));
+watched_socket::watched_socket(const asio::any_io_executor& loop, int socket) : loop_(&context_of(loop)) {
   const int duplicate = ::fcntl(socket, F_DUPFD_CLOEXEC, 0);
   if (duplicate == -1) throw std::system_error(errno, std::generic_category(), "a query's socket");
-  std::shared_ptr<watched_socket> made(new watched_socket(loop, duplicate));
-  all.add(made);
-  return made;
+  try {
+    descriptor_.emplace(loop, duplicate);
+  } catch (...) {
+    ::close(duplicate);
+    throw;
+  }
+  roster_ = asio::use_service<service>(context_of(loop)).registered;
+  const std::lock_guard guard(roster_->mutex);
+  roster_->all.push_back(*this);
 }
 
-bool watched_socket::is_of(const asio::any_io_executor& loop) noexcept {
+watched_socket::~watched_socket() {
+  const std::lock_guard guard(roster_->mutex);
+  if (descriptor_) drop();
+}
+
+bool watched_socket::is_of(const asio::any_io_executor& loop) const noexcept {
   if (loop_ != &context_of(loop)) return false;
-  const std::lock_guard guard(mutex_);
+  const std::lock_guard guard(roster_->mutex);
   return descriptor_.has_value();
 }
 
+/// Under the roster's mutex.
 void watched_socket::drop() noexcept {
-  const std::lock_guard guard(mutex_);
-  if (!descriptor_) return;
+  roster_->all.remove(*this);
   // Not closed by Asio, which would count on the number's end to take it out of epoll: the socket lives on.
   const int duplicate = descriptor_->release();
   descriptor_.reset();
