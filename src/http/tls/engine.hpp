@@ -1,0 +1,96 @@
+#pragma once
+
+#include <openssl/ssl.h>
+#include <sys/types.h>
+
+#include <cstddef>
+#include <memory>
+#include <span>
+#include <string>
+#include <string_view>
+
+namespace curfew::http {
+
+/// Destroys what OpenSSL has made.
+struct free_openssl {
+  void operator()(SSL* p) const noexcept { SSL_free(p); }
+  void operator()(SSL_CTX* p) const noexcept { SSL_CTX_free(p); }
+  void operator()(SSL_SESSION* p) const noexcept { SSL_SESSION_free(p); }
+  void operator()(X509* p) const noexcept { X509_free(p); }
+  void operator()(EVP_PKEY* p) const noexcept { EVP_PKEY_free(p); }
+};
+template <class T>
+using openssl_ptr = std::unique_ptr<T, free_openssl>;
+
+/// One end of a TLS connection, over a socket that does not block: recv() and send() for what encrypts. The same for the
+/// server and the client: whoever made the `SSL` has said which it is.
+///
+///     handshaking ──handshake()──► open ──read() finds close_notify──► at_end
+///          │                        │
+///          └────────┬───────────────┘
+///                   ▼
+///                failed     stays so; failure() says why
+///
+/// An event of the socket names no direction: reads may have to write (a KeyUpdate's answer), and writes to read. So after
+/// each event all that waits tries again, reads until there is EAGAIN: bytes that OpenSSL holds decrypted make no event.
+///
+/// What is encrypted and the socket does not take is kept, at most one record, and sent by the next call of any kind; so
+/// bytes that write() has taken are its own, and what comes next may be something else.
+///
+/// Thread safety: none; one thread at a time.
+class tls_engine {
+ public:
+  enum class progress { done, blocked, failed };
+
+  /// \param ssl     Fresh, with all that is set for it, its role too.
+  /// \param socket  Does not block; outlives this.
+  /// Throws: std::bad_alloc.
+  tls_engine(openssl_ptr<SSL> ssl, int socket);
+  tls_engine(const tls_engine&) = delete;
+  tls_engine& operator=(const tls_engine&) = delete;
+  ~tls_engine();
+
+  /// Goes on with it. Again when it is done: only sends what is kept.
+  progress handshake() noexcept;
+
+  /// As recv(). \return how many bytes; 0: close_notify has come, everything before it has been read; -1 with errno: EAGAIN,
+  /// ECONNRESET where the socket has ended without close_notify, or is broken, EPROTO for a breach of the protocol. The last
+  /// two are for ever.
+  ssize_t read(std::span<char> into) noexcept;
+  /// As send_parts(): takes what it has encrypted off the front of the parts; of that some may be kept. \return how many
+  /// bytes; 0: nothing to take, and nothing is kept; -1 with errno: EAGAIN while something is kept, which nothing is taken
+  /// behind; as read().
+  ssize_t write(std::span<std::string_view> parts) noexcept;
+  /// Sends what is kept.
+  progress flush() noexcept;
+  /// Is there something that the socket has not taken?
+  [[nodiscard]] bool has_output() const noexcept { return !out_.empty(); }
+  /// Says that nothing more will be written (close_notify), as far as the socket takes it. The socket stays open.
+  progress finish() noexcept;
+
+  /// After `failed`, ECONNRESET, EPROTO: "certificate of \"example.org\": expired on 2026-11-02", "the peer refuses: unknown
+  /// CA", "the connection was closed in the handshake".
+  [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
+  [[nodiscard]] bool is_open() const noexcept { return open_; }
+  [[nodiscard]] SSL* ssl() const noexcept { return ssl_.get(); }
+
+ private:
+  friend struct socket_bio;
+
+  /// Of a call of OpenSSL that returned `outcome`.
+  progress judge(int outcome) noexcept;
+  void fail(int code, std::string why) noexcept;
+
+  const int socket_;
+  openssl_ptr<SSL> ssl_;
+  std::string out_;           // encrypted, not sent
+  std::size_t out_sent_ = 0;  // of it
+  std::string failure_;
+  int failed_ = 0;    // errno of what has failed
+  int io_error_ = 0;  // the last of the socket
+  bool open_ = false;
+  bool at_end_ = false;
+  bool finished_ = false;
+};
+
+}  // namespace curfew::http
