@@ -68,27 +68,44 @@ class tls_engine {
   /// Says that nothing more will be written (close_notify), as far as the socket takes it. The socket stays open.
   progress finish() noexcept;
 
-  /// After `failed`, ECONNRESET, EPROTO: "certificate of \"example.org\": expired on 2026-11-02", "the peer refuses: unknown
-  /// CA", "the connection was closed in the handshake".
+  /// After `failed`, ECONNRESET, EPROTO: "the certificate \"example.org\" expired on 2026-11-02", "the other end refuses:
+  /// unknown CA", "the connection was closed in the handshake". Printable, of limited length.
   [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
+  /// Of a breach of the protocol: OpenSSL's number for it, such as SSL_R_HTTP_REQUEST; else 0.
+  [[nodiscard]] int reason() const noexcept { return reason_; }
   [[nodiscard]] bool is_open() const noexcept { return open_; }
   [[nodiscard]] SSL* ssl() const noexcept { return ssl_.get(); }
 
  private:
-  friend struct socket_bio;
+  struct bio;
+  /// The certificate of the other end that is not to be trusted.
+  struct distrust {
+    int error = X509_V_OK;
+    openssl_ptr<X509> certificate;
+  };
 
-  /// Of a call of OpenSSL that returned `outcome`.
+  static int judge_certificate(int is_good, X509_STORE_CTX* about) noexcept;
+  [[nodiscard]] std::string why_distrusted() const;
+  /// What a call of OpenSSL that has not succeeded means.
   progress judge(int outcome) noexcept;
-  void fail(int code, std::string why) noexcept;
+  void fail(int code, std::string_view why) noexcept;
+  void fail_of_protocol() noexcept;
+  /// \return 0, or what errno is to be.
+  [[nodiscard]] int begin_io() noexcept;
+  bool send(std::string_view& bytes) noexcept;
+  std::string_view next_record(std::span<std::string_view> parts, std::span<char> room) const noexcept;
 
   const int socket_;
   openssl_ptr<SSL> ssl_;
-  std::string out_;           // encrypted, not sent
+  std::string out_;           // encrypted, and not all of it sent
   std::size_t out_sent_ = 0;  // of it
   std::string failure_;
-  int failed_ = 0;    // errno of what has failed
-  int io_error_ = 0;  // the last of the socket
+  distrust distrusted_;
+  int failed_ = 0;    // errno
+  int io_error_ = 0;  // of the socket
+  int reason_ = 0;
   bool open_ = false;
+  bool socket_ended_ = false;
   bool at_end_ = false;
   bool finished_ = false;
 };
