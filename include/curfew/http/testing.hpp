@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <curfew/core/context.hpp>
+#include <curfew/http/certificate_authority.hpp>
 #include <curfew/http/router.hpp>
 #include <curfew/http/server.hpp>
 #include <memory>
