@@ -8,8 +8,8 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
-#include <cstring>
 #include <new>
+#include <system_error>
 #include <tuple>
 #include <utility>
 
@@ -50,13 +50,13 @@ struct tls_engine::bio {
     }
   }
 
-  /// What the socket does not take is kept.
+  /// What the socket does not take is kept; a broken one takes it in vain, and the next read or write says so.
   static int write(BIO* b, const char* from, int size) noexcept {
     tls_engine& engine = engine_of(b);
     BIO_clear_retry_flags(b);
     std::string_view bytes(from, static_cast<std::size_t>(size));
-    if (!engine.has_output() && !engine.send(bytes)) return -1;
-    if (bytes.empty()) return size;
+    if (!engine.has_output()) engine.send(bytes);
+    if (engine.broken_ || bytes.empty()) return size;
     if (engine.out_.size() - engine.out_sent_ + bytes.size() > most_kept) {
       BIO_set_retry_write(b);
       return -1;
@@ -118,8 +118,9 @@ tls_engine::~tls_engine() {
 }
 
 tls_engine::progress tls_engine::handshake() noexcept {
-  const progress kept = flush();
-  if (open_ || kept == progress::failed) return kept == progress::failed ? kept : progress::done;
+  std::ignore = flush();
+  if (failed_ != 0) return progress::failed;
+  if (open_) return progress::done;
   ERR_clear_error();
   const int outcome = SSL_do_handshake(ssl_.get());
   if (outcome != 1) return judge(outcome);
@@ -168,6 +169,7 @@ std::string_view tls_engine::next_record(std::span<std::string_view> parts,
 
 ssize_t tls_engine::write(std::span<std::string_view> parts) noexcept {
   errno = begin_io();
+  if (errno == 0 && broken_) errno = ECONNRESET;
   if (errno == 0 && finished_) errno = EPIPE;
   if (errno == 0 && has_output()) errno = EAGAIN;
   if (errno != 0) return -1;
@@ -185,6 +187,10 @@ ssize_t tls_engine::write(std::span<std::string_view> parts) noexcept {
       errno = why == progress::failed ? failed_ : EAGAIN;
       return -1;
     }
+    if (broken_) {
+      errno = ECONNRESET;
+      return -1;
+    }
     total += taken;
     for (auto& part : parts) {
       const std::size_t of_part = std::min(taken, part.size());
@@ -195,37 +201,33 @@ ssize_t tls_engine::write(std::span<std::string_view> parts) noexcept {
   return static_cast<ssize_t>(total);
 }
 
-/// Takes off the front of `bytes` what the socket takes now. \return false: it is broken.
-bool tls_engine::send(std::string_view& bytes) noexcept {
-  while (!bytes.empty()) {
+/// Takes off the front of `bytes` what the socket takes now.
+void tls_engine::send(std::string_view& bytes) noexcept {
+  while (!bytes.empty() && !broken_) {
     const ssize_t count = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count >= 0) {
       bytes.remove_prefix(static_cast<std::size_t>(count));
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      return true;
+      return;
     } else if (errno != EINTR) {
-      io_error_ = errno;
-      return false;
+      broken_ = true;
+      note_failure([code = errno] { return std::generic_category().message(code); });
     }
   }
-  return true;
 }
 
 tls_engine::progress tls_engine::flush() noexcept {
-  if (has_output() && failed_ != ECONNRESET) {
+  if (has_output()) {
     std::string_view left = std::string_view(out_).substr(out_sent_);
-    if (!send(left)) {
-      if (failed_ == 0) fail(ECONNRESET, std::strerror(io_error_));
-      return progress::failed;
-    }
+    send(left);
     out_sent_ = out_.size() - left.size();
-    if (left.empty()) {
+    if (left.empty() || broken_) {
       out_.clear();
       out_sent_ = 0;
       if (out_.capacity() > kept_capacity) out_.shrink_to_fit();
     }
   }
-  if (failed_ != 0) return progress::failed;
+  if (failed_ != 0 || broken_) return progress::failed;
   return has_output() ? progress::blocked : progress::done;
 }
 
@@ -251,9 +253,11 @@ tls_engine::progress tls_engine::judge(int outcome) noexcept {
       break;
   }
   if (io_error_ != 0) {
-    fail(ECONNRESET, std::strerror(io_error_));
+    fail(ECONNRESET, [this] { return std::generic_category().message(io_error_); });
   } else if (socket_ended_) {
-    fail(ECONNRESET, open_ ? "the connection was cut" : "the connection was closed in the handshake");
+    fail(ECONNRESET, [this] {
+      return std::string(open_ ? "the connection was cut" : "the connection was closed in the handshake");
+    });
   } else {
     fail_of_protocol();
   }
@@ -263,27 +267,29 @@ tls_engine::progress tls_engine::judge(int outcome) noexcept {
 void tls_engine::fail_of_protocol() noexcept {
   const unsigned long code = ERR_peek_last_error();
   reason_ = ERR_GET_REASON(code);
-  try {
-    if (distrusted_.error != X509_V_OK) {
-      fail(EPROTO, why_distrusted());
-    } else if (reason_ >= SSL_AD_REASON_OFFSET && reason_ < SSL_AD_REASON_OFFSET + 256) {
-      fail(EPROTO, std::string("the other end refuses: ") +
-                       SSL_alert_desc_string_long(reason_ - SSL_AD_REASON_OFFSET));
-    } else {
-      const char* const text = ERR_reason_error_string(code);
-      fail(EPROTO, text != nullptr ? text : "a breach of TLS");
+  fail(EPROTO, [&]() -> std::string {
+    if (distrusted_.error != X509_V_OK) return why_distrusted();
+    if (reason_ >= SSL_AD_REASON_OFFSET && reason_ < SSL_AD_REASON_OFFSET + 256) {
+      return std::string("the other end refuses: ") +
+             SSL_alert_desc_string_long(reason_ - SSL_AD_REASON_OFFSET);
     }
-  } catch (const std::bad_alloc&) {
-    fail(EPROTO, {});
-  }
+    const char* const text = ERR_reason_error_string(code);
+    return text != nullptr ? text : "a breach of TLS";
+  });
 }
 
-void tls_engine::fail(int code, std::string_view why) noexcept {
+void tls_engine::fail(int code, const auto& why) noexcept {
   failed_ = code;
+  note_failure(why);
+}
+
+/// \param why  Makes the text; without memory there is none.
+void tls_engine::note_failure(const auto& why) noexcept {
   try {
-    failure_ = why.substr(0, longest_failure);
+    failure_ = why();
+    failure_.resize(std::min(failure_.size(), longest_failure));
   } catch (const std::bad_alloc&) {
-    failure_.clear();  // without its reason
+    failure_.clear();
   }
 }
 

@@ -34,6 +34,7 @@ using openssl_ptr = std::unique_ptr<T, free_openssl>;
 /// An event of the socket names no direction: reads may have to write (a KeyUpdate's answer), and writes to read. So after
 /// each event all that waits tries again, reads until there is EAGAIN: bytes that OpenSSL holds decrypted make no event.
 ///
+/// A socket that takes nothing any more fails writes alone: what came before can still be read, an answer or an alert.
 /// What is encrypted and the socket does not take is kept, at most one record, and sent by the next call of any kind; so
 /// bytes that write() has taken are its own, and what comes next may be something else.
 ///
@@ -88,11 +89,12 @@ class tls_engine {
   [[nodiscard]] std::string why_distrusted() const;
   /// What a call of OpenSSL that has not succeeded means.
   progress judge(int outcome) noexcept;
-  void fail(int code, std::string_view why) noexcept;
+  void fail(int code, const auto& why) noexcept;
   void fail_of_protocol() noexcept;
+  void note_failure(const auto& why) noexcept;
   /// \return 0, or what errno is to be.
   [[nodiscard]] int begin_io() noexcept;
-  bool send(std::string_view& bytes) noexcept;
+  void send(std::string_view& bytes) noexcept;
   std::string_view next_record(std::span<std::string_view> parts, std::span<char> room) const noexcept;
 
   const int socket_;
@@ -105,6 +107,7 @@ class tls_engine {
   int io_error_ = 0;  // of the socket
   int reason_ = 0;
   bool open_ = false;
+  bool broken_ = false;  // the socket takes nothing; what came before that can still be read
   bool socket_ended_ = false;
   bool at_end_ = false;
   bool finished_ = false;
