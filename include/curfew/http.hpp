@@ -18,3 +18,4 @@
 #include <curfew/http/save_file.hpp>
 #include <curfew/http/server.hpp>
 #include <curfew/http/status.hpp>
+#include <curfew/http/tls.hpp>

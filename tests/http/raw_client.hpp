@@ -17,6 +17,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <curfew/http/fields.hpp>
+#include <memory>
 #include <stdexcept>
 #include <string>
 #include <string_view>
@@ -30,6 +31,19 @@ namespace curfew::tests {
 /// throws.
 class raw_client {
  public:
+  /// What lies between it and the socket: TLS.
+  class layer {
+   public:
+    virtual ~layer() = default;
+    /// As send and recv of a socket that blocks; 0 bytes are an orderly end.
+    virtual ssize_t send(std::string_view bytes) = 0;
+    virtual ssize_t receive(char* into, std::size_t size) = 0;
+    /// Is there something for receive() that does not come from the socket?
+    virtual bool has_input() = 0;
+    /// Says that nothing more will be sent.
+    virtual void half_close() = 0;
+  };
+
   static constexpr std::chrono::seconds patience{20};
 
   struct response {
@@ -96,25 +110,33 @@ class raw_client {
   }
   raw_client(raw_client&& other) noexcept
       : socket_(std::exchange(other.socket_, -1)),
-        received_(std::move(other.received_)) {}
+        received_(std::move(other.received_)),
+        layer_(std::move(other.layer_)) {}
   raw_client& operator=(raw_client&& other) noexcept {
     std::swap(socket_, other.socket_);
     std::swap(received_, other.received_);
+    std::swap(layer_, other.layer_);
     return *this;
   }
   ~raw_client() { close(); }
 
+  [[nodiscard]] int socket() const noexcept { return socket_; }
+  /// From now on what is sent and received goes through it.
+  void put(std::unique_ptr<layer> between) { layer_ = std::move(between); }
+
   void send(std::string_view bytes) {
     while (!bytes.empty()) {
-      const ssize_t n = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      const ssize_t n =
+          layer_ ? layer_->send(bytes) : ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (n < 0) fail("send");
       bytes.remove_prefix(static_cast<std::size_t>(n));
     }
   }
   /// As `send`, but an error, such as the other side having closed, is nothing.
-  void try_send(std::string_view bytes) noexcept {
+  void try_send(std::string_view bytes) {
     while (!bytes.empty()) {
-      const ssize_t n = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
+      const ssize_t n =
+          layer_ ? layer_->send(bytes) : ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL);
       if (n < 0) return;
       bytes.remove_prefix(static_cast<std::size_t>(n));
     }
@@ -199,7 +221,12 @@ class raw_client {
 
   /// Makes a `send` that blocks in another thread return.
   void stop_sending() { ::shutdown(socket_, SHUT_RDWR); }
-  void half_close() { ::shutdown(socket_, SHUT_WR); }
+  void half_close() {
+    if (layer_) return layer_->half_close();
+    cut();
+  }
+  /// Ends the socket's sending side; a layer above it says nothing of it.
+  void cut() { ::shutdown(socket_, SHUT_WR); }
   /// As a machine that is switched off: from now on nothing of what comes is answered, not even by the kernel. What was
   /// sent before has been acknowledged: no repetition of it gives a sign of life.
   void fall_silent() {
@@ -215,9 +242,11 @@ class raw_client {
   void reset() {
     const linger at_once{1, 0};
     ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+    layer_.reset();
     close();
   }
   void close() {
+    if (layer_ && socket_ >= 0) layer_->half_close();
     if (socket_ >= 0) ::close(std::exchange(socket_, -1));
   }
 
@@ -249,10 +278,11 @@ class raw_client {
   [[nodiscard]] std::string begin_of_received() const { return '"' + received_.substr(0, 200) + '"'; }
   bool receive() {
     pollfd p{socket_, POLLIN, 0};
-    const int ready = ::poll(&p, 1, static_cast<int>(std::chrono::milliseconds(patience).count()));
-    if (ready == 0) throw std::runtime_error("nothing came after " + begin_of_received());
+    const bool there = layer_ && layer_->has_input();
+    if (!there && ::poll(&p, 1, static_cast<int>(std::chrono::milliseconds(patience).count())) == 0)
+      throw std::runtime_error("nothing came after " + begin_of_received());
     char bytes[16 * 1024];
-    const ssize_t n = ::recv(socket_, bytes, sizeof bytes, 0);
+    const ssize_t n = layer_ ? layer_->receive(bytes, sizeof bytes) : ::recv(socket_, bytes, sizeof bytes, 0);
     if (n < 0) fail("recv");
     received_.append(bytes, static_cast<std::size_t>(n));
     return n > 0;
@@ -260,6 +290,7 @@ class raw_client {
 
   int socket_;
   std::string received_;
+  std::unique_ptr<layer> layer_;
 };
 
 }  // namespace curfew::tests

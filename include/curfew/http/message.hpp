@@ -17,6 +17,8 @@
 
 namespace curfew::http {
 
+struct peer_certificate;
+
 /// Takes the body of a message that is streamed: a handler's response, or a client's request. A cheap handle; the body is
 /// over when its `body_source` has returned.
 class body_writer {
@@ -111,8 +113,12 @@ class request {
   /// The address of the client, without a port: "203.0.113.7", "2001:db8::7"; "unix:" for a Unix socket. Where the
   /// other end of the connection is one of the server's trusted peers, what that tells of the client; else remote()'s.
   [[nodiscard]] std::string_view client_address() const noexcept;
-  /// "https" if a trusted peer says that the client used it, else "http".
+  /// "https" if the connection is encrypted, or a trusted peer says that the client's is, else "http". Where a trusted peer
+  /// names the client, its word about that one counts.
   [[nodiscard]] std::string_view client_scheme() const noexcept { return https_ ? "https" : "http"; }
+  /// The certificate that the other end of the connection has shown; null: none, or it was not asked for one
+  /// (`tls_server_options::client_certificates`). As long as the request. Of `<curfew/http/tls.hpp>`.
+  [[nodiscard]] const peer_certificate* client_certificate() const noexcept { return certificate_.get(); }
   /// Reads the body where the route has `stream_body()`; `body()` is empty then.
   [[nodiscard]] const body_reader& reader() const noexcept { return reader_; }
 
@@ -127,6 +133,7 @@ class request {
   std::string remote_;
   std::string client_;  // empty: remote_'s
   bool https_ = false;
+  std::shared_ptr<const peer_certificate> certificate_;
   body_reader reader_;
   std::vector<std::pair<std::string, std::string>> params_;
   struct streamed;

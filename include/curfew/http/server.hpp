@@ -8,6 +8,7 @@
 #include <curfew/core/context.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/http/router.hpp>
+#include <curfew/http/tls.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -31,10 +32,15 @@ class listen_options {
   /// header, or with a malformed one, as soon as that is seen. Default: no.
   listen_options& proxy_protocol(bool yes) { return proxy_protocol_ = yes, *this; }
   [[nodiscard]] bool proxy_protocol() const noexcept { return proxy_protocol_; }
+  /// Connections are encrypted, with these certificates. Behind the PROXY protocol's header, where there is one: that comes
+  /// first, in plain. A client that sends HTTP in plain gets 400, which says so. Default: in plain.
+  listen_options& tls(tls_server with) { return tls_ = std::move(with), *this; }
+  [[nodiscard]] const std::optional<tls_server>& tls() const noexcept { return tls_; }
 
  private:
   std::optional<unsigned> permissions_;
   bool proxy_protocol_ = false;
+  std::optional<tls_server> tls_;
 };
 
 /// Which fields of a request name its client, where the peer is trusted.
@@ -95,6 +101,9 @@ class server_options {
   /// How long requests may go on at shutdown before their contexts are ended. Default: 5 s.
   server_options& grace(clock::duration d) { return grace_ = d, *this; }
   [[nodiscard]] clock::duration grace() const noexcept { return grace_; }
+  /// How long a client may take from its connection until the TLS handshake is over; longer is closed. Default: 10 s.
+  server_options& handshake_timeout(clock::duration d) { return handshake_timeout_ = d, *this; }
+  [[nodiscard]] clock::duration handshake_timeout() const noexcept { return handshake_timeout_; }
   /// How long a client may take to send a header, and then to send a body; longer gets 408. A client that
   /// takes nothing of a response for `body_timeout` counts as gone. Default: 10 s; 30 s.
   server_options& header_timeout(clock::duration d) { return header_timeout_ = d, *this; }
@@ -157,8 +166,9 @@ class server_options {
   /// Does a client that shuts down its sending side still wait for the answer? Default: no, its request ends.
   server_options& half_close_is_alive(bool yes) { return half_close_is_alive_ = yes, *this; }
   [[nodiscard]] bool half_close_is_alive() const noexcept { return half_close_is_alive_; }
-  /// Gets what a client must not see: "GET /disk: the handler threw: bad allocation". Default: empty, which
-  /// writes the line to standard error.
+  /// Gets what a client must not see: "GET /disk: the handler threw: bad allocation". Of TLS handshakes that failed, one
+  /// line a minute at most, which says how many others there were. Default: empty, which writes the line to standard
+  /// error.
   server_options& on_error(line_sink f) { return on_error_ = std::move(f), *this; }
   [[nodiscard]] const line_sink& on_error() const noexcept { return on_error_; }
   /// How long a handler may hold its thread, without a `co_await` that waits, before `on_held_thread` is told.
@@ -177,6 +187,7 @@ class server_options {
   unsigned threads_ = 0;
   clock::duration max_request_time_ = std::chrono::minutes(1);
   clock::duration grace_ = std::chrono::seconds(5);
+  clock::duration handshake_timeout_ = std::chrono::seconds(10);
   clock::duration header_timeout_ = std::chrono::seconds(10);
   clock::duration body_timeout_ = std::chrono::seconds(30);
   clock::duration idle_timeout_ = std::chrono::minutes(1);
@@ -215,7 +226,8 @@ struct shutdown_report {
 /// The context of a request ends
 ///   - when its client closes, half-closes or resets the connection, at once, with cause errc::client_gone.
 ///     After a half-close the response is still sent. A close behind more than about 100 KB of pipelined
-///     bytes cannot be seen, a reset can;
+///     bytes cannot be seen, a reset can. With TLS a close_notify is the half-close; where the connection ends without
+///     one, no response follows;
 ///   - at the deadline that came with the request or by max_request_time;
 ///   - when the response has been sent, with its body, with cause errc::handler_done;
 ///   - at shutdown, with cause errc::shutdown.
@@ -248,7 +260,8 @@ class server {
 
   /// The port listened on, of the first TCP address; 0 before `listen` and without one.
   [[nodiscard]] std::uint16_t port() const noexcept;
-  /// "http://127.0.0.1:8080", of the first TCP address; empty before `listen` and without one.
+  /// "http://127.0.0.1:8080", of the first TCP address, "https://" where that is encrypted; empty before `listen` and
+  /// without one.
   [[nodiscard]] std::string url() const;
   /// Where it listens, in the order of the options, with the ports that were free: "127.0.0.1:40312",
   /// "unix:/run/app.sock". Empty before `listen`.

@@ -33,6 +33,7 @@ struct request_access {
   static std::string& remote(request& r) noexcept { return r.remote_; }
   static std::string& client(request& r) noexcept { return r.client_; }
   static bool& https(request& r) noexcept { return r.https_; }
+  static std::shared_ptr<const peer_certificate>& certificate(request& r) noexcept { return r.certificate_; }
   static body_reader& reader(request& r) noexcept { return r.reader_; }
   static std::vector<std::pair<std::string, std::string>>& params(request& r) noexcept { return r.params_; }
 

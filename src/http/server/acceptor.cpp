@@ -15,6 +15,7 @@
 #include "http/server/peer.hpp"
 #include "http/server/server_state.hpp"
 #include "http/server/trusted.hpp"
+#include "http/tls/server_identity.hpp"
 #include "http/wire/ip.hpp"
 
 namespace curfew::http {
@@ -57,11 +58,15 @@ result<> acceptor::open(const std::vector<server_options::listener>& where) {
               " (it expects the PROXY protocol: name the proxies with trusted_peers, nothing else may "
               "connect)");
     }
+    if (const auto& tls = one.options.tls(); tls && tls->expires() < std::chrono::system_clock::now()) {
+      server_.settings.on_error()("listening on " + one.address +
+                                  ": a certificate has expired; clients will not trust it");
+    }
     auto sockets = listening_socket::open(one);
     if (!sockets) return sockets.error();
     for (auto& socket : *sockets) {
       socket.ends_silent_after(server_.settings.silent_peer_timeout());
-      made.push_back(std::make_unique<door>(*this, std::move(socket), proxy));
+      made.push_back(std::make_unique<door>(*this, std::move(socket), one.options));
     }
   }
   const std::lock_guard guard(mutex_);
@@ -78,7 +83,10 @@ std::uint16_t acceptor::port() const noexcept {
 
 std::string acceptor::url() const {
   for (const auto& d : doors_) {
-    if (!d->socket.is_unix()) return d->socket.url();
+    if (d->socket.is_unix()) continue;
+    std::string url = d->socket.url();
+    if (d->tls) url.insert(std::string_view("http").size(), 1, 's');
+    return url;
   }
   return {};
 }
@@ -127,6 +135,7 @@ bool acceptor::lets_in(const door& at, peer& from) const {
   from.is_trusted = server_.trusted.contains(from.address);
   from.sends_proxy_header = at.expects_proxy_header;
   if (from.sends_proxy_header && !from.is_trusted) return false;
+  if (at.tls) from.identity = tls_server_access::identity(*at.tls);
   return server_.admit(from);
 }
 

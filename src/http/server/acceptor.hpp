@@ -7,6 +7,7 @@
 #include <curfew/http/server.hpp>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <utility>
 #include <vector>
@@ -46,15 +47,17 @@ class acceptor {
 
  private:
   struct door final : watched {
-    door(acceptor& a, listening_socket s, bool proxy) noexcept
+    door(acceptor& a, listening_socket s, const listen_options& how)
         : of(a),
           socket(std::move(s)),
-          expects_proxy_header(proxy) {}
+          expects_proxy_header(how.proxy_protocol()),
+          tls(how.tls()) {}
     void on_event(std::uint32_t /*events*/) override { of.accept_from(*this); }
 
     acceptor& of;
     listening_socket socket;  // guarded by mutex_
     const bool expects_proxy_header;
+    const std::optional<tls_server> tls;
   };
 
   int accept(door& at, peer& from);

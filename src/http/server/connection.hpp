@@ -16,6 +16,7 @@
 #include <string_view>
 
 #include "http/server/exchange.hpp"
+#include "http/server/tls_transport.hpp"
 #include "http/server/transport.hpp"
 #include "http/server/worker.hpp"
 #include "http/wire/proxy_header.hpp"
@@ -28,6 +29,8 @@ namespace curfew::http {
 /// One connection of a server: it pumps bytes between its transport, the parser and the exchange at hand. Its coroutine
 /// runs the exchanges in turn:
 ///
+///  securing ──handshake──┐      (with TLS; a failure, its time and a shutdown close it, after the client was told)
+///                        ▼
 ///     reading ──request──► handling ──response──► sending ──all sent──► reading …
 ///        │                    │                      │ closing, and the client may still send
 ///        │ end, time, shutdown│                      └──────────► lingering ──end, time, shutdown──► closed
@@ -78,6 +81,7 @@ class connection final : public watched,
  private:
   enum class phase { none, idle, header };
   enum class step { wait, expect, request, refuse, close };
+  enum class opening { wait, encrypt, refuse, close };
   using written = transport::written;
   /// Does a half-close end a write? Not that of a plain response; a stream ends with its context.
   enum class patience { response, stream };
@@ -92,6 +96,8 @@ class connection final : public watched,
   };
 
   boost::asio::awaitable<void> serve();
+  boost::asio::awaitable<void> serve_requests();
+  boost::asio::awaitable<bool> secure();
   boost::asio::awaitable<bool> answer();
   boost::asio::awaitable<bool> send_response(response reply, const context* ctx);
   boost::asio::awaitable<bool> send_stream(body_source source, framing how);
@@ -99,6 +105,9 @@ class connection final : public watched,
   boost::asio::awaitable<bool> throw_rest_away();
 
   // Reading.
+  opening open_in_plain();
+  void handshake_failed(const tls_transport& with);
+  [[nodiscard]] bool is_client_welcome(const tls_transport& by);
   step advance();
   bool take_proxy_header(std::string_view& bytes);
   std::string_view receive();
@@ -131,7 +140,7 @@ class connection final : public watched,
 
   const detail::carrier lane_;  // what the coroutine works for, as inspection shows it
   worker& worker_;
-  const std::unique_ptr<transport> transport_;
+  std::unique_ptr<transport> transport_;  // never null
   peer from_;
   std::unique_ptr<proxy_header> proxy_header_;  // until it has come
   std::optional<exchange> exchange_;            // the one at hand, always there

@@ -40,6 +40,7 @@ exchange::exchange(worker& on, const peer& from)
   request_access::remote(*request_) = from.name;
   request_access::client(*request_) = from.told;
   request_access::https(*request_) = from.by_tls;
+  if (from.certificate) request_access::certificate(*request_) = from.certificate;
 }
 
 void exchange::ask_proxies(const peer& nearest) {

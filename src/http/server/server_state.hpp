@@ -1,6 +1,7 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <curfew/core/clock.hpp>
@@ -44,6 +45,9 @@ struct server_state {
       on_room;  // a connection has closed; called from any thread while accepting has paused
   std::atomic<bool> wants_room{false};
 
+  std::atomic<clock::time_point> quiet_until{clock::time_point()};  // about handshakes
+  std::atomic<std::size_t> untold{0};                               // handshakes that failed meanwhile
+
   std::mutex mutex;                 // for `changed` alone
   std::condition_variable changed;  // a connection has closed or lingers, while stopping
 
@@ -56,6 +60,21 @@ struct server_state {
     if (!per_address.is_limited() || !from.address || from.is_trusted) return true;
     from.place = per_address.enter(*from.address);
     return from.place.has_value();
+  }
+  /// Of a client that did not get through the handshake.
+  void handshake_failed(std::string_view who, std::string_view why) {
+    const auto now = clock::now();
+    auto until = quiet_until.load(std::memory_order_relaxed);
+    if (now < until || !quiet_until.compare_exchange_strong(until, now + std::chrono::minutes(1))) {
+      untold.fetch_add(1);
+      return;
+    }
+    std::string line(who);
+    line += ": the TLS handshake failed: ";
+    line += why;
+    if (const auto others = untold.exchange(0); others != 0)
+      line += " (and those of " + std::to_string(others) + " more connections)";
+    settings.on_error()(line);
   }
   /// One connection more: counted by the acceptor, which calls this outside of its lock.
   void opened() {

@@ -12,6 +12,11 @@
 
 namespace curfew::http {
 
+transport::transport(transport& from) noexcept
+    : loop_(from.loop_),
+      socket_(std::exchange(from.socket_, -1)),
+      half_closed_(from.half_closed_) {}
+
 void transport::watch(watched& by) noexcept {
   if (!loop_.watch(socket_, EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET, by)) gone_ = true;
 }
@@ -25,6 +30,7 @@ void transport::on_event(std::uint32_t events) noexcept {
 
 void transport::close(bool reset) noexcept {
   if (closed()) return;
+  if (!reset && !gone_) say_goodbye();
   gone_ = true;
   loop_.unwatch(socket_);  // closing alone would leave it there if a child process had a copy
   if (reset) {
@@ -32,6 +38,34 @@ void transport::close(bool reset) noexcept {
     ::setsockopt(socket_, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
   }
   ::close(std::exchange(socket_, -1));
+}
+
+std::string_view transport::peek(std::span<char> into) noexcept {
+  while (may_read()) {
+    const ssize_t count = ::recv(socket_, into.data(), into.size(), MSG_PEEK);
+    if (count > 0) return {into.data(), static_cast<std::size_t>(count)};
+    if (count == 0) {
+      at_end_ = half_closed_ = true;
+    } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
+      readable_ = false;
+    } else if (errno != EINTR) {
+      gone_ = true;
+    }
+  }
+  return {};
+}
+
+void transport::skip(std::size_t size) noexcept {
+  const auto into = loop_.scratch();
+  while (size != 0) {
+    const ssize_t count = ::recv(socket_, into.data(), std::min(size, into.size()), 0);
+    if (count > 0) {
+      size -= static_cast<std::size_t>(count);
+    } else if (count == 0 || errno != EINTR) {
+      gone_ = true;
+      return;
+    }
+  }
 }
 
 std::size_t plain_transport::read(std::span<char> into) noexcept {

@@ -11,7 +11,8 @@ namespace curfew::http {
 
 /// What carries a connection's bytes: it owns the descriptor, and knows what events have said of it. Plain TCP is one;
 /// what encrypts is another, whose reads may write and whose writes may read. So an event names no direction: after
-/// each, all that waits tries again.
+/// each, all that waits tries again. A connection that encrypts begins in plain, and another transport takes the socket
+/// over.
 ///
 ///     readable ──read() finds nothing──► drained ──on_event()──► readable
 ///
@@ -34,17 +35,24 @@ class transport {
   transport(loop& on, int socket) noexcept : loop_(on), socket_(socket) {}
   transport(const transport&) = delete;
   transport& operator=(const transport&) = delete;
-  virtual ~transport() { close(); }
+  virtual ~transport() { close(); }  // one that has a goodbye to say closes before
 
   /// Has the loop tell `by` of events. If it cannot, this is gone.
   void watch(watched& by) noexcept;
   /// Notes what an event says.
-  void on_event(std::uint32_t events) noexcept;
+  virtual void on_event(std::uint32_t events) noexcept;
+
+  /// What the socket has, and keeps. Empty: as read() of nothing.
+  std::string_view peek(std::span<char> into) noexcept;
+  /// Takes off it what peek() has shown, or a part of that.
+  void skip(std::size_t size) noexcept;
 
   /// Reads into `into`. \return how many bytes; 0: none for now, or no more at all, see `may_read`.
   virtual std::size_t read(std::span<char> into) noexcept = 0;
   /// Sends as much of the parts as can be now, and takes it off their front.
   virtual written write(std::span<std::string_view> parts) noexcept = 0;
+  /// Bytes that write() has taken, and the socket not yet.
+  [[nodiscard]] virtual std::size_t kept() const noexcept { return 0; }
   /// Nothing more will be written. What looks like a reset from now on may be the client's half-close.
   virtual void finish() noexcept = 0;
   /// \param reset  So that the client can tell it from an orderly end.
@@ -63,6 +71,11 @@ class transport {
   [[nodiscard]] bool closed() const noexcept { return socket_ < 0; }
 
  protected:
+  /// Takes the socket of another, which is closed from now on. Its events go on.
+  explicit transport(transport& from) noexcept;
+  /// Says that this is an orderly end.
+  virtual void say_goodbye() noexcept {}
+
   loop& loop_;
   int socket_;
   bool readable_ = true;
@@ -76,6 +89,8 @@ class transport {
 class plain_transport final : public transport {
  public:
   using transport::transport;
+  /// Goes on in plain.
+  explicit plain_transport(transport& from) noexcept : transport(from) {}
 
   std::size_t read(std::span<char> into) noexcept override;
   written write(std::span<std::string_view> parts) noexcept override;

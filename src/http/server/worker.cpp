@@ -22,7 +22,8 @@ namespace {
 
 /// Timeouts come late by a tick at most: a fourth of the shortest.
 clock::duration tick_for(const server_options& s) {
-  const auto shortest = std::min({s.header_timeout(), s.body_timeout(), s.idle_timeout()});
+  const auto shortest =
+      std::min({s.handshake_timeout(), s.header_timeout(), s.body_timeout(), s.idle_timeout()});
   return std::clamp<clock::duration>(shortest / 4, std::chrono::milliseconds(5),
                                      std::chrono::milliseconds(250));
 }

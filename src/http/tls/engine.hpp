@@ -66,6 +66,8 @@ class tls_engine {
   progress flush() noexcept;
   /// Is there something that the socket has not taken?
   [[nodiscard]] bool has_output() const noexcept { return !out_.empty(); }
+  /// How many bytes.
+  [[nodiscard]] std::size_t kept() const noexcept { return out_.size() - out_sent_; }
   /// Says that nothing more will be written (close_notify), as far as the socket takes it. The socket stays open.
   progress finish() noexcept;
 

@@ -1,0 +1,130 @@
+#include "http/tls/pem_files.hpp"
+
+#include <fcntl.h>
+#include <openssl/err.h>
+#include <openssl/pem.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <curfew/http/errc.hpp>
+#include <string_view>
+#include <system_error>
+#include <utility>
+
+#include "http/wire/descriptor.hpp"
+
+namespace curfew::http {
+
+namespace {
+
+constexpr std::size_t largest_file = 16 * 1024 * 1024;  // the authorities of a whole system have 250 KB
+
+struct free_bio {
+  void operator()(BIO* p) const noexcept { BIO_free(p); }
+};
+using bio_ptr = std::unique_ptr<BIO, free_bio>;
+
+error bad(std::string_view what, const std::string& file, std::string_view why) {
+  return error(make_error_code(errc::tls_failure),
+               "reading " + std::string(what) + ' ' + file + " (" + std::string(why) + ')');
+}
+
+result<std::string> read_file(std::string_view what, const std::string& file) {
+  const auto fail = [&](int code) {
+    return error(std::error_code(code, std::generic_category()), "reading " + std::string(what) + ' ' + file);
+  };
+  const descriptor from(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (!from.is_open()) return fail(errno);
+  std::string bytes;
+  char block[16 * 1024];
+  for (;;) {
+    const ssize_t count = ::read(from.get(), block, sizeof block);
+    if (count == 0) return bytes;
+    if (count < 0 && errno == EINTR) continue;
+    if (count < 0) return fail(errno);
+    bytes.append(block, static_cast<std::size_t>(count));
+    if (bytes.size() > largest_file) return fail(EFBIG);
+  }
+}
+
+bio_ptr bio_of(const std::string& bytes) {
+  bio_ptr made(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
+  if (!made) throw std::bad_alloc();
+  return made;
+}
+
+/// What OpenSSL says, as far as that helps.
+std::string_view openssl_reason() {
+  const char* const text = ERR_reason_error_string(ERR_peek_last_error());
+  return text != nullptr ? text : "OpenSSL does not say why";
+}
+
+/// All certificates of a file.
+result<std::vector<openssl_ptr<X509>>> read_certificates(std::string_view what, const std::string& file) {
+  const auto bytes = read_file(what, file);
+  if (!bytes) return bytes.error();
+  const bio_ptr from = bio_of(*bytes);
+  std::vector<openssl_ptr<X509>> all;
+  ERR_clear_error();
+  while (openssl_ptr<X509> next{PEM_read_bio_X509_AUX(from.get(), nullptr, nullptr, nullptr)})
+    all.push_back(std::move(next));
+  const bool at_end = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  if (!at_end) {
+    const std::string why = "certificate " + std::to_string(all.size() + 1) +
+                            " of it is broken: " + std::string(openssl_reason());
+    ERR_clear_error();
+    return bad(what, file, why);
+  }
+  ERR_clear_error();
+  if (all.empty())
+    return bad(what, file, "there is no certificate in it: it has to be PEM, BEGIN CERTIFICATE");
+  return all;
+}
+
+result<openssl_ptr<EVP_PKEY>> read_key(const std::string& file) {
+  constexpr std::string_view what = "the key";
+  const auto bytes = read_file(what, file);
+  if (!bytes) return bytes.error();
+  const bio_ptr from = bio_of(*bytes);
+  bool encrypted = false;
+  // Without a function OpenSSL asks the terminal.
+  const auto no_password = [](char* /*into*/, int /*size*/, int /*writes*/, void* asked) {
+    *static_cast<bool*>(asked) = true;
+    return -1;
+  };
+  ERR_clear_error();
+  openssl_ptr<EVP_PKEY> key(PEM_read_bio_PrivateKey(from.get(), nullptr, no_password, &encrypted));
+  const bool none = ERR_GET_REASON(ERR_peek_last_error()) == PEM_R_NO_START_LINE;
+  const std::string why(key ? "" : openssl_reason());
+  ERR_clear_error();
+  if (key) return key;
+  if (encrypted)
+    return bad(what, file, "it is encrypted, and nothing asks for passwords here: store it without one");
+  if (none || why.find("unsupported") != std::string::npos)
+    return bad(what, file, "there is no private key in it: it has to be PEM, BEGIN PRIVATE KEY");
+  return bad(what, file, why);
+}
+
+}  // namespace
+
+result<key_pair> read_key_pair(const std::string& chain_file, const std::string& key_file) {
+  auto all = read_certificates("the certificate", chain_file);
+  if (!all) return all.error();
+  auto key = read_key(key_file);
+  if (!key) return key.error();
+  key_pair made;
+  made.certificate = std::move(all->front());
+  all->erase(all->begin());
+  made.chain = std::move(*all);
+  made.key = std::move(*key);
+  const bool fits = X509_check_private_key(made.certificate.get(), made.key.get()) == 1;
+  ERR_clear_error();
+  if (!fits) return bad("the key", key_file, "it does not belong to the first certificate of " + chain_file);
+  return made;
+}
+
+result<std::vector<openssl_ptr<X509>>> read_authorities(const std::string& file) {
+  return read_certificates("the authorities", file);
+}
+
+}  // namespace curfew::http
