@@ -247,8 +247,12 @@ tls_engine::progress tls_engine::judge(int outcome) noexcept {
     case SSL_ERROR_WANT_WRITE:
       return progress::blocked;
     case SSL_ERROR_ZERO_RETURN:
-      at_end_ = true;
-      return progress::done;
+      if (open_) {
+        at_end_ = true;
+        return progress::done;
+      }
+      socket_ended_ = true;  // in the handshake anyone on the way can say it
+      break;
     default:
       break;
   }
