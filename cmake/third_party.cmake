@@ -8,7 +8,6 @@ curfew_third_party(asio PACKAGE Boost 1.81 CONFIG TARGETS Boost::headers
                    DEFINITIONS BOOST_ASIO_NO_DEPRECATED BOOST_ASIO_SEPARATE_COMPILATION)
 curfew_third_party(beast PACKAGE Boost 1.81 CONFIG TARGETS Boost::headers HEADERS boost/beast)
 curfew_third_party(boost_url PACKAGE Boost 1.81 CONFIG COMPONENTS url TARGETS Boost::url HEADERS boost/url)
-curfew_third_party(curl PACKAGE CURL TARGETS CURL::libcurl HEADERS curl)
 curfew_third_party(openssl PACKAGE OpenSSL TARGETS OpenSSL::SSL OpenSSL::Crypto HEADERS openssl)
 curfew_third_party(zlib PACKAGE ZLIB TARGETS ZLIB::ZLIB HEADERS zlib)
 curfew_third_party(brotli PACKAGE BrotliDecoder TARGETS Brotli::decoder HEADERS brotli)

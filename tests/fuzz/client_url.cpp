@@ -28,7 +28,7 @@ bool is_visible(std::string_view text) {
   return !text.empty();
 }
 
-/// Does a name look like an address? libcurl makes one of it, unless it was percent-encoded.
+/// Does a name look like an address? One is made of it.
 bool is_number(std::string_view host) {
   const std::size_t last = host.size() < 2 ? 0 : host.rfind('.', host.size() - 2) + 1;
   return last < host.size() && host[last] >= '0' && host[last] <= '9';
@@ -89,8 +89,8 @@ std::string sent(const urls::url_view& u) {
   return made;
 }
 
-/// A name whose last label is a number is an address to libcurl, in whatever notation; and it decodes names.
-bool is_name_for_curl_alone(const urls::url_view& u) {
+/// A name whose last label is a number is an address to us, in whatever notation.
+bool is_address_for_us_alone(const urls::url_view& u) {
   if (u.host_type() != urls::host_type::name) return u.host_type() == urls::host_type::ipvfuture;
   std::string host(u.encoded_host().data(), u.encoded_host().size());
   return host.find('%') != std::string::npos || is_number(host);
@@ -98,7 +98,7 @@ bool is_name_for_curl_alone(const urls::url_view& u) {
 
 void compare_with_boost(std::string_view text, const client_url& u) {
   const auto parsed = urls::parse_uri(text);
-  if (!parsed || !parsed->has_authority() || is_name_for_curl_alone(*parsed)) return;
+  if (!parsed || !parsed->has_authority() || is_address_for_us_alone(*parsed)) return;
   // Boost 1.81 takes what follows four numbers of a name, or an address in brackets, for the path.
   if (!parsed->encoded_path().empty() && !parsed->encoded_path().starts_with('/')) return;
   const auto again = urls::parse_uri(u.text);

@@ -20,11 +20,11 @@
 
 namespace curfew::http::client_tests {
 
-/// What carries a call: the rooms for http://, libcurl for https://.
-enum class engine { own, curl };
+/// What carries a call: a socket, or TLS over one.
+enum class engine { plain, tls };
 
 inline std::string name_of(const testing::TestParamInfo<engine>& what) {
-  return what.param == engine::own ? "Own" : "Curl";
+  return what.param == engine::plain ? "Plain" : "Tls";
 }
 
 /// One authority and one certificate for all tests of the program.
@@ -114,7 +114,7 @@ inline void relay_tls(SSL_CTX* context, int tls, std::uint16_t port) {
 class engine_peer {
  public:
   engine_peer(engine by, peer::script play) : plain_(std::move(play)) {
-    if (by == engine::own) return;
+    if (by == engine::plain) return;
     std::signal(SIGPIPE, SIG_IGN);  // OpenSSL's, in the threads of the peer
     const auto& certificates = test_certificates::shared();
     tls_.reset(SSL_CTX_new(TLS_server_method()));
@@ -145,9 +145,9 @@ class OverBothEngines : public testing::TestWithParam<engine> {
   client sender{options()};
 };
 
-#define CURFEW_OVER_BOTH_ENGINES(Suite)                                                            \
-  INSTANTIATE_TEST_SUITE_P(Engines, Suite,                                                         \
-                           testing::Values(client_tests::engine::own, client_tests::engine::curl), \
+#define CURFEW_OVER_BOTH_ENGINES(Suite)                                                             \
+  INSTANTIATE_TEST_SUITE_P(Engines, Suite,                                                          \
+                           testing::Values(client_tests::engine::plain, client_tests::engine::tls), \
                            client_tests::name_of)
 
 }  // namespace curfew::http::client_tests

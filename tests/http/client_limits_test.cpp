@@ -71,7 +71,7 @@ TEST(ClientLimits, TrailersCountAgainstTheHeaderLimit) {
   EXPECT_THAT(answer.error().message(), HasSubstr("trailer"));
 }
 
-TEST(ClientLimits, ALineOfTheTrailerThatLibcurlWouldNotHold) {
+TEST(ClientLimits, ALineOfTheTrailerThatGoesOnAndOn) {
   peer server(flooding("HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX: ",
                        std::string(1024, 'x'), mib, "\r\n\r\n"));
   client sender;

@@ -92,37 +92,5 @@ TEST(ClientPool, ConnectionsAreNotForChildProcesses) {
   EXPECT_EQ(found, 1);
 }
 
-// Proxies.
-
-class environment_variable {
- public:
-  environment_variable(const char* name, const std::string& value) : name_(name) {
-    setenv(name, value.c_str(), 1);
-  }
-  environment_variable(const environment_variable&) = delete;
-  environment_variable& operator=(const environment_variable&) = delete;
-  ~environment_variable() { unsetenv(name_); }
-
- private:
-  const char* name_;
-};
-
-TEST(ClientProxy, OfTheEnvironmentIsUsedButNotForTheOwnMachine) {
-  peer proxy(
-      answering([](const std::string& request) { return ok(request.substr(0, request.find("\r\n"))); }));
-  peer server(answering(ok("direct")));
-  const environment_variable set("http_proxy", proxy.url());
-  client sender;
-  const auto outside = sender.send(background(), get_of("http://peer.test/x"));
-  ASSERT_TRUE(outside) << outside.error();
-  EXPECT_EQ(outside->body(), "GET http://peer.test/x HTTP/1.1");
-  for (const char* host : {"127.0.0.1", "localhost", "sub.localhost", "127.1"}) {
-    const auto own = sender.send(background(), get_of(server.url("/", host)));
-    ASSERT_TRUE(own) << own.error();
-    EXPECT_EQ(own->body(), "direct") << host;
-  }
-  EXPECT_EQ(proxy.connections(), 1);
-}
-
 }  // namespace
 }  // namespace curfew::http

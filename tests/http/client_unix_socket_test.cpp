@@ -108,14 +108,5 @@ TEST(ClientAtAUnixSocket, RefusesWhatCannotBeOne) {
   }
 }
 
-TEST(ClientAtAUnixSocket, RefusesHttps) {
-  const local_server there;
-  client sender(there.options());
-  const auto answer = sender.send(background(), request("GET", "https://localhost/who"));
-  ASSERT_FALSE(answer);
-  EXPECT_EQ(answer.error(), std::errc::operation_not_supported);
-  EXPECT_EQ(there.asked(), 0);
-}
-
 }  // namespace
 }  // namespace curfew::http

@@ -4,7 +4,7 @@
 
 namespace curfew::http::client_tests {
 
-/// The test program's own getaddrinfo, which all of the process uses, libcurl's lookup threads too:
+/// The test program's own getaddrinfo, which all of the process uses:
 ///
 ///   stuck….test   does not return before release_stuck_lookups(); then, that no server answers
 ///   held….test    does not return before release_stuck_lookups(); then 127.0.0.1

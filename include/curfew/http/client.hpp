@@ -18,6 +18,7 @@
 #include <string>
 #include <type_traits>
 #include <utility>
+#include <vector>
 
 namespace curfew::http {
 
@@ -47,11 +48,34 @@ class client_options {
   /// Redirects to follow, for GET and HEAD. Default: 10; 0: the redirect itself is the response.
   client_options& max_redirects(unsigned count) { return max_redirects_ = count, *this; }
   [[nodiscard]] unsigned max_redirects() const noexcept { return max_redirects_; }
-  /// A PEM file with the certificates to trust, and no others. Default: empty, the system's.
+  /// A PEM file with the certificates to trust, and no others. Default: empty, the system's: OpenSSL's directory, or what
+  /// SSL_CERT_FILE and SSL_CERT_DIR name. This and other files are read at the first call over https://: one that is of no
+  /// use makes the call fail with errc::tls_failure, which names it.
   client_options& ca_file(std::string path) { return ca_file_ = std::move(path), *this; }
   [[nodiscard]] const std::string& ca_file() const noexcept { return ca_file_; }
-  /// A Unix socket to which all requests go, whatever host their URLs name; "@app" is an abstract name. For http:// alone:
-  /// https:// fails then with std::errc::operation_not_supported. Default: empty, none.
+  /// The certificate by which the client shows who it is to servers that ask: PEM files with it and its intermediates, and
+  /// with its private key. Default: none.
+  client_options& client_certificate(std::string chain_file, std::string key_file) {
+    client_chain_file_ = std::move(chain_file);
+    client_key_file_ = std::move(key_file);
+    return *this;
+  }
+  [[nodiscard]] const std::string& client_chain_file() const noexcept { return client_chain_file_; }
+  [[nodiscard]] const std::string& client_key_file() const noexcept { return client_key_file_; }
+  /// A public key that servers over https:// have to have, beside a certificate that is trusted: "sha256/" and the base64
+  /// of the SHA-256 of its SubjectPublicKeyInfo, as RFC 7469 writes it. May be repeated; one of them is enough. Default: any.
+  client_options& pinned_key(std::string pin) { return pinned_keys_.push_back(std::move(pin)), *this; }
+  [[nodiscard]] const std::vector<std::string>& pinned_keys() const noexcept { return pinned_keys_; }
+  /// The proxy through which requests go: "http://user:password@host:port", with port 80 where it names none; "" is none.
+  /// https:// goes through it by CONNECT. The own machine (localhost, 127.0.0.0/8, ::1) is never asked for through a proxy, nor
+  /// is a Unix socket. Any other kind of proxy makes calls fail with errc::bad_url. Default: those of the environment as
+  /// it is when the client is made: http_proxy for http://, https_proxy or HTTPS_PROXY for https://, for both else all_proxy
+  /// or ALL_PROXY; but for the hosts of no_proxy or NO_PROXY: a list of names, for themselves and for what is below them,
+  /// of addresses, and of networks (10.0.0.0/8), each perhaps with a port; "*" is all.
+  client_options& proxy(std::string url) { return proxy_ = std::move(url), *this; }
+  [[nodiscard]] const std::optional<std::string>& proxy() const noexcept { return proxy_; }
+  /// A Unix socket to which all requests go, whatever host their URLs name; "@app" is an abstract name. Over https:// the
+  /// certificate has to be for that host. Default: empty, none.
   ///
   ///     http::client docker(http::client_options().unix_socket("/run/docker.sock"));
   ///     auto version = docker.send(ctx, http::request("GET", "http://localhost/version"));
@@ -69,6 +93,10 @@ class client_options {
   std::size_t max_body_size_ = 64 * 1024 * 1024;
   unsigned max_redirects_ = 10;
   std::string ca_file_;
+  std::string client_chain_file_;
+  std::string client_key_file_;
+  std::vector<std::string> pinned_keys_;
+  std::optional<std::string> proxy_;
   std::string unix_socket_;
   bool send_deadline_ = true;
 };
@@ -115,8 +143,8 @@ class download {
   std::shared_ptr<transfer> transfer_;
 };
 
-/// Sends requests over HTTP/1.1 and keeps connections. A call over http:// runs on its handler's execution context, or in
-/// the thread that waits for it; one over https:// or through a proxy on a thread of the client's own.
+/// Sends requests over HTTP/1.1 and keeps connections. A call runs on its handler's execution context, or in the thread that
+/// waits for it.
 ///
 /// A body that streams (request::file, request::stream) is sent as the connection takes it, and only as far as the answer
 /// leaves a sense in it: an answer of 300 or above stops it, and so does one that is complete. The connection is not kept
@@ -125,8 +153,8 @@ class download {
 /// All calls, blocking or not:
 /// Completes when:  the response is complete (for open: its header, and the request's body is sent or in vain), or fails,
 ///                  or `ctx` ends, in any phase:
-///                  already before, waiting for a connection, resolving, connecting, in the TLS handshake,
-///                  sending, waiting, reading. A response that is complete when ctx ends is delivered.
+///                  already before, waiting for a connection, resolving, connecting, asking the proxy, in the TLS
+///                  handshake, sending, waiting, reading. A response that is complete when ctx ends is delivered.
 /// Errors:          curfew::errc::canceled or deadline_exceeded when ctx ended, with its cause; http::errc;
 ///                  std::errc::invalid_argument for a method or a field that is not HTTP: nothing is sent
 ///                  then. Of a body that streams: the system's code for its file; what its source throws, a
@@ -142,8 +170,11 @@ class download {
 /// Content-Length out of its fields; `open` asks for identity and gives the body as it comes, encoded if the
 /// server encodes it all the same. The fields of a redirect's target at another origin leave out
 /// Authorization, Cookie and Host. A request whose kept connection turns out to be dead is sent again on
-/// another if its method is idempotent. Proxies are those of the environment (http_proxy, https_proxy,
-/// all_proxy, no_proxy), but never for localhost, 127.0.0.0/8 and ::1.
+/// another if its method is idempotent.
+///
+/// Over https:// the connection is TLS 1.2 or 1.3. The server's certificate has to be valid, from an authority that is
+/// trusted, and for the host of the URL: by its alternative names, as RFC 9525 has it. Nothing switches that off. Sessions
+/// are resumed, by the client that began them alone.
 class client {
  public:
   explicit client(client_options options = {});

@@ -26,6 +26,8 @@ enum class errc {
   too_many_redirects,  ///< More than the client's options allow.
   // Of the server.
   bad_address,  ///< Not an address to listen on.
+  // Of the client again.
+  proxy_refused,  ///< The proxy does not make the connection: it says no, or what it says is no answer.
 };
 
 /// The category of `http::errc`; its name is "curfew.http".

@@ -25,7 +25,7 @@ class body_writer {
  public:
   /// Sends `bytes` as soon as the connection takes them; waits if the other side reads slowly.
   ///
-  /// Completes when:  the bytes are handed to the kernel, or to libcurl where that carries the request; or the context
+  /// Completes when:  the bytes are handed to the kernel, or to TLS on their way to it; or the context
   ///                  ends, or the connection fails.
   /// Errors:          the context's end; errc::connection_lost, also for a request whose rest is in vain;
   ///                  std::errc::operation_not_permitted once the body is over: nothing is sent then. In a request:

@@ -175,7 +175,8 @@ std::optional<piece> body_stream::next() {
     if (error_) return piece(*error_);
     if (over_) return piece(std::nullopt);
     std::array<char, read_at_once> into;
-    const ssize_t count = ::recv(exchange_->lease.connection->fd(), into.data(), into.size(), MSG_DONTWAIT);
+    client_connection& from = *exchange_->lease.connection;
+    const ssize_t count = from.read(into);
     if (count > 0) {
       understand({into.data(), static_cast<std::size_t>(count)});
     } else if (count == 0) {
@@ -186,7 +187,9 @@ std::optional<piece> body_stream::next() {
       }
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return std::nullopt;
-    } else if (errno != EINTR) {
+    } else if (errno == EPROTO && from.tls() != nullptr) {
+      end(error(make_error_code(errc::tls_failure), doing_ + " (" + from.tls()->failure() + ')'));
+    } else {
       end(error(make_error_code(errc::truncated_body), doing_));
     }
   }

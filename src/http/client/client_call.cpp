@@ -12,7 +12,6 @@
 #include <utility>
 
 #include "http/client/body_stream.hpp"
-#include "http/client/curl_transfer.hpp"
 #include "http/client/proxies.hpp"
 #include "http/client/request_head.hpp"
 #include "http/wire/unix_address.hpp"
@@ -58,27 +57,6 @@ void refuse(const std::shared_ptr<loop>& in, client_call::completion done, error
   in->later(std::make_shared<refusal>(in, std::move(done), std::move(why)));
 }
 
-/// Has libcurl go on with the call.
-void hand_to_curl(const std::shared_ptr<client_state>& client, const context& ctx, call_target target,
-                  const client_call::completion& done) {
-  const auto engine = client->engine();
-  if (!engine) {
-    complete(done, target.failed(curfew::errc::canceled, "before it was sent", "the client was destroyed"),
-             false);
-    return;
-  }
-  const auto made = std::make_shared<curl_transfer>(client, engine, ctx, std::move(target));
-  if (const auto* whole = std::get_if<response_completion>(&done)) {
-    made->on_response = [whole = *whole](result<response> got) { whole->complete(std::move(got), false); };
-  } else {
-    made->streaming = true;
-    made->on_download = [open = std::get<download_completion>(done)](result<download> got) {
-      open->complete(std::move(got), false);
-    };
-  }
-  made->launch();
-}
-
 }  // namespace
 
 class client_call::attempt final : public watched {
@@ -101,9 +79,6 @@ void client_call::start(std::shared_ptr<client_state> client, std::shared_ptr<lo
                         request what, const boost::asio::any_io_executor& runs_source, completion done) {
   auto target = call_target::make(ctx, std::move(what), runs_source);
   if (!target) return refuse(in, std::move(done), std::move(target.error()));
-  if (client->options.unix_socket().empty() && needs_curl(target->url)) {
-    return hand_to_curl(client, ctx, *std::move(target), done);
-  }
   const auto made = std::make_shared<client_call>(std::move(client), std::move(in), std::move(ctx),
                                                   *std::move(target), std::move(done));
   std::visit([&](const auto& each) { each->keep(made); }, made->done_);
@@ -191,8 +166,7 @@ void client_call::run() {
       alarm_.swap(clock_set);
     }
     if (phase_ != phase::over || delivered_) return;
-    if (target_.body && !std::holds_alternative<handed_over>(outcome_) &&
-        !target_.body->when_done([self = shared_from_this()] { self->source_returned(); })) {
+    if (target_.body && !target_.body->when_done([self = shared_from_this()] { self->source_returned(); })) {
       return;
     }
     delivered_ = true;
@@ -210,7 +184,6 @@ void client_call::run() {
       to_download != nullptr && std::holds_alternative<std::unique_ptr<client_exchange>>(what);
   if (!goes_on) shown.close();
   if (auto* why = std::get_if<error>(&what)) return complete(done, std::move(*why), here);
-  if (std::holds_alternative<handed_over>(what)) return hand_to_curl(client_, ctx_, std::move(target_), done);
   auto& exchange = std::get<std::unique_ptr<client_exchange>>(what);
   if (to_download == nullptr) {
     std::get<response_completion>(done)->complete(std::move(exchange->head), here);
@@ -227,7 +200,13 @@ void client_call::run() {
 void client_call::hop() {
   enter(phase::queued);
   exchange_.reset();
-  origin_ = client_->pool->find(target_.url.origin);
+  proxy_ = client_->options.unix_socket().empty() ? client_->proxies.find(target_.url) : nullptr;
+  if (proxy_ && !proxy_->problem.empty()) return fail(errc::bad_url, proxy_->problem);
+  if (!proxy_) {
+    origin_ = client_->pool->find(target_.url.origin);
+  } else {  // over one connection go requests to all servers, but not through a tunnel
+    origin_ = client_->pool->find(target_.url.tls ? proxy_->shown + ' ' + target_.url.origin : proxy_->shown);
+  }
   waiter_.woken = weak_from_this();
   waiter_.in = loop_;
   if (client_->pool->enter(*origin_, waiter_, loop_.get())) with_place();
@@ -246,35 +225,33 @@ void client_call::with_place() {
     kept = kept->move_to(loop_, weak_from_this());
     if (!kept) return fail(std::error_code(errno, std::generic_category()));
   }
-  transmit(std::move(kept));
+  exchange_->lease.enter(std::move(kept));
+  transmit();
 }
 
 void client_call::resolve() {
   if (!client_->options.unix_socket().empty()) return connect_to_unix_socket();
   enter(phase::resolving);
-  auto known =
-      resolver::shared().find(target_.url.host, lookup_, [of = weak_from_this()](const resolver::answer& to) {
-        const auto call = of.lock();
-        if (!call) return;
-        const std::lock_guard guard(call->mutex_);
-        if (call->phase_ == phase::resolving) call->connect(to);
-      });
+  auto known = resolver::shared().find(proxy_ ? proxy_->host : target_.url.host, lookup_,
+                                       [of = weak_from_this()](const resolver::answer& to) {
+                                         const auto call = of.lock();
+                                         if (!call) return;
+                                         const std::lock_guard guard(call->mutex_);
+                                         if (call->phase_ == phase::resolving) call->connect(to);
+                                       });
   if (known) connect(*known);
 }
 
 void client_call::connect(const resolver::answer& to) {
-  if (!to) return fail(to.error().code(), to.error().doing());
+  if (!to) return fail_to_connect(to.error().code(), to.error().doing());
   enter(phase::connecting);
-  connector_ =
-      std::make_shared<connector>(*to, target_.url.port, [in = loop_](int socket) { in->unwatch(socket); });
+  connector_ = std::make_shared<connector>(*to, proxy_ ? proxy_->port : target_.url.port,
+                                           [in = loop_](int socket) { in->unwatch(socket); });
   advance_connector();
 }
 
 void client_call::connect_to_unix_socket() {
   enter(phase::connecting);
-  if (target_.url.tls) {
-    return fail(std::make_error_code(std::errc::operation_not_supported), "https:// to a Unix socket");
-  }
   const std::string& path = client_->options.unix_socket();
   const auto to = unix_address::of(path);
   if (!to) return fail(std::make_error_code(std::errc::invalid_argument), path);
@@ -286,7 +263,7 @@ void client_call::connect_to_unix_socket() {
   }
   auto made = client_connection::make(loop_, std::move(socket), weak_from_this());
   if (!made) return fail(std::error_code(errno, std::generic_category()));
-  transmit(std::move(made));
+  connected(std::move(made));
 }
 
 void client_call::advance_connector() {
@@ -295,7 +272,7 @@ void client_call::advance_connector() {
       watch_attempts();
       return;
     case connector::state::failed:
-      return fail(connector_->failure(), connector_->detail());
+      return fail_to_connect(connector_->failure(), connector_->detail());
     case connector::state::connected:
       break;
   }
@@ -305,7 +282,106 @@ void client_call::advance_connector() {
                       : client_connection::make(loop_, std::move(socket), weak_from_this());
   for (auto& each : std::exchange(attempts_, {})) loop_->retire(std::move(each));
   if (!made) return fail(std::error_code(errno, std::generic_category()));
-  transmit(std::move(made));
+  connected(std::move(made));
+}
+
+void client_call::connected(std::shared_ptr<client_connection> made) {
+  exchange_->lease.enter(std::move(made));
+  if (!target_.url.tls) return transmit();
+  if (proxy_) return ask_for_tunnel();
+  secure();
+}
+
+void client_call::ask_for_tunnel() {
+  enter(phase::tunneling);
+  std::string host = target_.url.host;
+  if (host.find(':') != std::string::npos) host = '[' + host.substr(0, host.find('%')) + ']';
+  host.append(1, ':').append(std::to_string(target_.url.port));
+  out_ = "CONNECT " + host + " HTTP/1.1\r\nHost: " + host + "\r\nUser-Agent: curfew\r\n";
+  if (!proxy_->credentials.empty()) out_ += "Proxy-Authorization: " + proxy_->credentials + "\r\n";
+  out_ += "\r\n";
+  unsent_ = {out_};
+  exchange_->session.expect(true,
+                            exchange_->head);  // what follows a 2xx is the server's, whatever its fields say
+  pump_tunnel();
+}
+
+void client_call::pump_tunnel() {
+  client_connection& to = *exchange_->lease.connection;
+  if (has_unsent() && to.write(unsent_) < 0 && errno != EAGAIN)
+    return fail_to_connect(errc::connection_lost, {});
+  std::array<char, 4096> into;
+  for (;;) {
+    const ssize_t count = to.read(into);
+    if (count > 0) {
+      if (take_from_proxy({into.data(), static_cast<std::size_t>(count)}) == progress::over) return;
+    } else if (count < 0 && (errno == EAGAIN || errno == EWOULDBLOCK)) {
+      return;
+    } else {
+      return fail(errc::proxy_refused, proxy_->shown + " has closed the connection");
+    }
+  }
+}
+
+client_call::progress client_call::take_from_proxy(std::string_view bytes) {
+  using event = client_session::event;
+  bytes = exchange_->with_rest(bytes);
+  for (;;) {
+    switch (exchange_->session.receive(bytes)) {
+      case event::need_more:
+        exchange_->keep(bytes);
+        return progress::needs_input;
+      case event::failed:
+        fail(errc::proxy_refused,
+             proxy_->shown + " answers with what is not HTTP: " + std::string(exchange_->session.detail()));
+        return progress::over;
+      case event::interim:
+      case event::body:
+        break;
+      case event::head:
+      case event::done: {
+        const unsigned status = to_number(exchange_->head.status());
+        std::string why;
+        if (status < 200 || status >= 300) why = " answers " + exchange_->head.status_line().substr(9);
+        if (status == 407)
+          why += proxy_->credentials.empty() ? ": it wants credentials" : ": it wants others";
+        if (why.empty() && !bytes.empty()) why = " sends bytes before the server could";
+        if (!why.empty()) {
+          fail(errc::proxy_refused, proxy_->shown + why);
+        } else {
+          exchange_->input.clear();
+          secure();
+        }
+        return progress::over;
+      }
+    }
+  }
+}
+
+void client_call::secure() {
+  enter(phase::securing);
+  std::string why;
+  const auto trust = client_->trust(why);
+  if (!trust) return fail(errc::tls_failure, why);
+  client_connection& over = *exchange_->lease.connection;
+  over.encrypt(trust->begin(target_.url.host, target_.url.origin, over.fd()));
+  shake_hands();
+}
+
+void client_call::shake_hands() {
+  tls_engine& tls = *exchange_->lease.connection->tls();
+  switch (tls.handshake()) {
+    case tls_engine::progress::blocked:
+      return;
+    case tls_engine::progress::failed:
+      return fail(errc::tls_failure, tls.failure());
+    case tls_engine::progress::done:
+      break;
+  }
+  std::string why;
+  if (const auto trust = client_->trust(why); trust && (why = trust->objection(tls)).empty())
+    return transmit();
+  fail(errc::tls_failure, why);
 }
 
 void client_call::watch_attempts() {
@@ -340,8 +416,7 @@ void client_call::ring() {
 
 // Sending.
 
-void client_call::transmit(std::shared_ptr<client_connection> over) {
-  exchange_->lease.enter(std::move(over));
+void client_call::transmit() {
   exchange_->session.expect(target_.what.method() == "HEAD", exchange_->head);
   enter(phase::sending);
   sent_some_ = false;
@@ -360,7 +435,8 @@ void client_call::write_head() {
   append_request_head(out_, target_,
                       {.decodes = !streams(),
                        .timeout = client_->options.send_deadline() ? timeout_to_send(ctx_) : std::nullopt,
-                       .trace = trace_to_send(ctx_, detail::id_of(shown_))});
+                       .trace = trace_to_send(ctx_, detail::id_of(shown_)),
+                       .proxy = target_.url.tls ? nullptr : proxy_.get()});
   const std::string& body = target_.what.body();
   const auto expect = target_.what.fields().find("Expect");
   holds_body_back_ = expect && same_name(*expect, "100-continue") && (target_.body || !body.empty());
@@ -405,33 +481,36 @@ client_call::part client_call::next_part() {
 void client_call::pump_out() {
   std::size_t in_turn = 0;
   for (;;) {
-    if (holds_body_back_ && unsent_[0].empty()) {
+    client_connection& over = *exchange_->lease.connection;
+    if (holds_body_back_ && unsent_[0].empty() && !over.has_output()) {
       if (phase_ == phase::sending) set_alarm(clock::now() + longest_wait_for_continue);
       return;
     }
     if (!has_unsent()) {
       const part fetched = next_part();
       if (fetched == part::some) continue;
-      if (fetched != part::none) return;
-      if (phase_ == phase::sending) enter(phase::waiting);
-      if (opens_later_) finish(std::move(exchange_));
-      return;
+      if (fetched == part::failed) return;
+      if (!over.has_output()) {
+        if (fetched == part::waits) return;
+        if (phase_ == phase::sending) enter(phase::waiting);
+        if (opens_later_) finish(std::move(exchange_));
+        return;
+      }
     }
     if (in_turn > sent_in_turn) {
       send_more_ = true;
       return loop_->later(shared_from_this());
     }
     const std::size_t body_before = unsent_[1].size();
-    const ssize_t taken = send_parts(exchange_->lease.connection->fd(),
-                                     std::span(unsent_).first(holds_body_back_ ? 1 : unsent_.size()));
+    const ssize_t taken = over.write(std::span(unsent_).first(holds_body_back_ ? 1 : unsent_.size()));
     if (taken < 0) {
-      if (errno == EAGAIN || errno == EWOULDBLOCK) return;
+      const int why = errno;
+      if (why == EAGAIN || why == EWOULDBLOCK) return;
       cut_off();
       if (opens_later_) return finish(std::move(exchange_));
       const client_exchange* const failed = exchange_.get();
       pump_in(true);  // the server may have answered before it closed
-      if (phase_ != phase::over && exchange_.get() == failed)
-        lost(failed->session.head_done() ? errc::truncated_body : errc::connection_lost);
+      if (phase_ != phase::over && exchange_.get() == failed) broken(why);
       return;
     }
     sent_some_ = true;
@@ -464,12 +543,15 @@ void client_call::on_socket(client_connection& c, std::uint32_t events) {
   };
   const std::lock_guard guard(mutex_);
   if (!is_ours()) return;
+  if (phase_ == phase::tunneling) return pump_tunnel();
+  if (phase_ == phase::securing) return shake_hands();
+  const auto has_to_send = [&] { return has_unsent() || exchange_->lease.connection->has_output(); };
   const bool at_end = (events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR)) != 0;
   if (opens_later_) {
     if ((events & (EPOLLHUP | EPOLLERR)) != 0) {
       cut_off();
       finish(std::move(exchange_));
-    } else if ((events & EPOLLOUT) != 0 && has_unsent()) {
+    } else if ((events & EPOLLOUT) != 0 && has_to_send()) {
       pump_out();
     }
     return;
@@ -477,17 +559,19 @@ void client_call::on_socket(client_connection& c, std::uint32_t events) {
   if (at_end || (events & EPOLLIN) != 0) pump_in(at_end);
   if (!is_ours()) return;
   const bool told_to = std::exchange(may_send_, false);
-  if (told_to || ((events & EPOLLOUT) != 0 && has_unsent())) pump_out();
+  if (told_to || ((events & EPOLLOUT) != 0 && has_to_send())) pump_out();
 }
 
 /// \param to_the_end  An end has been told: reads until it has it. Else a read that takes less than there is room for
-///                    has taken all, and what comes after that makes another event.
+///                    has taken all, and what comes after that makes another event; but for TLS, which reads record by
+///                    record.
 void client_call::pump_in(bool to_the_end) {
   std::array<char, 4096> small;  // where this is not the loop's thread, to which the scratch buffer belongs
   const auto into = loop_->is_here() ? loop_->scratch() : std::span<char>(small);
-  const client_connection* const from = exchange_->lease.connection.get();
+  client_connection* const from = exchange_->lease.connection.get();
+  to_the_end = to_the_end || from->tls() != nullptr;
   for (;;) {
-    const ssize_t count = ::recv(from->fd(), into.data(), into.size(), MSG_DONTWAIT);
+    const ssize_t count = from->read(into);
     if (count > 0) {
       const auto size = static_cast<std::size_t>(count);
       if (take({into.data(), size}) == progress::over) return;
@@ -496,8 +580,8 @@ void client_call::pump_in(bool to_the_end) {
       return on_close();
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
       return;
-    } else if (errno != EINTR) {
-      return lost(exchange_->session.head_done() ? errc::truncated_body : errc::connection_lost);
+    } else {
+      return broken(errno);
     }
   }
 }
@@ -628,6 +712,13 @@ void client_call::on_close() {
   }
 }
 
+/// The connection has failed, with errno `why`.
+void client_call::broken(int why) {
+  const tls_engine* const tls = exchange_->lease.connection->tls();
+  if (why == EPROTO && tls != nullptr) return lost(errc::tls_failure, tls->failure());
+  lost(exchange_->session.head_done() ? errc::truncated_body : errc::connection_lost);
+}
+
 void client_call::redirect(bool keeps_connection) {
   if (auto why = target_.follow(location_, client_->options.max_redirects())) return finish(*std::move(why));
   if (!begin_body_again()) {
@@ -635,7 +726,6 @@ void client_call::redirect(bool keeps_connection) {
                 "a redirect, and the source of the body cannot begin again");
   }
   let_go(keeps_connection);
-  if (client_->options.unix_socket().empty() && needs_curl(target_.url)) return finish(handed_over());
   hop();
 }
 
@@ -654,9 +744,17 @@ void client_call::fail(std::error_code code, std::string_view detail) {
   finish(target_.failed(code, phase_name(), detail));
 }
 
+/// There is no way to the server, or to the proxy.
+void client_call::fail_to_connect(std::error_code code, std::string_view detail) {
+  if (!proxy_) return fail(code, detail);
+  std::string whole = "the proxy " + proxy_->shown;
+  if (!detail.empty()) whole.append(": ").append(detail);
+  fail(code, whole);
+}
+
 void client_call::finish(outcome what) {
   outcome_ = std::move(what);
-  if (target_.body && !std::holds_alternative<handed_over>(outcome_)) {
+  if (target_.body) {
     unsent_ = {};
     target_.body->stop();
   }
@@ -693,6 +791,10 @@ const char* client_call::phase_name() const noexcept {
       return "resolving";
     case phase::connecting:
       return "connecting";
+    case phase::tunneling:
+      return "asking the proxy";
+    case phase::securing:
+      return "in the TLS handshake";
     case phase::sending:
       return "sending";
     case phase::waiting:

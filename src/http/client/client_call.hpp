@@ -26,11 +26,13 @@
 
 namespace curfew::http {
 
-/// One call over http://, from its start until its response is complete or its download opens.
+/// One call, from its start until its response is complete or its download opens.
 ///
-///     queued ─► resolving ─► connecting ─► sending ─► waiting ─► header ─► body ─► over
-///        │                                   ▲                                │
-///        └───── an idle connection ──────────┘      queued ◄── a redirect ────┘
+///     queued ─► resolving ─► connecting ─► tunneling ─► securing ─► sending ─► waiting ─► header ─► body ─► over
+///        │                       │         to a proxy,     TLS         ▲                                 │
+///        │                       │          for TLS                    │                                 │
+///        │                       └──────────── plain ──────────────────┤                                 │
+///        └──────────────────── an idle connection ─────────────────────┘     queued ◄──── a redirect ────┘
 ///
 /// What moves it: begin(), in the thread that makes the call; a grant of the pool, and events of its sockets, in its
 /// loop's thread; the resolver's answer, an alarm, the end of its context, and that of its client, in theirs. Each takes
@@ -73,7 +75,18 @@ class client_call final : public job,
   std::shared_ptr<client_activity> owned() noexcept override { return weak_from_this().lock(); }
 
  private:
-  enum class phase : unsigned char { queued, resolving, connecting, sending, waiting, header, body, over };
+  enum class phase : unsigned char {
+    queued,
+    resolving,
+    connecting,
+    tunneling,  // asking the proxy for a way to the server
+    securing,   // shaking hands for TLS
+    sending,
+    waiting,
+    header,
+    body,
+    over
+  };
   enum class progress { needs_input, over };
   enum class part { some, waits, none, failed };
 
@@ -94,9 +107,7 @@ class client_call final : public job,
   };
   /// A socket that is being connected, in the loop's set.
   class attempt;
-  /// It goes to libcurl from here on.
-  struct handed_over {};
-  using outcome = std::variant<std::monostate, error, std::unique_ptr<client_exchange>, handed_over>;
+  using outcome = std::variant<std::monostate, error, std::unique_ptr<client_exchange>>;
 
   // Under mutex_.
   void begin();
@@ -107,7 +118,13 @@ class client_call final : public job,
   void connect_to_unix_socket();
   void advance_connector();
   void watch_attempts();
-  void transmit(std::shared_ptr<client_connection> over);
+  void connected(std::shared_ptr<client_connection> made);
+  void ask_for_tunnel();
+  void pump_tunnel();
+  progress take_from_proxy(std::string_view bytes);
+  void secure();
+  void shake_hands();
+  void transmit();
   void write_head();
   void pump_out();
   part next_part();
@@ -120,9 +137,11 @@ class client_call final : public job,
   progress on_piece(std::string_view bytes);
   progress on_answer(bool nothing_left);
   void on_close();
+  void broken(int why);
   void redirect(bool keeps_connection);
   void lost(std::error_code code, std::string_view detail = {});
   void fail(std::error_code code, std::string_view detail = {});
+  void fail_to_connect(std::error_code code, std::string_view detail);
   void finish(outcome what);
   void let_go(bool keep) noexcept;
   void set_alarm(clock::time_point at);
@@ -131,7 +150,8 @@ class client_call final : public job,
     return std::ranges::any_of(unsent_, [](std::string_view each) { return !each.empty(); });
   }
   [[nodiscard]] bool all_sent() const noexcept {
-    return !has_unsent() && !exchange_->cut_off && (!target_.body || body_over_);
+    return !has_unsent() && !exchange_->cut_off && (!target_.body || body_over_) &&
+           !exchange_->lease.connection->has_output();
   }
   void enter(phase into) noexcept;
   [[nodiscard]] const char* phase_name() const noexcept;
@@ -152,7 +172,8 @@ class client_call final : public job,
   bool delivered_ = false;
   outcome outcome_;
   call_target target_;
-  detail::open_task shown_;  // by inspection; closed by the loop's thread
+  detail::open_task shown_;                    // by inspection; closed by the loop's thread
+  std::shared_ptr<const proxy_server> proxy_;  // null: none
   std::shared_ptr<pool_origin> origin_;
   bool kept_ = false;  // the connection had been used before
   pool_waiter waiter_;

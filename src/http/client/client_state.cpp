@@ -6,6 +6,7 @@ namespace curfew::http {
 
 client_state::client_state(client_options o)
     : options(std::move(o)),
+      proxies(options.proxy() ? proxy_rules(*options.proxy()) : proxy_rules::of_environment()),
       pool(std::make_shared<client_pool>(client_pool::limits{
           options.max_idle_connections(), options.max_connections_per_host(), options.idle_timeout()})) {}
 
@@ -21,13 +22,10 @@ void client_state::delist(client_activity& one) noexcept {
   activities_.remove(one);
 }
 
-std::shared_ptr<curl_engine> client_state::engine() {
-  const std::lock_guard guard(mutex_);
-  if (!engine_ && !closed_) {
-    engine_ = std::make_shared<curl_engine>(options);
-    curl_engine::start(engine_);
-  }
-  return engine_;
+std::shared_ptr<const client_trust> client_state::trust(std::string& why) {
+  const std::lock_guard guard(trust_mutex_);
+  if (!trust_) trust_ = client_trust::make(options, why);
+  return trust_;
 }
 
 std::shared_ptr<loop> client_state::borrow_loop() {
@@ -49,7 +47,6 @@ void client_state::give_back(std::shared_ptr<loop> one) {
 
 void client_state::close() noexcept {
   std::vector<std::shared_ptr<client_activity>> left;
-  std::shared_ptr<curl_engine> engine;
   std::vector<std::shared_ptr<loop>> loops;
   {
     const std::lock_guard guard(mutex_);
@@ -57,12 +54,10 @@ void client_state::close() noexcept {
     activities_.for_each([&](client_activity& each) {
       if (auto owned = each.owned()) left.push_back(std::move(owned));
     });
-    engine = engine_;
     loops.swap(loops_);
   }
   for (const auto& each : left) each->client_gone();
   pool->close();
-  if (engine) engine->close();
 }
 
 }  // namespace curfew::http

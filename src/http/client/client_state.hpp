@@ -8,7 +8,8 @@
 #include <vector>
 
 #include "http/client/client_pool.hpp"
-#include "http/client/curl_engine.hpp"
+#include "http/client/proxies.hpp"
+#include "http/tls/trust.hpp"
 #include "http/wire/loop.hpp"
 
 namespace curfew::http {
@@ -36,9 +37,9 @@ class client_state {
   bool enlist(client_activity& one) noexcept;
   void delist(client_activity& one) noexcept;
 
-  /// libcurl, for https:// and proxies; made at the first use. Null once the client is gone.
-  /// Throws: std::system_error, std::bad_alloc.
-  std::shared_ptr<curl_engine> engine();
+  /// For https://; made at the first use that succeeds.
+  /// \param why  Set where the result is null: which file is of no use, and why.
+  std::shared_ptr<const client_trust> trust(std::string& why);
 
   /// A loop for a thread that waits, and back.
   /// Throws: std::system_error if the system gives no descriptor.
@@ -49,6 +50,7 @@ class client_state {
   void close() noexcept;
 
   const client_options options;
+  const proxy_rules proxies;
   const std::shared_ptr<client_pool> pool;
 
  private:
@@ -56,8 +58,10 @@ class client_state {
   // Guarded by mutex_.
   bool closed_ = false;
   detail::intrusive_list<client_activity, of_client> activities_;
-  std::shared_ptr<curl_engine> engine_;
   std::vector<std::shared_ptr<loop>> loops_;
+
+  std::mutex trust_mutex_;                     // held while files are read
+  std::shared_ptr<const client_trust> trust_;  // guarded by trust_mutex_
 };
 
 }  // namespace curfew::http

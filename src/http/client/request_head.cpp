@@ -5,6 +5,7 @@
 #include <curfew/http/deadline.hpp>
 #include <string_view>
 
+#include "http/client/proxies.hpp"
 #include "http/message/syntax.hpp"
 
 namespace curfew::http {
@@ -36,6 +37,10 @@ bool has_body(const request& what) {
 
 }  // namespace
 
+std::string basic_credentials(std::string_view user, std::string_view password) {
+  return "Basic " + base64(std::string(user).append(1, ':').append(password));
+}
+
 void append_request_head(std::string& out, const call_target& target, const request_head_options& options) {
   const request& what = target.what;
   const auto sets = [&](std::string_view name) {
@@ -44,11 +49,14 @@ void append_request_head(std::string& out, const call_target& target, const requ
   out.reserve(out.size() + 256 + target.url.target.size());
   out += what.method();
   out += ' ';
+  if (options.proxy != nullptr) out.append("http://").append(target.url.authority);
   out += target.url.target;
   out += " HTTP/1.1\r\n";
   if (!sets("Host")) append_field(out, "Host", target.url.authority);
   if (target.url.has_user && !target.cross_origin && !sets("Authorization"))
-    append_field(out, "Authorization", "Basic " + base64(target.url.user + ':' + target.url.password));
+    append_field(out, "Authorization", basic_credentials(target.url.user, target.url.password));
+  if (options.proxy != nullptr && !options.proxy->credentials.empty() && !sets("Proxy-Authorization"))
+    append_field(out, "Proxy-Authorization", options.proxy->credentials);
   if (!sets("User-Agent")) out += "User-Agent: curfew\r\n";
   if (!sets("Accept")) out += "Accept: */*\r\n";
   if (!sets("Accept-Encoding"))

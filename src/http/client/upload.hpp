@@ -28,8 +28,8 @@ class upload_user {
 
 /// The body of a request where it is not in memory, pulled by what sends it.
 ///
-/// Thread safety: one thread at a time: look(), consumed(), rewind() and stop() are called under the lock of a call, or by
-/// libcurl's thread. They call nothing of the user's; settle() does, and so is called without a lock.
+/// Thread safety: one thread at a time: look(), consumed(), rewind() and stop() are called under the lock of
+/// a call. They call nothing of the user's; settle() does, and so is called without a lock.
 class upload {
  public:
   enum class state {

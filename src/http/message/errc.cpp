@@ -39,6 +39,8 @@ class category final : public std::error_category {
         return "too many redirects";
       case errc::bad_address:
         return "not an address to listen on";
+      case errc::proxy_refused:
+        return "the proxy does not make the connection";
     }
     return "unknown http error " + std::to_string(code);
   }

@@ -1,0 +1,42 @@
+#pragma once
+
+#include <cstddef>
+#include <deque>
+#include <memory>
+#include <mutex>
+#include <string>
+
+#include "http/tls/engine.hpp"
+
+namespace curfew::http {
+
+/// The TLS sessions that one client may resume, by origin. A session of TLS 1.3 is given once, since whoever watches the
+/// network could tell that two connections belong together; one of TLS 1.2 as long as it is valid.
+/// Thread safety: any thread.
+class tls_sessions : public std::enable_shared_from_this<tls_sessions> {
+ public:
+  static constexpr std::size_t most_per_origin = 4;
+  static constexpr std::size_t most = 256;  // then the oldest goes
+
+  /// Has the connections of `ctx` give their sessions to the origins of remember().
+  static void collect(SSL_CTX* ctx) noexcept;
+
+  /// What the connection gets is kept for `origin`.
+  /// Throws: std::bad_alloc.
+  void remember(SSL* connection, const std::string& origin);
+
+  void put(const std::string& origin, openssl_ptr<SSL_SESSION> one);
+  /// The newest that is still valid; may be null.
+  [[nodiscard]] openssl_ptr<SSL_SESSION> take(const std::string& origin);
+
+ private:
+  struct entry {
+    std::string origin;
+    openssl_ptr<SSL_SESSION> session;
+  };
+
+  std::mutex mutex_;
+  std::deque<entry> kept_;  // guarded by mutex_; the oldest first
+};
+
+}  // namespace curfew::http

@@ -1,0 +1,172 @@
+#include "http/tls/trust.hpp"
+
+#include <openssl/crypto.h>
+#include <openssl/err.h>
+#include <openssl/evp.h>
+#include <openssl/sha.h>
+#include <openssl/x509v3.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <cerrno>
+#include <cstring>
+#include <fstream>
+#include <new>
+#include <optional>
+#include <tuple>
+#include <utility>
+
+#include "http/wire/ip.hpp"
+
+namespace curfew::http {
+
+namespace {
+
+constexpr std::string_view pin_scheme = "sha256/";
+// Of TLS 1.2; every cipher of TLS 1.3 is one that authenticates what it encrypts.
+constexpr const char* ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20";
+constexpr std::array<unsigned char, 9> protocols = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+
+/// At exit OpenSSL would free what belongs to threads that still run: callers whose calls have just been ended. Each frees
+/// its part a second time when it ends. Without the handler the process's memory goes with the process.
+void begin_openssl() {
+  static const int begun = OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
+  std::ignore = begun;
+}
+
+/// What is wrong with a file that OpenSSL has not taken.
+std::string problem_of(const std::string& file, std::string_view wanted) {
+  if (::access(file.c_str(), R_OK) != 0) return file + ": " + std::strerror(errno);
+  const unsigned long code = ERR_peek_last_error();
+  if (ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE)
+    return file + ": it has no " + std::string(wanted) + " in PEM";
+  const char* const text = ERR_reason_error_string(code);
+  return file + ": " + (text != nullptr ? std::string(text) : "no " + std::string(wanted));
+}
+
+/// "sha256/" and the base64 of 32 bytes.
+std::optional<std::array<unsigned char, 32>> parse_pin(std::string_view text) {
+  if (!text.starts_with(pin_scheme)) return std::nullopt;
+  text.remove_prefix(pin_scheme.size());
+  if (text.size() != 44 || text[43] != '=' || text[42] == '=') return std::nullopt;
+  std::array<unsigned char, 33> bytes{};
+  if (EVP_DecodeBlock(bytes.data(), reinterpret_cast<const unsigned char*>(text.data()), 44) != 33)
+    return std::nullopt;
+  std::array<unsigned char, 32> pin{};
+  std::copy_n(bytes.begin(), pin.size(), pin.begin());
+  return pin;
+}
+
+std::optional<std::array<unsigned char, 32>> pin_of(const X509* certificate) {
+  unsigned char* encoded = nullptr;
+  const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &encoded);
+  if (size <= 0) return std::nullopt;
+  std::array<unsigned char, 32> made{};
+  SHA256(encoded, static_cast<std::size_t>(size), made.data());
+  OPENSSL_free(encoded);
+  return made;
+}
+
+std::string pin_text(const std::array<unsigned char, 32>& pin) {
+  std::array<unsigned char, 45> text{};
+  EVP_EncodeBlock(text.data(), pin.data(), static_cast<int>(pin.size()));
+  return std::string(pin_scheme) + reinterpret_cast<const char*>(text.data());
+}
+
+bool trust_authorities(SSL_CTX* ctx, const std::string& file, std::string& why) {
+  if (file.empty()) {
+    if (SSL_CTX_set_default_verify_paths(ctx) == 1) return true;
+    why = "the system's authorities cannot be read";
+    return false;
+  }
+  if (SSL_CTX_load_verify_file(ctx, file.c_str()) == 1) return true;
+  why = "the authorities of " + problem_of(file, "certificate");
+  return false;
+}
+
+bool use_certificate(SSL_CTX* ctx, const std::string& chain, const std::string& key, std::string& why) {
+  if (chain.empty() && key.empty()) return true;
+  if (SSL_CTX_use_certificate_chain_file(ctx, chain.c_str()) != 1) {
+    why = "the client's certificate " + problem_of(chain, "certificate");
+    return false;
+  }
+  ERR_clear_error();
+  if (SSL_CTX_use_PrivateKey_file(ctx, key.c_str(), SSL_FILETYPE_PEM) != 1) {
+    const bool is_for_another = ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_X509 &&
+                                (ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH ||
+                                 ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_TYPE_MISMATCH);
+    why = is_for_another ? "the client's key " + key + " is not that of the certificate " + chain
+                         : "the client's key " + problem_of(key, "private key");
+    return false;
+  }
+  if (SSL_CTX_check_private_key(ctx) == 1) return true;
+  why = "the client's key " + key + " is not that of the certificate " + chain;
+  return false;
+}
+
+}  // namespace
+
+std::shared_ptr<client_trust> client_trust::make(const client_options& options, std::string& why) {
+  begin_openssl();
+  ERR_clear_error();
+  auto made = std::make_shared<client_trust>();
+  for (const std::string& each : options.pinned_keys()) {
+    const auto pin = parse_pin(each);
+    if (!pin) {
+      why = "the pinned key \"" + each + "\" is not sha256/ and the base64 of a SHA-256";
+      return nullptr;
+    }
+    made->pins_.push_back(*pin);
+  }
+  made->ctx_.reset(SSL_CTX_new(TLS_client_method()));
+  SSL_CTX* const ctx = made->ctx_.get();
+  if (ctx == nullptr || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
+      SSL_CTX_set_cipher_list(ctx, ciphers) != 1 ||
+      SSL_CTX_set_alpn_protos(ctx, protocols.data(), protocols.size()) != 0) {
+    throw std::bad_alloc();
+  }
+  SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
+  SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, nullptr);
+  SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
+  if (!trust_authorities(ctx, options.ca_file(), why) ||
+      !use_certificate(ctx, options.client_chain_file(), options.client_key_file(), why)) {
+    ERR_clear_error();
+    return nullptr;
+  }
+  ERR_clear_error();
+  tls_sessions::collect(ctx);
+  made->sessions_ = std::make_shared<tls_sessions>();
+  return made;
+}
+
+std::unique_ptr<tls_engine> client_trust::begin(std::string host, const std::string& origin,
+                                                int socket) const {
+  openssl_ptr<SSL> ssl(SSL_new(ctx_.get()));
+  if (!ssl) throw std::bad_alloc();
+  SSL_set_connect_state(ssl.get());
+  host.resize(std::min(host.find('%'), host.size()));  // the zone is nothing to the server
+  bool is_set = false;
+  if (parse_ip(host)) {
+    is_set = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl.get()), host.c_str()) == 1;
+  } else {
+    if (host.ends_with('.')) host.pop_back();  // of a name that is absolute; certificates do not write it
+    SSL_set_hostflags(ssl.get(), X509_CHECK_FLAG_NO_PARTIAL_WILDCARDS | X509_CHECK_FLAG_NEVER_CHECK_SUBJECT);
+    is_set =
+        SSL_set1_host(ssl.get(), host.c_str()) == 1 && SSL_set_tlsext_host_name(ssl.get(), host.c_str()) == 1;
+  }
+  if (!is_set) throw std::bad_alloc();
+  sessions_->remember(ssl.get(), origin);
+  if (const auto before = sessions_->take(origin)) SSL_set_session(ssl.get(), before.get());
+  return std::make_unique<tls_engine>(std::move(ssl), socket);
+}
+
+std::string client_trust::objection(const tls_engine& to) const {
+  if (pins_.empty()) return {};
+  const X509* const leaf = SSL_get0_peer_certificate(to.ssl());
+  const auto shown = leaf != nullptr ? pin_of(leaf) : std::nullopt;
+  if (!shown) return "the server has shown no key";
+  if (std::ranges::find(pins_, *shown) != pins_.end()) return {};
+  return "the server's key " + pin_text(*shown) + " is none of those that are pinned";
+}
+
+}  // namespace curfew::http
