@@ -357,6 +357,7 @@ TEST(TlsName, IsToldToTheServerUnlessItIsAnAddress) {
   client sender(trusting_options());
   EXPECT_EQ(body_of(sender, server.url("/", "localhost")), "localhost");
   EXPECT_EQ(body_of(sender, server.url("/", "PEER.test")), "peer.test");
+  EXPECT_EQ(body_of(sender, server.url("/", "sub.localhost")), "sub.localhost");
   EXPECT_EQ(body_of(sender, server.url("/", "127.0.0.1")), "none");
 }
 

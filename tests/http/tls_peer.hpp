@@ -27,7 +27,8 @@ inline const curfew::testing::certificate_authority& test_authority() {
 }
 
 inline const curfew::testing::test_certificate& localhost_certificate() {
-  static const auto made = test_authority().issue({"localhost", "127.0.0.1", "peer.test", "peer2.test"});
+  static const auto made =
+      test_authority().issue({"localhost", "127.0.0.1", "peer.test", "peer2.test", "sub.localhost"});
   return made;
 }
 

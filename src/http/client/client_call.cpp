@@ -34,6 +34,13 @@ void complete(const client_call::completion& done, error why, bool here) {
   }
 }
 
+/// The host as certificates write it: without brackets, zone and port. Not url.host, which is localhost for all below it.
+std::string name_of_server(const client_url& url) {
+  const std::string_view authority = url.authority;
+  if (authority.starts_with('[')) return std::string(authority.substr(1, authority.find(']') - 1));
+  return std::string(authority.substr(0, authority.find(':')));
+}
+
 /// Tells a handler of a failure before there was a call.
 class refusal final : public job {
  public:
@@ -364,7 +371,7 @@ void client_call::secure() {
   const auto trust = client_->trust(why);
   if (!trust) return fail(errc::tls_failure, why);
   client_connection& over = *exchange_->lease.connection;
-  over.encrypt(trust->begin(target_.url.host, target_.url.origin, over.fd()));
+  over.encrypt(trust->begin(name_of_server(target_.url), target_.url.origin, over.fd()));
   shake_hands();
 }
 
