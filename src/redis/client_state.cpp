@@ -62,7 +62,8 @@ error client_gone(std::string doing) {
 }
 
 lane::lane(asio::execution_context& loop, const std::shared_ptr<const settings>& with,
-           const std::shared_ptr<connector>& by) {
+           const std::shared_ptr<connector>& by, std::shared_ptr<lanes_of_loop> among)
+    : among_(std::move(among)) {
   const auto count = std::max<std::size_t>(with->options.connections(), 1);
   for (std::size_t i = 0; i < count; ++i)
     connections_.push_back(std::make_shared<connection>(loop, with, by, use::shared));
@@ -75,6 +76,7 @@ const std::shared_ptr<connection>& lane::pick() const noexcept {
 
 void lane::close(const error& why) noexcept {
   for (const auto& each : connections_) each->close(why);
+  const std::lock_guard before_the_loop_goes(among_->mutex);
 }
 
 void lane::drop() noexcept {
@@ -96,26 +98,27 @@ class client_state::service final : public asio::execution_context::service {
         inline_executor(owner)};
   }
 
-  void add(const std::shared_ptr<lane>& one) {
-    const std::lock_guard guard(mutex_);
-    if (all_.size() == all_.capacity()) std::erase_if(all_, [](const auto& each) { return each.expired(); });
-    all_.push_back(one);
+  void add(const std::shared_ptr<lane>& one) const {
+    const std::lock_guard guard(lanes->mutex);
+    auto& all = lanes->all;
+    if (all.size() == all.capacity()) std::erase_if(all, [](const auto& each) { return each.expired(); });
+    all.push_back(one);
   }
 
-  void shutdown() override {
-    std::vector<std::weak_ptr<lane>> all;
-    {
-      const std::lock_guard guard(mutex_);
-      all.swap(all_);
-    }
-    for (const auto& each : all) {
-      if (const auto one = each.lock()) one->drop();
-    }
-  }
+  const std::shared_ptr<lanes_of_loop> lanes = std::make_shared<lanes_of_loop>();
 
  private:
-  std::mutex mutex_;
-  std::vector<std::weak_ptr<lane>> all_;  // guarded by mutex_
+  void shutdown() override {
+    std::vector<std::shared_ptr<lane>> all;
+    {
+      const std::lock_guard guard(lanes->mutex);
+      for (const auto& each : lanes->all) {
+        if (auto one = each.lock()) all.push_back(std::move(one));
+      }
+      lanes->all.clear();
+    }
+    for (const auto& each : all) each->drop();
+  }
 };
 
 client_state::client_state(settings with)
@@ -130,8 +133,9 @@ std::shared_ptr<connection> client_state::connection_of(asio::execution_context&
     lanes_.erase(found);  // of a loop that is gone, at the same place
   }
   std::erase_if(lanes_, [](const auto& each) { return each.second->is_dropped(); });
-  auto made = std::make_shared<lane>(loop, with_, engine_);
-  asio::use_service<service>(loop).add(made);
+  const auto& of_loop = asio::use_service<service>(loop);
+  auto made = std::make_shared<lane>(loop, with_, engine_, of_loop.lanes);
+  of_loop.add(made);
   lanes_.emplace(&loop, made);
   return made->pick();
 }

@@ -17,11 +17,20 @@
 
 namespace curfew::redis {
 
+class lane;
+
+/// The lanes of one event loop, which outlives that. Whatever has been done to a loop's sockets in another thread was done
+/// before `mutex` was taken for the last time.
+struct lanes_of_loop {
+  std::mutex mutex;
+  std::vector<std::weak_ptr<lane>> all;  // guarded by mutex
+};
+
 /// The connections that the calls of one event loop share.
 class lane {
  public:
   lane(boost::asio::execution_context& loop, const std::shared_ptr<const settings>& with,
-       const std::shared_ptr<connector>& by);
+       const std::shared_ptr<connector>& by, std::shared_ptr<lanes_of_loop> among);
 
   /// The one with the least under way.
   [[nodiscard]] const std::shared_ptr<connection>& pick() const noexcept;
@@ -32,6 +41,7 @@ class lane {
 
  private:
   std::vector<std::shared_ptr<connection>> connections_;
+  const std::shared_ptr<lanes_of_loop> among_;
   std::atomic<bool> dropped_{false};
 };
 

@@ -16,6 +16,7 @@
 #include <exception>
 #include <memory>
 #include <optional>
+#include <semaphore>
 #include <string>
 #include <thread>
 #include <utility>
@@ -153,6 +154,25 @@ TEST_F(RedisLifetime, AClientAndItsLoopGoInAnyOrder) {
       cache.reset();
       loop.reset();
     }
+  }
+}
+
+TEST_F(RedisLifetime, AClientAndItsLoopGoAtTheSameTime) {
+  for (int i = 0; i != 50; ++i) {
+    std::optional<client> cache(std::in_place, server().url());
+    std::binary_semaphore done(0);
+    std::jthread runs([&] {
+      asio::io_context loop(1);
+      const auto ask = [&]() -> asio::awaitable<void> {
+        auto got = co_await cache->async_run(patience.ctx(), incr("n"));
+        EXPECT_TRUE(got);
+      };
+      asio::co_spawn(loop, ask, [](const std::exception_ptr& thrown) { EXPECT_FALSE(thrown); });
+      loop.run();
+      done.release();
+    });
+    done.acquire();
+    cache.reset();
   }
 }
 
