@@ -1,9 +1,13 @@
 #include "front_main.hpp"
 
+#include <boost/asio/signal_set.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <chrono>
+#include <csignal>
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/http/server.hpp>
+#include <curfew/http/tls.hpp>
+#include <curfew/io/with.hpp>
 #include <filesystem>
 #include <iostream>
 #include <memory>
@@ -59,6 +63,17 @@ asio::awaitable<bool> keep_running(std::shared_ptr<service_process> service, cur
   co_return true;
 }
 
+/// Reads the certificate again at each SIGHUP.
+asio::awaitable<bool> mind_certificate(http::tls_server tls, curfew::context ctx) {
+  asio::signal_set hangup(co_await asio::this_coro::executor, SIGHUP);
+  for (;;) {
+    auto came = co_await hangup.async_wait(curfew::with(ctx));
+    if (!came) co_return true;
+    auto read = tls.reload();
+    log_line(read ? "the certificate was read again" : read.error().message() + "; the old one stays");
+  }
+}
+
 asio::awaitable<bool> serve(std::shared_ptr<http::server> server, curfew::cancel_scope& scope) {
   auto report = co_await server->async_serve(scope.ctx());
   scope.cancel("the dashboard has stopped");
@@ -77,9 +92,20 @@ asio::awaitable<int> run_front(curfew::context ctx, front_options options, reque
   }
   const auto services = make_services(options);
   front facing(co_await asio::this_coro::executor, options, services, log);
+  http::listen_options how;
+  if (!options.tls_certificate.empty()) {
+    auto tls = http::tls_server::load(
+        http::tls_server_options().certificate(options.tls_certificate, options.tls_key));
+    if (!tls) {
+      log_line(tls.error().message());
+      co_return 1;
+    }
+    how.tls(*tls);
+  }
   // A panel may take as long as the largest budget. At shutdown requests get a short grace time only.
   auto server = std::make_shared<http::server>(
-      facing.routes(), http::server_options().listen(options.listen).grace(250ms).max_request_time(11min));
+      facing.routes(),
+      http::server_options().listen(options.listen, how).grace(250ms).max_request_time(11min));
   if (auto listening = server->listen(); !listening) {
     log_line(listening.error().message());
     co_return 1;
@@ -91,6 +117,7 @@ asio::awaitable<int> run_front(curfew::context ctx, front_options options, reque
   std::vector<asio::awaitable<bool>> parts;
   parts.push_back(serve(server, scope));
   for (const auto& service : services) parts.push_back(keep_running(service, scope.ctx()));
+  if (how.tls()) parts.push_back(mind_certificate(*how.tls(), scope.ctx()));
   const auto fine = co_await gather(scope.ctx(), std::move(parts));
   co_return fine.front() ? 0 : 1;
 }

@@ -158,15 +158,22 @@ std::expected<command, std::string> parse_front(argument_reader arguments) {
     auto common = set_common(options, name, arguments);
     if (!common) return std::unexpected(std::move(common).error());
     if (*common) continue;
-    if (name != "--source" && name != "--host") return unknown(name);
+    if (name != "--source" && name != "--host" && name != "--tls-certificate" && name != "--tls-key")
+      return unknown(name);
     auto value = arguments.value(name);
     if (!value) return std::unexpected(std::move(value).error());
     if (name == "--host") {
       options.hosts.push_back(*std::move(value));
+    } else if (name == "--tls-certificate") {
+      options.tls_certificate = *std::move(value);
+    } else if (name == "--tls-key") {
+      options.tls_key = *std::move(value);
     } else if (auto added = add_source(options, *value); !added) {
       return std::unexpected(std::move(added).error());
     }
   }
+  if (options.tls_certificate.empty() != options.tls_key.empty())
+    return std::unexpected("--tls-certificate and --tls-key go together: each is of no use alone");
   if (options.roots.empty()) options.roots.emplace_back(default_root);
   return options;
 }
@@ -242,6 +249,9 @@ Usage:
 
 Options of the dashboard:
   --listen ADDRESS:PORT   where to listen; port 0 takes a free one (127.0.0.1:8080)
+  --tls-certificate FILE  serves https:// with this certificate, and those of the authorities
+                          above it, in PEM; SIGHUP has it read again
+  --tls-key FILE          its key, in PEM
   --root DIR              a directory for the disk report; may be repeated (/usr)
   --source NAME=URL       shows an HTTP service as one more panel; may be repeated
   --host NAME             a further host name under which the page may be opened

@@ -18,6 +18,8 @@ struct source_option {
 /// `curfew-dashboard [options]`
 struct front_options {
   std::string listen = "127.0.0.1:8080";
+  std::string tls_certificate;     ///< File in PEM; empty, as tls_key is then: http://.
+  std::string tls_key;             ///< The same.
   std::vector<std::string> roots;  ///< Not empty.
   std::vector<source_option> sources;
   std::vector<std::string> hosts;

@@ -210,4 +210,32 @@ dashboard=
 ((code == 0)) || fail "exit code $code"
 for child in $children; do ! lives "$child" || fail 'a service is left'; done
 leave
+
+step 'speaks TLS, and reads its certificate again'
+certify() {
+  openssl req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 2 -subj "/CN=$1" \
+    -addext subjectAltName=IP:127.0.0.1 -keyout "$work/key.pem" -out "$work/chain.pem" 2>/dev/null
+}
+certify first
+"$program" --listen 127.0.0.1:0 --root "$work/tree" --tls-certificate "$work/chain.pem" --tls-key "$work/key.pem" \
+  >"$work/out" 2>"$work/log" &
+dashboard=$!
+for _ in $(seq 250); do
+  url=$(grep -o 'https://[0-9.:]*' "$work/out" || true)
+  [[ -z $url ]] || break
+  sleep 0.02
+done
+[[ -n $url ]] || fail 'no URL with https'
+trusted() { curl -s --max-time 10 --cacert "$work/chain.pem" "$url/" | grep -i '<!doctype html>' >/dev/null; }
+trusted || fail 'the page over TLS'
+certify second
+! trusted || fail 'a certificate that was not read again'
+kill -HUP "$dashboard"
+for _ in $(seq 250); do ! trusted || break; sleep 0.02; done
+trusted || fail 'the page with the second certificate'
+kill -TERM "$dashboard"
+code=0
+wait "$dashboard" || code=$?
+dashboard=
+((code == 0)) || fail "exit code $code with TLS"
 echo 'all fine'

@@ -42,6 +42,14 @@ TEST(Options, TakeValuesAfterASpaceOrAnEqualsSign) {
   EXPECT_EQ(options.hosts, std::vector<std::string>{"box.lan"});
 }
 
+TEST(Options, TakeACertificateWithItsKey) {
+  const front_options options = front_of({"--tls-certificate", "/c.pem", "--tls-key=/k.pem"});
+  EXPECT_EQ(options.tls_certificate, "/c.pem");
+  EXPECT_EQ(options.tls_key, "/k.pem");
+  EXPECT_NE(wrong({"--tls-key", "/k.pem"}).find("go together"), std::string::npos);
+  EXPECT_NE(wrong({"--tls-certificate", "/c.pem"}).find("go together"), std::string::npos);
+}
+
 TEST(Options, OfAServiceAreItsOwn) {
   const auto parsed = parse({"service", "packages", "--listen", "127.0.0.1:9", "--status=/x"});
   const auto& options = std::get<service_options>(parsed.value());

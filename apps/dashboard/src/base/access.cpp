@@ -68,7 +68,8 @@ front_access::front_access(std::string_view listening, std::vector<std::string> 
 
 bool front_access::is_ours(const host_and_port& host) const {
   if (std::find(names_.begin(), names_.end(), host.host) != names_.end()) return true;
-  const bool port_is_ours = host.port == listening_.port || (host.port.empty() && listening_.port == "80");
+  const bool is_default = listening_.port == "80" || listening_.port == "443";
+  const bool port_is_ours = host.port == listening_.port || (host.port.empty() && is_default);
   return port_is_ours && (is_loopback(host.host) || host.host == listening_.host);
 }
 
