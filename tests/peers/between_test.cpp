@@ -16,6 +16,7 @@
 
 #include "peers/others.hpp"
 #include "peers/own_server.hpp"
+#include "peers/tls.hpp"
 #include "program.hpp"
 
 namespace curfew::http {
@@ -30,6 +31,7 @@ struct proxy_case {
   const char* name;
   const char* needs;
   between (*start)(const own_server& behind);
+  bool tls = false;  // of the server behind
 };
 
 void PrintTo(const proxy_case& p, std::ostream* out) { *out << p.name; }
@@ -47,12 +49,12 @@ class Between : public ::testing::TestWithParam<proxy_case> {
     EXPECT_TRUE(got) << got.error();
     return got ? got->body() : "";
   }
-  client sender;
+  client sender{tests::test_tls::shared().client()};
 };
 
 TEST_P(Between, AnswersPass) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
-  const own_server server;
+  const own_server server(GetParam().tls);
   const auto url = GetParam().start(server);
   for (int i = 0; i < 3; ++i) {
     EXPECT_EQ(get(url("/hello")), "hello\n");
@@ -68,7 +70,7 @@ TEST_P(Between, AnswersPass) {
 
 TEST_P(Between, ARefusalPasses) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
-  const own_server server;
+  const own_server server(GetParam().tls);
   const auto url = GetParam().start(server);
   const std::string body(own_server::max_body + 1'000'000, 'b');
   const auto refused = sender.send(background(), request("POST", url("/echo")).body(body));
@@ -79,7 +81,7 @@ TEST_P(Between, ARefusalPasses) {
 
 TEST_P(Between, ACanceledCallEndsTheHandlersContext) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
-  own_server server;
+  own_server server(GetParam().tls);
   const auto url = GetParam().start(server);
   auto scope = with_cancel(background());
   result<response> got = error(std::error_code());
@@ -94,7 +96,7 @@ TEST_P(Between, ACanceledCallEndsTheHandlersContext) {
 
 TEST_P(Between, ADownloadThatIsGivenUpEndsTheHandlersContext) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
-  own_server server;
+  own_server server(GetParam().tls);
   const auto url = GetParam().start(server);
   {
     auto open = sender.open(background(), request("GET", url("/hold")));
@@ -108,7 +110,7 @@ TEST_P(Between, ADownloadThatIsGivenUpEndsTheHandlersContext) {
 
 TEST_P(Between, ADeadlinePasses) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
-  own_server server;
+  own_server server(GetParam().tls);
   const auto url = GetParam().start(server);
   const auto scope = with_timeout(background(), std::chrono::milliseconds(100));
   const auto got = sender.send(scope, request("GET", url("/wait")));
@@ -130,6 +132,20 @@ const proxy_case cases[] = {
                                   "location / { proxy_pass http://" + behind.address() + "; }\n");
      }},
     {"Haproxy", "haproxy", [](const own_server& behind) { return start<tests::haproxy>(behind.address()); }},
+    // In front of a server over TLS, and itself over TLS.
+    {"NginxOverTls", "nginx", [](const own_server& behind) {
+       const auto& tls = tests::test_tls::shared();
+       return start<tests::nginx>("upstream own { server " + behind.address() + "; keepalive 4; }\n",
+                                  "client_max_body_size 100m; proxy_request_buffering off;\n"
+                                  "location / { proxy_pass https://own; proxy_http_version 1.1;\n"
+                                  "proxy_ssl_verify on; proxy_ssl_verify_depth 3; proxy_ssl_name localhost;\n"
+                                  "proxy_ssl_trusted_certificate " + tls.ca.root_file() + ";\n"
+                                  "proxy_set_header Connection \"\"; proxy_buffering off; }\n", &tls.server);
+     }, true},
+    {"HaproxyOverTls", "haproxy", [](const own_server& behind) {
+       return start<tests::haproxy>(behind.address() + " ssl verify required verifyhost localhost ca-file " +
+                                    tests::test_tls::shared().ca.root_file());
+     }, true},
 };
 // clang-format on
 

@@ -4,6 +4,8 @@
 //   node chromium.mjs refused <url>                 uploads what is refused; says "ok"
 //   node chromium.mjs leave <begin> <path> <how> <url>
 //                                                   makes a call or opens a page; leaves it on a line of input; says "ok"
+//
+// The certificate whose key TRUSTED_KEY names (SHA-256 of the public key, in base64) is trusted.
 import { start_browser } from './e2e/lib/browser.mjs';
 
 function check(holds, what) {
@@ -77,7 +79,8 @@ async function leave(page, begin, path, how, url) {
 
 const [what, ...rest] = process.argv.slice(2);
 const url = rest.at(-1);
-const browser = await start_browser();
+const trusted = process.env.TRUSTED_KEY;
+const browser = await start_browser(trusted ? [`--ignore-certificate-errors-spki-list=${trusted}`] : []);
 const page = await browser.newPage();
 await page.goto(`${url}/hello`);
 await { keep, refused, leave }[what](page, ...rest);

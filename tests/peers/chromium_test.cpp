@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "peers/own_server.hpp"
+#include "peers/tls.hpp"
 #include "program.hpp"
 
 namespace curfew::http {
@@ -17,6 +18,7 @@ namespace {
 using tests::find_program;
 using tests::own_server;
 using tests::program;
+using tests::test_tls;
 
 #define CURFEW_NEEDS_CHROMIUM CURFEW_NEEDS_PROGRAMS("node", "chromium", "e2e/node_modules/playwright-core")
 
@@ -24,7 +26,10 @@ using tests::program;
 class chromium : public program {
  public:
   explicit chromium(std::vector<std::string> arguments)
-      : program(command(std::move(arguments)), nullptr, {"CURFEW_CHROMIUM=" + find_program("chromium")}) {}
+      : program(
+            command(std::move(arguments)), nullptr,
+            {"CURFEW_CHROMIUM=" + find_program("chromium"),
+             "TRUSTED_KEY=" + test_tls::shared().server.key_pin().substr(std::string("sha256/").size())}) {}
 
  private:
   static std::vector<std::string> command(std::vector<std::string> arguments) {
@@ -33,23 +38,30 @@ class chromium : public program {
   }
 };
 
-TEST(Chromium, KeepsItsConnection) {
+/// Over TLS?
+class Chromium : public ::testing::TestWithParam<bool> {};
+
+TEST_P(Chromium, KeepsItsConnection) {
   CURFEW_NEEDS_CHROMIUM;
-  const own_server server;
+  const own_server server(GetParam());
   EXPECT_EQ(chromium({"keep", server.url("")}).read_all(), "ok\n");
 }
 
-TEST(Chromium, ReadsTheEarlyAnswerToAnUpload) {
+TEST_P(Chromium, ReadsTheEarlyAnswerToAnUpload) {
   CURFEW_NEEDS_CHROMIUM;
-  const own_server server;
+  const own_server server(GetParam());
   EXPECT_EQ(chromium({"refused", server.url("")}).read_all(), "ok\n");
 }
+
+INSTANTIATE_TEST_SUITE_P(By, Chromium, ::testing::Bool(),
+                         [](const auto& of) { return of.param ? "Https" : "Http"; });
 
 struct left {
   const char* name;
   const char* begin;  // by a "call" of the page, or to "open" a page
   const char* path;
   const char* how;
+  bool tls;
 };
 
 void PrintTo(const left& l, std::ostream* out) { *out << l.name; }
@@ -58,7 +70,7 @@ class ChromiumThatLeaves : public ::testing::TestWithParam<left> {};
 
 TEST_P(ChromiumThatLeaves, EndsTheContext) {
   CURFEW_NEEDS_CHROMIUM;
-  own_server server;
+  own_server server(GetParam().tls);
   chromium browser({"leave", GetParam().begin, GetParam().path, GetParam().how, server.url("")});
   ASSERT_TRUE(server.has_begun());
   browser.write("now\n");
@@ -66,17 +78,21 @@ TEST_P(ChromiumThatLeaves, EndsTheContext) {
   EXPECT_EQ(browser.read_all(), "ok\n");
 }
 
-INSTANTIATE_TEST_SUITE_P(
-    By, ChromiumThatLeaves,
-    ::testing::Values(left{"ReloadWhileAHandlerRuns", "call", "/wait", "reload"},
-                      left{"ReloadOfAPageThatIsNotWhole", "open", "/hold", "reload"},
-                      left{"ReloadWhileADownloadPauses", "call", "/hold", "reload"},
-                      left{"NavigationWhileAHandlerRuns", "open", "/wait", "navigate"},
-                      left{"NavigationWhileADownloadIsHeldBack", "call", "/endless", "navigate"},
-                      left{"NavigationFromAPageThatComes", "open", "/endless", "navigate"},
-                      left{"ClosingWhileADownloadIsHeldBack", "call", "/endless", "close"},
-                      left{"AbortOfACall", "call", "/wait", "abort"}),
-    [](const auto& of) { return std::string(of.param.name); });
+std::vector<left> all_that_leave(bool tls) {
+  return {{"ReloadWhileAHandlerRuns", "call", "/wait", "reload", tls},
+          {"ReloadOfAPageThatIsNotWhole", "open", "/hold", "reload", tls},
+          {"ReloadWhileADownloadPauses", "call", "/hold", "reload", tls},
+          {"NavigationWhileAHandlerRuns", "open", "/wait", "navigate", tls},
+          {"NavigationWhileADownloadIsHeldBack", "call", "/endless", "navigate", tls},
+          {"NavigationFromAPageThatComes", "open", "/endless", "navigate", tls},
+          {"ClosingWhileADownloadIsHeldBack", "call", "/endless", "close", tls},
+          {"AbortOfACall", "call", "/wait", "abort", tls}};
+}
+
+std::string name_of(const ::testing::TestParamInfo<left>& of) { return of.param.name; }
+
+INSTANTIATE_TEST_SUITE_P(By, ChromiumThatLeaves, ::testing::ValuesIn(all_that_leave(false)), name_of);
+INSTANTIATE_TEST_SUITE_P(OverTlsBy, ChromiumThatLeaves, ::testing::ValuesIn(all_that_leave(true)), name_of);
 
 }  // namespace
 }  // namespace curfew::http

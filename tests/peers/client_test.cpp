@@ -18,6 +18,7 @@
 #include "http/raw_client.hpp"
 #include "peers/others.hpp"
 #include "peers/own_server.hpp"
+#include "peers/tls.hpp"
 #include "program.hpp"
 
 namespace curfew::http {
@@ -27,6 +28,7 @@ using ::testing::HasSubstr;
 using tests::find_program;
 using tests::nginx;
 using tests::program;
+using tests::test_tls;
 
 std::string field(const response& of, std::string_view name) {
   const auto found = of.fields().find(name);
@@ -53,6 +55,7 @@ struct language {
   const char* needs;
   std::vector<std::string> command;
   bool keeps;  // connections
+  bool tls = false;
 };
 
 void PrintTo(const language& l, std::ostream* out) { *out << l.name; }
@@ -65,13 +68,20 @@ class ServerIn : public ::testing::TestWithParam<language> {
     made.emplace_back("serve");
     return made;
   }
-  client sender;
+  /// What it serves with; its first line is its port.
+  static std::vector<std::string> environment() {
+    return GetParam().tls ? test_tls::shared().serving() : std::vector<std::string>();
+  }
+  static std::string url_of(program& server) {
+    return (GetParam().tls ? "https" : "http") + ("://127.0.0.1:" + server.read_line());
+  }
+  client sender{GetParam().tls ? test_tls::shared().client() : client_options()};
 };
 
 TEST_P(ServerIn, AnswersOverAKeptConnection) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
-  program server(command());
-  const std::string url = "http://127.0.0.1:" + server.read_line();
+  program server(command(), nullptr, environment());
+  const std::string url = url_of(server);
   std::set<std::string> connections;
   for (int i = 0; i < 4; ++i) {
     connections.insert(answer_to(sender, request("GET", url + "/remote")).body());
@@ -84,8 +94,8 @@ TEST_P(ServerIn, AnswersOverAKeptConnection) {
 
 TEST_P(ServerIn, GivesItsBodyInPieces) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
-  program server(command());
-  const std::string url = "http://127.0.0.1:" + server.read_line();
+  program server(command(), nullptr, environment());
+  const std::string url = url_of(server);
   auto open = sender.open(background(), request("GET", url + "/stream"));
   ASSERT_TRUE(open) << open.error();
   std::string text;
@@ -100,8 +110,8 @@ TEST_P(ServerIn, GivesItsBodyInPieces) {
 
 TEST_P(ServerIn, SeesACanceledCall) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
-  program server(command());
-  const std::string url = "http://127.0.0.1:" + server.read_line();
+  program server(command(), nullptr, environment());
+  const std::string url = url_of(server);
   auto scope = with_cancel(background());
   result<response> got = error(std::error_code());
   std::thread caller([&] { got = sender.send(scope, request("GET", url + "/wait")); });
@@ -115,8 +125,8 @@ TEST_P(ServerIn, SeesACanceledCall) {
 
 TEST_P(ServerIn, SeesADownloadThatIsGivenUp) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
-  program server(command());
-  const std::string url = "http://127.0.0.1:" + server.read_line();
+  program server(command(), nullptr, environment());
+  const std::string url = url_of(server);
   {
     auto open = sender.open(background(), request("GET", url + "/hold"));
     ASSERT_TRUE(open) << open.error();
@@ -128,11 +138,15 @@ TEST_P(ServerIn, SeesADownloadThatIsGivenUp) {
   EXPECT_EQ(server.read_line(), "gone");
 }
 
-INSTANTIATE_TEST_SUITE_P(, ServerIn,
-                         ::testing::Values(language{"Node", "node", {"node", "peer.mjs"}, true},
-                                           language{"Go", "go_peer", {"go_peer"}, true},
-                                           language{"Python", "python3", {"python3", "peer.py"}, false}),
-                         [](const auto& of) { return std::string(of.param.name); });
+INSTANTIATE_TEST_SUITE_P(
+    , ServerIn,
+    ::testing::Values(language{"Node", "node", {"node", "peer.mjs"}, true},
+                      language{"Go", "go_peer", {"go_peer"}, true},
+                      language{"Python", "python3", {"python3", "peer.py"}, false},
+                      language{"NodeOverTls", "node", {"node", "peer.mjs"}, true, true},
+                      language{"GoOverTls", "go_peer", {"go_peer"}, true, true},
+                      language{"PythonOverTls", "python3", {"python3", "peer.py"}, false, true}),
+    [](const auto& of) { return std::string(of.param.name); });
 
 TEST(Nginx, SendsAFileWholeInPartAndCompressed) {
   CURFEW_NEEDS_PROGRAMS("nginx");
@@ -164,6 +178,49 @@ TEST(Nginx, SendsAFileWholeInPartAndCompressed) {
   const auto again =
       answer_to(sender, request("GET", server.url("/file.txt")).set("If-None-Match", field(plain, "ETag")));
   EXPECT_EQ(again.status(), status::not_modified);
+}
+
+TEST(Nginx, SendsAFileOverTls) {
+  CURFEW_NEEDS_PROGRAMS("nginx");
+  const std::string text = text_of(3'000'000);
+  for (const char* version : {"TLSv1.2", "TLSv1.3"}) {
+    const nginx server(
+        "ssl_protocols " + std::string(version) + ";\nssl_session_cache shared:all:1m;\n",
+        "location = /about { return 200 \"$ssl_protocol $ssl_session_reused $connection_requests\"; }\n",
+        &test_tls::shared().server);
+    server.add_file("file.txt", text);
+    client sender(test_tls::shared().client());
+    EXPECT_TRUE(answer_to(sender, request("GET", server.url("/file.txt"))).body() == text);
+    EXPECT_EQ(answer_to(sender, request("GET", server.url("/about"))).body(), std::string(version) + " . 2");
+  }
+}
+
+TEST(Nginx, IsNotTrustedByThoseThatDoNotKnowItsAuthority) {
+  CURFEW_NEEDS_PROGRAMS("nginx");
+  const nginx server("", "location / { return 200; }\n", &test_tls::shared().server);
+  client sender;
+  const auto got = sender.send(background(), request("GET", server.url("/")));
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error(), errc::tls_failure) << got.error();
+}
+
+TEST(OpensslServer, AnswersUntilItsCloseNotify) {
+  CURFEW_NEEDS_PROGRAMS("openssl");
+  const auto& tls = test_tls::shared();
+  for (const char* version : {"-tls1_2", "-tls1_3"}) {
+    program server({find_program("openssl"), "s_server", "-accept", "127.0.0.1:0", "-cert",
+                    tls.server.chain_file(), "-cert_chain", tls.server.chain_file(), "-key",
+                    tls.server.key_file(), version, "-www"});
+    std::string line;
+    while (!line.starts_with("ACCEPT ")) line = server.read_line();
+    client sender(tls.client());
+    for (int i = 0; i < 3; ++i) {
+      const auto got = answer_to(sender, request("GET", "https://" + line.substr(7) + "/"));
+      EXPECT_EQ(got.status(), status::ok);
+      EXPECT_THAT(got.body(), HasSubstr(version == std::string("-tls1_2") ? "TLSv1.2" : "TLSv1.3"));
+      EXPECT_THAT(got.body(), HasSubstr("</HTML>")) << got.body().substr(0, 200);
+    }
+  }
 }
 
 TEST(Nginx, AnswersThreeRequestsAConnection) {

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <curfew/http/certificate_authority.hpp>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -13,12 +14,16 @@ class nginx {
  public:
   /// \param http    Lines of its http block: upstreams, timeouts.
   /// \param server  Lines of its server block: locations.
-  nginx(std::string_view http, std::string_view server)
-      : program_({find_program("nginx"), "-p", folder_ / "", "-e", folder_ / "error.log", "-c",
-                  configure(http, server)},
+  /// \param tls     With this certificate, over https.
+  nginx(std::string_view http, std::string_view server, const testing::test_certificate* tls = nullptr)
+      : tls_(tls != nullptr),
+        program_({find_program("nginx"), "-p", folder_ / "", "-e", folder_ / "error.log", "-c",
+                  configure(http, server, tls)},
                  &port_, {"NGINX=3;"}) {}  // the sockets that it takes over
 
-  [[nodiscard]] std::string url(std::string_view path) const { return port_.url(path); }
+  [[nodiscard]] std::string url(std::string_view path) const {
+    return (tls_ ? "https" : "http") + port_.url(path).substr(4);
+  }
   [[nodiscard]] std::uint16_t port() const { return port_.number(); }
   /// Puts a file below its root.
   void add_file(const std::string& name, std::string_view content) const {
@@ -26,7 +31,8 @@ class nginx {
   }
 
  private:
-  std::string configure(std::string_view http, std::string_view server) {
+  std::string configure(std::string_view http, std::string_view server,
+                        const testing::test_certificate* tls) {
     // Workers of root would be those of another user, to which the folder is closed.
     std::string made = ::geteuid() == 0 ? "user root;\n" : "";
     made +=
@@ -34,11 +40,15 @@ class nginx {
         "events {}\nhttp {\naccess_log off;\ndefault_type text/plain;\n";
     for (const std::string kind : {"client_body", "proxy", "fastcgi", "uwsgi", "scgi"})
       made += kind + "_temp_path " + (folder_ / kind) + ";\n";
-    made.append(http).append("server {\nlisten ").append(port_.address()).append(";\nroot ");
+    made.append(http).append("server {\nlisten ").append(port_.address());
+    if (tls != nullptr)
+      made += " ssl;\nssl_certificate " + tls->chain_file() + ";\nssl_certificate_key " + tls->key_file();
+    made.append(";\nroot ");
     made.append(folder_ / "root").append(";\n").append(server).append("}\n}\n");
     return folder_.write("nginx.conf", made);
   }
 
+  bool tls_;
   own_folder folder_;
   free_port port_;
   program program_;

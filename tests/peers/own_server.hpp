@@ -2,17 +2,22 @@
 
 #include <boost/asio/awaitable.hpp>
 #include <cstddef>
+#include <cstdint>
 #include <curfew/core.hpp>
 #include <curfew/http/errc.hpp>
 #include <curfew/http/router.hpp>
 #include <curfew/http/server.hpp>
 #include <curfew/http/testing.hpp>
+#include <curfew/http/tls.hpp>
 #include <curfew/io/wait.hpp>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 
 #include "http/waiting.hpp"
+#include "peers/tls.hpp"
 
 namespace curfew::tests {
 
@@ -28,11 +33,20 @@ class own_server {
  public:
   explicit own_server(http::server_options options = {})
       : server_(routes(), options.max_body_size(max_body).threads(1)) {}
+  /// Over TLS, with the certificate of the tests here.
+  explicit own_server(bool tls) : own_server(tls ? over_tls() : http::server_options()) {}
+  /// \param files  Beside the certificate, which it has.
+  static http::server_options over_tls(http::tls_server_options files = {}) {
+    files.certificate(test_tls::shared().server.chain_file(), test_tls::shared().server.key_file());
+    const auto loaded = http::tls_server::load(files);
+    if (!loaded) throw std::runtime_error(loaded.error().message());
+    return http::server_options().listen("127.0.0.1:0", http::listen_options().tls(*loaded));
+  }
 
   static constexpr std::size_t max_body = 2'000'000;
 
   [[nodiscard]] std::string url(std::string_view path) const { return server_.url(path); }
-  [[nodiscard]] std::string address() const { return server_.url().substr(7); }
+  [[nodiscard]] std::string address() const { return "127.0.0.1:" + std::to_string(port()); }
   [[nodiscard]] std::uint16_t port() const { return server_.port(); }
 
   /// Waits until a handler of "/wait", or a body of "/hold" or "/endless", has begun.

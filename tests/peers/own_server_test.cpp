@@ -21,6 +21,7 @@ using tests::find_program;
 using tests::own_folder;
 using tests::own_server;
 using tests::program;
+using tests::test_tls;
 
 /// curl that says nothing but the answer, and its complaints.
 std::vector<std::string> curl(std::vector<std::string> arguments) {
@@ -128,6 +129,7 @@ struct language {
   const char* needs;
   std::vector<std::string> command;
   const char* role = "call";
+  bool tls = false;
 };
 
 void PrintTo(const language& l, std::ostream* out) { *out << l.name; }
@@ -144,27 +146,27 @@ class Calls : public ::testing::TestWithParam<language> {
 
 TEST_P(Calls, KeepTheirConnection) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
-  const own_server server;
-  EXPECT_EQ(tests::run(call("keep", server.url("/remote"))).text, "ok\n");
+  const own_server server(GetParam().tls);
+  EXPECT_EQ(tests::run_trusting(call("keep", server.url("/remote"))).text, "ok\n");
 }
 
 TEST_P(Calls, UploadWithALengthAndInChunks) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
-  const own_server server;
-  EXPECT_EQ(tests::run(call("upload", server.url("/echo"))).text, "ok\n");
+  const own_server server(GetParam().tls);
+  EXPECT_EQ(tests::run_trusting(call("upload", server.url("/echo"))).text, "ok\n");
 }
 
 TEST_P(Calls, GetAStreamedBody) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
-  const own_server server;
-  EXPECT_EQ(tests::run(call("print", server.url("/stream"))).text, tests::streamed_text());
+  const own_server server(GetParam().tls);
+  EXPECT_EQ(tests::run_trusting(call("print", server.url("/stream"))).text, tests::streamed_text());
 }
 
 TEST_P(Calls, ThatAreCanceledEndTheContext) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
   for (const char* path : {"/wait", "/hold"}) {
-    own_server server;
-    program caller(call("cancel", server.url(path)));
+    own_server server(GetParam().tls);
+    program caller(call("cancel", server.url(path)), nullptr, test_tls::shared().trusting());
     ASSERT_TRUE(server.has_begun());
     caller.write("now\n");
     EXPECT_EQ(server.end(), errc::client_gone) << path;
@@ -177,7 +179,16 @@ const language node_agent{"NodeAgent", "node", {"node", "peer.mjs"}, "call-agent
 const language go{"Go", "go_peer", {"go_peer"}};
 const language python{"Python", "python3", {"python3", "peer.py"}};
 
-INSTANTIATE_TEST_SUITE_P(Of, Calls, ::testing::Values(node, node_agent, go, python),
+language over_tls(language plain, const char* name) {
+  plain.name = name;
+  plain.tls = true;
+  return plain;
+}
+
+INSTANTIATE_TEST_SUITE_P(Of, Calls,
+                         ::testing::Values(node, node_agent, go, python, over_tls(node, "NodeOverTls"),
+                                           over_tls(node_agent, "NodeAgentOverTls"),
+                                           over_tls(go, "GoOverTls"), over_tls(python, "PythonOverTls")),
                          [](const auto& of) { return std::string(of.param.name); });
 
 }  // namespace

@@ -2,7 +2,11 @@
 //
 //   node peer.mjs call <keep|upload|print|cancel> <url>   calls a server with fetch (call-agent: with http.Agent)
 //   node peer.mjs serve                                   serves; says its port, then what happens in "/wait"
-import { createServer, Agent, request } from 'node:http';
+//
+// It trusts what NODE_EXTRA_CA_CERTS says, and serves https where TLS_CHAIN and TLS_KEY name files.
+import { readFileSync } from 'node:fs';
+import * as http from 'node:http';
+import * as https from 'node:https';
 
 const body = Array.from({ length: 40_000 }, (_, i) => `${i}\n`).join('');
 const streamed = Array.from({ length: 100 }, (_, i) => `piece ${i}\n`);
@@ -36,10 +40,13 @@ const fetched = {
 };
 
 // By node:http and an agent that keeps one connection.
-const agent = new Agent({ keepAlive: true, maxSockets: 1 });
+const protocol = (url) => (url.startsWith('https:') ? https : http);
+const options = { keepAlive: true, maxSockets: 1 };
+const agents = new Map([http, https].map((of) => [of, new of.Agent(options)]));
+const agent = (url) => agents.get(protocol(url));
 function asked(url, options, pieces) {
   return new Promise((done, failed) => {
-    const call = request(url, { agent, ...options }, (answer) => {
+    const call = protocol(url).request(url, { agent: agent(url), ...options }, (answer) => {
       let text = '';
       answer.setEncoding('utf8');
       answer.on('data', (piece) => (text += piece));
@@ -56,7 +63,7 @@ const byAgent = {
   upload: (url) => asked(url, { method: 'POST', headers: { 'Content-Length': body.length } }, [body]),
   uploadChunks: (url) => asked(url, { method: 'POST' }, body.match(/[^]{1,10000}/g)),
   cancelable(url) {
-    const call = request(url, { agent }, (answer) => answer.resume().on('error', () => {}));
+    const call = protocol(url).request(url, { agent: agent(url) }, (answer) => answer.resume().on('error', () => {}));
     const ended = new Promise((done) => call.on('close', done));
     call.on('error', () => {});
     call.end();
@@ -87,7 +94,10 @@ async function call(by, what, url) {
 }
 
 function serve() {
-  const server = createServer((asking, answer) => {
+  const { TLS_CHAIN: chain, TLS_KEY: key } = process.env;
+  const create = (serve) =>
+    chain ? https.createServer({ cert: readFileSync(chain), key: readFileSync(key) }, serve) : http.createServer(serve);
+  const server = create((asking, answer) => {
     const path = new URL(asking.url, 'http://peer').pathname;
     if (path === '/remote') {
       answer.end(`${asking.socket.remotePort}`);

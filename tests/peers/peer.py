@@ -2,11 +2,15 @@
 
 python3 peer.py call <keep|upload|print|cancel> <url>   calls a server
 python3 peer.py serve                                   serves HTTP/1.0; says its port, then what happens in "/wait"
+
+It trusts what SSL_CERT_FILE says, and serves https where TLS_CHAIN and TLS_KEY name files.
 """
 
 import http.client
 import http.server
+import os
 import socket
+import ssl
 import sys
 import urllib.parse
 import urllib.request
@@ -23,7 +27,8 @@ def check(holds, what):
 
 def call(what, url):
     parts = urllib.parse.urlsplit(url)
-    connection = http.client.HTTPConnection(parts.hostname, parts.port, timeout=30)
+    kind = http.client.HTTPSConnection if parts.scheme == "https" else http.client.HTTPConnection
+    connection = kind(parts.hostname, parts.port, timeout=30)
 
     def ask(method, **more):
         connection.request(method, parts.path, **more)
@@ -80,12 +85,25 @@ class Handler(http.server.BaseHTTPRequestHandler):
     def do_POST(self):
         self.answer([self.rfile.read(int(self.headers["Content-Length"]))])
 
+    def finish(self):
+        super().finish()
+        if isinstance(self.connection, ssl.SSLSocket):
+            try:
+                self.connection.unwrap()  # which socketserver leaves out: the end would look like a cut
+            except OSError:
+                pass
+
     def log_message(self, *_):
         pass
 
 
 def serve():
     server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    if "TLS_CHAIN" in os.environ:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(os.environ["TLS_CHAIN"], os.environ["TLS_KEY"])
+        # The handshake is the handler's: a client that takes its time keeps nobody else waiting.
+        server.socket = context.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
     print(server.server_address[1], flush=True)
     server.serve_forever()
 

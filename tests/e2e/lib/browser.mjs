@@ -4,8 +4,8 @@ import assert from "node:assert/strict";
 import { chromium } from "playwright-core";
 import { eventually } from "./program.mjs";
 
-/** A browser with a fresh profile, which goes with it. */
-export function start_browser() {
+/** A browser with a fresh profile, which goes with it; `more` arguments than all have. */
+export function start_browser(more = []) {
   return chromium.launch({
     executablePath: process.env.CURFEW_CHROMIUM ?? "/usr/bin/chromium",
     args: [
@@ -17,6 +17,7 @@ export function start_browser() {
       "--disable-background-networking",
       "--disable-component-update",
       "--disable-sync",
+      ...more,
     ],
   });
 }

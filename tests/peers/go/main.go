@@ -2,6 +2,8 @@
 //
 //	go_peer call <keep|upload|print|cancel> <url>   calls a server
 //	go_peer serve                                   serves; says its port, then what happens in "/wait"
+//
+// It trusts what SSL_CERT_FILE says, and serves https where TLS_CHAIN and TLS_KEY name files.
 package main
 
 import (
@@ -109,6 +111,9 @@ func serve() {
 		w.(http.Flusher).Flush()
 		wait(w, r)
 	})
+	if chain := os.Getenv("TLS_CHAIN"); chain != "" {
+		check(false, http.ServeTLS(listener, nil, chain, os.Getenv("TLS_KEY")))
+	}
 	check(false, http.Serve(listener, nil))
 }
 

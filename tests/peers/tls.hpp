@@ -1,0 +1,45 @@
+#pragma once
+
+#include <curfew/http/certificate_authority.hpp>
+#include <curfew/http/client.hpp>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
+
+#include "program.hpp"
+
+namespace curfew::tests {
+
+/// The authority that all trust here, and the certificate of all that serve.
+struct test_tls {
+  testing::certificate_authority ca;
+  testing::test_certificate server = ca.issue({"localhost", "127.0.0.1"});
+
+  static const test_tls& shared() {
+    static const test_tls made;
+    return made;
+  }
+  /// What makes the tests' programs in other languages trust it.
+  [[nodiscard]] std::vector<std::string> trusting() const {
+    return {"SSL_CERT_FILE=" + ca.root_file(), "NODE_EXTRA_CA_CERTS=" + ca.root_file()};
+  }
+  /// What makes them serve https.
+  [[nodiscard]] std::vector<std::string> serving() const {
+    return {"TLS_CHAIN=" + server.chain_file(), "TLS_KEY=" + server.key_file()};
+  }
+  [[nodiscard]] http::client_options client() const { return http::client_options().ca_file(ca.root_file()); }
+};
+
+/// As run(), of a program that trusts the authority.
+inline output run_trusting(std::vector<std::string> command, std::string_view input = {}) {
+  program p(std::move(command), nullptr, test_tls::shared().trusting());
+  p.write(input);
+  p.close_input();
+  output made;
+  made.text = p.read_all();
+  made.code = p.wait();
+  return made;
+}
+
+}  // namespace curfew::tests
