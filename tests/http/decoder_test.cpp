@@ -331,6 +331,29 @@ TEST(Decoder, AWindowOfZstdBeyondEightMebibytesIsRefused) {
   EXPECT_EQ(decoded("zstd", zstd(text, 24)), std::nullopt);
 }
 
+TEST(Decoder, AWindowOfBrIsAsLargeAsTheFormatAllowsAndNoLarger) {
+  const auto in_window = [](std::string_view text, int bits) {
+    BrotliEncoderState* encoder = BrotliEncoderCreateInstance(nullptr, nullptr, nullptr);
+    BrotliEncoderSetParameter(encoder, BROTLI_PARAM_LARGE_WINDOW, bits > BROTLI_MAX_WINDOW_BITS ? 1 : 0);
+    BrotliEncoderSetParameter(encoder, BROTLI_PARAM_LGWIN, static_cast<std::uint32_t>(bits));
+    std::string bytes(text.size() + 1024, '\0');
+    std::size_t room = bytes.size();
+    auto* to = reinterpret_cast<std::uint8_t*>(bytes.data());
+    std::size_t size = text.size();
+    const auto* from = reinterpret_cast<const std::uint8_t*>(text.data());
+    EXPECT_EQ(
+        BrotliEncoderCompressStream(encoder, BROTLI_OPERATION_FINISH, &size, &from, &room, &to, nullptr),
+        BROTLI_TRUE);
+    EXPECT_NE(BrotliEncoderIsFinished(encoder), 0);
+    BrotliEncoderDestroyInstance(encoder);
+    bytes.resize(bytes.size() - room);
+    return bytes;
+  };
+  const std::string text = sample(100);
+  EXPECT_EQ(decoded("br", in_window(text, 24)), text) << "what the program brotli makes of files";
+  for (const int bits : {25, 28, 30}) EXPECT_EQ(decoded("br", in_window(text, bits)), std::nullopt) << bits;
+}
+
 TEST(Decoder, CodingsThatItDoesNotKnow) {
   for (const char* name : {"compress", "gzip;q=1", "gzip br", "aws-chunked", "gzip, compress", "exi, gzip",
                            "gzip, gzip, gzip"}) {

@@ -85,10 +85,11 @@ extern "C" __attribute__((visibility("default"))) int getaddrinfo(const char* na
   using namespace curfew::http::client_tests;
   if (name == nullptr) return answer({name}, service, hints, out);
   const std::string_view host = name;
+  int nth = 0;
   {
     all_lookups& all = all_lookups::get();
     const std::lock_guard guard(all.mutex);
-    ++all.count[name];
+    nth = ++all.count[name];
   }
   if (host.ends_with(".test")) {
     if (host.starts_with("stuck") || host.starts_with("held")) all_lookups::get().hang();
@@ -97,10 +98,12 @@ extern "C" __attribute__((visibility("default"))) int getaddrinfo(const char* na
       return answer({"127.0.0.1"}, service, hints, out);
     if (host == "missing.test") return EAI_NONAME;
     if (host == "two.test") return answer({"127.0.0.2", "127.0.0.1"}, service, hints, out);
+    addrinfo literal{};
+    literal.ai_flags = AI_NUMERICHOST;  // whatever addresses the machine has itself
+    literal.ai_socktype = SOCK_STREAM;
+    if (host.starts_with("rebinds"))
+      return answer({nth == 1 ? "8.8.8.8" : "127.0.0.1"}, service, &literal, out);
     if (host == "mixed.test") {
-      addrinfo literal{};
-      literal.ai_flags = AI_NUMERICHOST;  // whatever addresses the machine has itself
-      literal.ai_socktype = SOCK_STREAM;
       return answer({"fd00::1", "fd00::2", "fd00::1", "fd00::3", "127.0.0.1", "127.0.0.2"}, service, &literal,
                     out);
     }

@@ -14,6 +14,7 @@ namespace curfew::http::client_tests {
 ///   two.test      127.0.0.2, 127.0.0.1
 ///   mixed.test    fd00::1, fd00::2, fd00::1 again, fd00::3, 127.0.0.1, 127.0.0.2
 ///   many.test     40 addresses
+///   rebinds….test a public address, 8.8.8.8; from the second lookup of the name on 127.0.0.1
 ///
 /// Any other name goes to the C library.
 

@@ -10,12 +10,15 @@
 #include <curfew/core/clock.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/error.hpp>
+#include <curfew/http/dial.hpp>
 #include <curfew/http/message.hpp>
+#include <curfew/http/redirect.hpp>
 #include <curfew/io/completion.hpp>
 #include <curfew/io/detail/local_handler.hpp>
 #include <memory>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
@@ -45,9 +48,36 @@ class client_options {
   [[nodiscard]] std::size_t max_header_size() const noexcept { return max_header_size_; }
   client_options& max_body_size(std::size_t bytes) { return max_body_size_ = bytes, *this; }
   [[nodiscard]] std::size_t max_body_size() const noexcept { return max_body_size_; }
-  /// Redirects to follow, for GET and HEAD. Default: 10; 0: the redirect itself is the response.
+  /// Redirects to follow. Default: 10; 0: the redirect itself is the response.
   client_options& max_redirects(unsigned count) { return max_redirects_ = count, *this; }
   [[nodiscard]] unsigned max_redirects() const noexcept { return max_redirects_; }
+  /// Follow a redirect from https:// to http://? Else that is errc::redirect_refused. Default: no.
+  client_options& insecure_redirects(bool yes) { return insecure_redirects_ = yes, *this; }
+  [[nodiscard]] bool insecure_redirects() const noexcept { return insecure_redirects_; }
+  /// Sees each redirect before it is followed, and may refuse it. Default: none.
+  ///
+  ///     http::client stays(http::client_options().on_redirect([](const http::redirect& next) -> std::error_code {
+  ///       if (next.cross_origin) return http::errc::redirect_refused;
+  ///       return {};
+  ///     }));
+  client_options& on_redirect(redirect_hook f) { return on_redirect_ = std::move(f), *this; }
+  [[nodiscard]] const redirect_hook& on_redirect() const noexcept { return on_redirect_; }
+  /// Sees each address before the client connects to it, those of redirects too, and may refuse it; where all are refused,
+  /// the call fails with the code that the last one got. `refuse_private_addresses` is ready. Of a call through a proxy it
+  /// sees the proxy's address, since the proxy looks up the server's: there the proxy has to refuse. It is not asked about
+  /// unix_socket. Default: none.
+  client_options& on_dial(dial_hook f) { return on_dial_ = std::move(f), *this; }
+  [[nodiscard]] const dial_hook& on_dial() const noexcept { return on_dial_; }
+  /// How long a call may take whose context has no deadline: it ends then with deadline_exceeded, and that this was the
+  /// reason is its cause. For `open` up to the header: a download may last. Default: none, such a call waits for as long as its
+  /// context lives.
+  client_options& default_timeout(clock::duration d) { return default_timeout_ = d, *this; }
+  [[nodiscard]] std::optional<clock::duration> default_timeout() const noexcept { return default_timeout_; }
+  /// After how long a server counts as gone whose machine, or the way to it, gives no sign of life: a call on its connection
+  /// fails then with errc::connection_lost or truncated_body, however far its deadline is. The kernel asks; a server that takes
+  /// long to answer is not silent. Not for Unix sockets. Default: 1 minute; clock::duration::max() switches it off.
+  client_options& silent_peer_timeout(clock::duration d) { return silent_peer_timeout_ = d, *this; }
+  [[nodiscard]] clock::duration silent_peer_timeout() const noexcept { return silent_peer_timeout_; }
   /// A PEM file with the certificates to trust, and no others. Default: empty, the system's: OpenSSL's directory, or what
   /// SSL_CERT_FILE and SSL_CERT_DIR name. This and other files are read at the first call over https://: one that is of no
   /// use makes the call fail with errc::tls_failure, which names it.
@@ -92,6 +122,11 @@ class client_options {
   std::size_t max_header_size_ = 64 * 1024;
   std::size_t max_body_size_ = 64 * 1024 * 1024;
   unsigned max_redirects_ = 10;
+  bool insecure_redirects_ = false;
+  redirect_hook on_redirect_;
+  dial_hook on_dial_;
+  std::optional<clock::duration> default_timeout_;
+  clock::duration silent_peer_timeout_ = std::chrono::minutes(1);
   std::string ca_file_;
   std::string client_chain_file_;
   std::string client_key_file_;
@@ -168,9 +203,13 @@ class download {
 /// What is sent beside the request's fields: Host, Content-Length, User-Agent and Accept if they are not set,
 /// Accept-Encoding unless it is set. `send` then decodes the body, and leaves Content-Encoding and
 /// Content-Length out of its fields; `open` asks for identity and gives the body as it comes, encoded if the
-/// server encodes it all the same. The fields of a redirect's target at another origin leave out
-/// Authorization, Cookie and Host. A request whose kept connection turns out to be dead is sent again on
+/// server encodes it all the same. A request whose kept connection turns out to be dead is sent again on
 /// another if its method is idempotent.
+///
+/// Redirects are followed as RFC 9110 and browsers do: 307 and 308 with the same method and body, 303 with a GET without
+/// a body (a HEAD stays one), 301 and 302 as 303 for POST and as 307 for all else. To another origin go neither
+/// Authorization, Cookie, Proxy-Authorization and Host, nor the URL's userinfo, nor what `request::secret` has set, and none of
+/// them come back later in the same call; a body of 307 and 308 does. on_redirect sees every step.
 ///
 /// Over https:// the connection is TLS 1.2 or 1.3. The server's certificate has to be valid, from an authority that is
 /// trusted, and for the host of the URL: by its alternative names, as RFC 9525 has it. Nothing switches that off. Sessions
@@ -181,6 +220,57 @@ class client {
   client(const client&) = delete;
   client& operator=(const client&) = delete;
   ~client();
+
+  /// The verbs, for requests that need no fields: `send` of a request with that method, URL, body and Content-Type.
+  ///
+  ///     http::client& api = http::client::shared();
+  ///     auto made = api.post(ctx, url, R"({"name": "vim"})", "application/json");
+  [[nodiscard]] result<response> get(const context& ctx, std::string url) {
+    return send(ctx, request("GET", std::move(url)));
+  }
+  [[nodiscard]] result<response> post(const context& ctx, std::string url, std::string body,
+                                      std::string_view content_type) {
+    return send(ctx, with_body("POST", std::move(url), std::move(body), content_type));
+  }
+  [[nodiscard]] result<response> put(const context& ctx, std::string url, std::string body,
+                                     std::string_view content_type) {
+    return send(ctx, with_body("PUT", std::move(url), std::move(body), content_type));
+  }
+  [[nodiscard]] result<response> patch(const context& ctx, std::string url, std::string body,
+                                       std::string_view content_type) {
+    return send(ctx, with_body("PATCH", std::move(url), std::move(body), content_type));
+  }
+  /// DELETE.
+  [[nodiscard]] result<response> del(const context& ctx, std::string url) {
+    return send(ctx, request("DELETE", std::move(url)));
+  }
+
+  template <class Token = default_token>
+  auto async_get(context ctx, std::string url, Token&& token = {}) {
+    return async_send(std::move(ctx), request("GET", std::move(url)), std::forward<Token>(token));
+  }
+  template <class Token = default_token>
+  auto async_post(context ctx, std::string url, std::string body, std::string_view content_type,
+                  Token&& token = {}) {
+    return async_send(std::move(ctx), with_body("POST", std::move(url), std::move(body), content_type),
+                      std::forward<Token>(token));
+  }
+  template <class Token = default_token>
+  auto async_put(context ctx, std::string url, std::string body, std::string_view content_type,
+                 Token&& token = {}) {
+    return async_send(std::move(ctx), with_body("PUT", std::move(url), std::move(body), content_type),
+                      std::forward<Token>(token));
+  }
+  template <class Token = default_token>
+  auto async_patch(context ctx, std::string url, std::string body, std::string_view content_type,
+                   Token&& token = {}) {
+    return async_send(std::move(ctx), with_body("PATCH", std::move(url), std::move(body), content_type),
+                      std::forward<Token>(token));
+  }
+  template <class Token = default_token>
+  auto async_del(context ctx, std::string url, Token&& token = {}) {
+    return async_send(std::move(ctx), request("DELETE", std::move(url)), std::forward<Token>(token));
+  }
 
   /// Move a request with a large body in: it is not copied then.
   [[nodiscard]] result<response> send(const context& ctx, request what);
@@ -221,6 +311,12 @@ class client {
     } else {
       return boost::asio::system_executor();
     }
+  }
+  static request with_body(const char* method, std::string url, std::string body,
+                           std::string_view content_type) {
+    request made(method, std::move(url));
+    made.body(std::move(body), content_type);
+    return made;
   }
   void start(context ctx, request what, completion<response> complete,
              const boost::asio::any_io_executor& runs_source);

@@ -28,6 +28,10 @@ enum class errc {
   bad_address,  ///< Not an address to listen on.
   // Of the client again.
   proxy_refused,  ///< The proxy does not make the connection: it says no, or what it says is no answer.
+  // Why a request of the client was stopped by its own rules.
+  address_refused,   ///< By `client_options::on_dial`.
+  redirect_refused,  ///< By `client_options::on_redirect`, or since it leads from https:// to http://.
+  retry_too_late,    ///< The server asks to wait for longer than the deadline allows (obeying_retry_after).
 };
 
 /// The category of `http::errc`; its name is "curfew.http".

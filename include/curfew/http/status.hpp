@@ -2,6 +2,8 @@
 
 #include <iosfwd>
 #include <string_view>
+#include <system_error>
+#include <type_traits>
 
 namespace curfew::http {
 
@@ -51,4 +53,13 @@ enum class status : unsigned short {
 /// Writes "404 Not Found".
 std::ostream& operator<<(std::ostream& out, status code);
 
+/// The category of statuses as error codes, of which `checked` makes use; its name is "curfew.http.status", a message
+/// "404 Not Found". 408, 425, 429, 502, 503 and 504 are as std::errc::resource_unavailable_try_again.
+[[nodiscard]] const std::error_category& status_category() noexcept;
+
+[[nodiscard]] std::error_code make_error_code(status code) noexcept;
+
 }  // namespace curfew::http
+
+template <>
+struct std::is_error_code_enum<curfew::http::status> : std::true_type {};

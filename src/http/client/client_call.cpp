@@ -14,6 +14,7 @@
 #include "http/client/body_stream.hpp"
 #include "http/client/proxies.hpp"
 #include "http/client/request_head.hpp"
+#include "http/wire/silent_peer.hpp"
 #include "http/wire/unix_address.hpp"
 
 namespace curfew::http {
@@ -86,8 +87,11 @@ void client_call::start(std::shared_ptr<client_state> client, std::shared_ptr<lo
                         request what, const boost::asio::any_io_executor& runs_source, completion done) {
   auto target = call_target::make(ctx, std::move(what), runs_source);
   if (!target) return refuse(in, std::move(done), std::move(target.error()));
+  std::optional<cancel_scope> limit;
+  if (const auto d = client->options.default_timeout(); d && !ctx.deadline())
+    limit.emplace(with_timeout(ctx, *d, "the client's default timeout"));
   const auto made = std::make_shared<client_call>(std::move(client), std::move(in), std::move(ctx),
-                                                  *std::move(target), std::move(done));
+                                                  std::move(limit), *std::move(target), std::move(done));
   std::visit([&](const auto& each) { each->keep(made); }, made->done_);
   if (made->target_.body) made->target_.body->used_by(made);
   made->loop_->hold();
@@ -98,18 +102,22 @@ void client_call::start(std::shared_ptr<client_state> client, std::shared_ptr<lo
 }
 
 client_call::client_call(std::shared_ptr<client_state> client, std::shared_ptr<loop> in, context ctx,
-                         call_target target, completion done)
+                         std::optional<cancel_scope> limit, call_target target, completion done)
     : client_(std::move(client)),
       loop_(std::move(in)),
-      ctx_(std::move(ctx)),
+      asked_with_(std::move(ctx)),
+      limit_(std::move(limit)),
+      ctx_(limit_ ? limit_->ctx() : asked_with_),
       done_(std::move(done)),
       target_(std::move(target)),
-      shown_(show_call(ctx_, target_)) {}
+      has_upload_(target_.body != nullptr),
+      shown_(show_call(asked_with_, target_)) {}
 
 client_call::~client_call() {
-  if (target_.body) {
-    target_.body->stop();
-    target_.body->settle();
+  for (const auto& each : {target_.body, target_.left}) {
+    if (!each) continue;
+    each->stop();
+    each->settle();
   }
   watch_.reset();
   lookup_.drop();
@@ -146,7 +154,7 @@ void client_call::client_gone() noexcept {
 /// The source of the body has written something, or has returned.
 void client_call::upload_ready() noexcept {
   const std::lock_guard guard(mutex_);
-  if (phase_ < phase::sending || phase_ == phase::over || holds_body_back_) return;
+  if (!target_.body || phase_ < phase::sending || phase_ == phase::over || holds_body_back_) return;
   if (has_unsent() && !target_.body->failure()) return;  // there is room for nothing
   unsent_ = {};
   pump_out();
@@ -157,13 +165,24 @@ void client_call::source_returned() noexcept {
   if (!delivered_) loop_->later(shared_from_this());
 }
 
-/// In the loop's thread: there is a grant, an alarm to set, more to send, or an outcome.
+/// Tells sources what has been done to them.
+void client_call::settle_uploads() {
+  std::unique_lock lock(mutex_);
+  const std::array both = {target_.body, target_.left};
+  lock.unlock();
+  for (const auto& each : both) {
+    if (each) each->settle();
+  }
+}
+
+/// In the loop's thread: there is a hook to ask, a grant, an alarm to set, more to send, or an outcome.
 void client_call::run() {
   outcome what;
   std::shared_ptr<alarm> clock_set;
-  if (target_.body) target_.body->settle();
+  if (has_upload_) settle_uploads();
   {
     std::unique_lock lock(mutex_);
+    if (question_.index() != 0) ask_hook(lock);
     if (std::exchange(send_more_, false) && phase_ >= phase::sending && phase_ != phase::over) pump_out();
     if (phase_ == phase::queued && waiter_.granted) return with_place();
     if (const auto at = std::exchange(alarm_at_, std::nullopt); at && phase_ != phase::over) {
@@ -173,13 +192,14 @@ void client_call::run() {
       alarm_.swap(clock_set);
     }
     if (phase_ != phase::over || delivered_) return;
-    if (target_.body && !target_.body->when_done([self = shared_from_this()] { self->source_returned(); })) {
-      return;
+    for (const auto& each : {target_.left, target_.body}) {
+      if (each && !each->when_done([self = shared_from_this()] { self->source_returned(); })) return;
     }
     delivered_ = true;
     what = std::move(outcome_);
   }
   watch_.reset();
+  limit_.reset();
   lookup_.drop();
   alarm_.reset();
   auto shown = std::move(shown_);
@@ -196,7 +216,7 @@ void client_call::run() {
     std::get<response_completion>(done)->complete(std::move(exchange->head), here);
   } else {
     (*to_download)
-        ->complete(download(body_stream::make(client_, ctx_, std::move(exchange),
+        ->complete(download(body_stream::make(client_, asked_with_, std::move(exchange),
                                               target_.doing("reading the body"), std::move(shown))),
                    here);
   }
@@ -252,7 +272,13 @@ void client_call::resolve() {
 void client_call::connect(const resolver::answer& to) {
   if (!to) return fail_to_connect(to.error().code(), to.error().doing());
   enter(phase::connecting);
-  connector_ = std::make_shared<connector>(*to, proxy_ ? proxy_->port : target_.url.port,
+  if (!client_->options.on_dial()) return dial(*to);
+  question_ = *to;
+  loop_->later(shared_from_this());
+}
+
+void client_call::dial(std::shared_ptr<const resolver::addresses> to) {
+  connector_ = std::make_shared<connector>(std::move(to), proxy_ ? proxy_->port : target_.url.port,
                                            [in = loop_](int socket) { in->unwatch(socket); });
   advance_connector();
 }
@@ -273,7 +299,51 @@ void client_call::connect_to_unix_socket() {
   connected(std::move(made));
 }
 
+/// Asks the hook that question_ is for, and goes on as it says.
+void client_call::ask_hook(std::unique_lock<std::mutex>& lock) {
+  const auto question = std::exchange(question_, {});
+  if (phase_ == phase::over) return;
+  const std::uint16_t port = proxy_ ? proxy_->port : target_.url.port;
+  const auto* const addresses = std::get_if<std::shared_ptr<const resolver::addresses>>(&question);
+  lock.unlock();
+  std::error_code refused;
+  std::string detail;
+  std::shared_ptr<resolver::addresses> allowed;
+  try {
+    if (addresses != nullptr) {
+      allowed = std::make_shared<resolver::addresses>();
+      for (const auto& each : **addresses) {
+        const boost::asio::ip::tcp::endpoint to(each, port);
+        const std::error_code why = client_->options.on_dial()(to);
+        if (!why) {
+          allowed->push_back(each);
+          continue;
+        }
+        refused = why;
+        detail = each.to_string();
+      }
+      if (!allowed->empty()) refused.clear();
+    } else {
+      const auto& step = std::get<http::redirect>(question);
+      refused = client_->options.on_redirect()(step);
+      detail = "from " + step.from;
+    }
+  } catch (const std::exception& e) {
+    refused = addresses != nullptr ? errc::address_refused : errc::redirect_refused;
+    detail = e.what();
+  }
+  lock.lock();
+  if (phase_ == phase::over) return;
+  if (addresses == nullptr) {
+    if (!refused) return hop();
+    return finish(target_.failed(refused, "following a redirect", detail));
+  }
+  if (refused) return fail(refused, detail);
+  dial(std::move(allowed));
+}
+
 void client_call::advance_connector() {
+  if (!connector_) return;  // the hook is being asked
   switch (connector_->advance(clock::now())) {
     case connector::state::pending:
       watch_attempts();
@@ -285,6 +355,7 @@ void client_call::advance_connector() {
   }
   const bool watched = connector_->fresh().empty();
   descriptor socket(connector_->release());
+  ends_silent_after(socket.get(), client_->options.silent_peer_timeout());
   auto made = watched ? client_connection::take_over(loop_, std::move(socket), weak_from_this())
                       : client_connection::make(loop_, std::move(socket), weak_from_this());
   for (auto& each : std::exchange(attempts_, {})) loop_->retire(std::move(each));
@@ -641,7 +712,7 @@ client_call::progress client_call::on_head() {
   if (in_vain) cut_off();
   const auto location = head.fields().find("Location");
   if (location && !location->empty() && client_->options.max_redirects() != 0 &&
-      target_.is_redirect(to_number(head.status()))) {
+      call_target::is_redirect(head.status())) {
     following_ = true;
     location_ = *location;
     return progress::needs_input;
@@ -727,13 +798,25 @@ void client_call::broken(int why) {
 }
 
 void client_call::redirect(bool keeps_connection) {
-  if (auto why = target_.follow(location_, client_->options.max_redirects())) return finish(*std::move(why));
+  http::redirect step;
+  step.status = exchange_->head.status();
+  step.from = target_.url.text;
+  if (auto why = target_.follow(location_, step.status, client_->options)) return finish(*std::move(why));
+  if (target_.left) loop_->later(shared_from_this());  // settles it
   if (!begin_body_again()) {
     return fail(std::make_error_code(std::errc::operation_not_supported),
                 "a redirect, and the source of the body cannot begin again");
   }
   let_go(keeps_connection);
-  hop();
+  if (!client_->options.on_redirect()) return hop();
+  step.to = target_.url.text;
+  step.method = target_.what.method();
+  step.count = target_.redirects;
+  step.cross_origin = target_.cross_origin;
+  origin_.reset();
+  enter(phase::queued);
+  question_ = std::move(step);
+  loop_->later(shared_from_this());
 }
 
 /// The connection is of no use. A kept one that the server has closed meanwhile is replaced.

@@ -5,6 +5,7 @@
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/on_done.hpp>
+#include <curfew/http/redirect.hpp>
 #include <memory>
 #include <mutex>
 #include <optional>
@@ -62,8 +63,9 @@ class client_call final : public job,
                     const boost::asio::any_io_executor& runs_source, completion done);
 
   /// For start.
-  client_call(std::shared_ptr<client_state> client, std::shared_ptr<loop> in, context ctx, call_target target,
-              completion done);
+  /// \param limit  Below `ctx`: where the client has a default timeout, and ctx no deadline.
+  client_call(std::shared_ptr<client_state> client, std::shared_ptr<loop> in, context ctx,
+              std::optional<cancel_scope> limit, call_target target, completion done);
   client_call(const client_call&) = delete;
   client_call& operator=(const client_call&) = delete;
   ~client_call() override;
@@ -115,6 +117,8 @@ class client_call final : public job,
   void with_place();
   void resolve();
   void connect(const resolver::answer& to);
+  void dial(std::shared_ptr<const resolver::addresses> to);
+  void ask_hook(std::unique_lock<std::mutex>& lock);
   void connect_to_unix_socket();
   void advance_connector();
   void watch_attempts();
@@ -129,6 +133,7 @@ class client_call final : public job,
   void pump_out();
   part next_part();
   void source_returned() noexcept;
+  void settle_uploads();
   void cut_off() noexcept;
   bool begin_body_again();
   void pump_in(bool to_the_end);
@@ -159,7 +164,9 @@ class client_call final : public job,
 
   const std::shared_ptr<client_state> client_;
   const std::shared_ptr<loop> loop_;
-  const context ctx_;
+  const context asked_with_;           // the caller's
+  std::optional<cancel_scope> limit_;  // of the call; the loop's thread, and start()
+  const context ctx_;                  // limit_'s, else the caller's
 
   // The loop's thread, and start().
   std::optional<on_done<on_end>> watch_;
@@ -172,6 +179,7 @@ class client_call final : public job,
   bool delivered_ = false;
   outcome outcome_;
   call_target target_;
+  const bool has_upload_;                      // at first; constant
   detail::open_task shown_;                    // by inspection; closed by the loop's thread
   std::shared_ptr<const proxy_server> proxy_;  // null: none
   std::shared_ptr<pool_origin> origin_;
@@ -180,6 +188,8 @@ class client_call final : public job,
   resolver::ticket lookup_;
   std::shared_ptr<connector> connector_;
   std::vector<std::shared_ptr<attempt>> attempts_;
+  /// What a hook of the user's is to be asked about, by the loop's thread, without a lock.
+  std::variant<std::monostate, std::shared_ptr<const resolver::addresses>, http::redirect> question_;
   std::optional<clock::time_point>
       alarm_at_;  // to be set by the loop's thread: one that is due rings at once
   std::shared_ptr<alarm> alarm_;

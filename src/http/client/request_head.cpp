@@ -44,7 +44,7 @@ std::string basic_credentials(std::string_view user, std::string_view password) 
 void append_request_head(std::string& out, const call_target& target, const request_head_options& options) {
   const request& what = target.what;
   const auto sets = [&](std::string_view name) {
-    return what.fields().contains(name) && !(target.cross_origin && stays_with_origin(name));
+    return what.fields().contains(name) && !target.leaves_out(name);
   };
   out.reserve(out.size() + 256 + target.url.target.size());
   out += what.method();
@@ -68,7 +68,7 @@ void append_request_head(std::string& out, const call_target& target, const requ
   }
   for (const auto& [name, value] : what.fields()) {
     if (same_name(name, "Content-Length")) continue;
-    if (target.cross_origin && stays_with_origin(name)) continue;
+    if (target.leaves_out(name)) continue;
     const std::string_view shown = trimmed(value);
     out += name;
     out += shown.empty() ? ":" : ": ";

@@ -4,6 +4,7 @@
 #include <array>
 #include <curfew/http/errc.hpp>
 #include <utility>
+#include <vector>
 
 #include "http/message/message_access.hpp"
 #include "http/message/syntax.hpp"
@@ -59,11 +60,23 @@ detail::open_task show_call(const context& ctx, const call_target& target) {
   return detail::open_task(ctx, of_client, name, ctx.origin());
 }
 
+namespace {
+
+/// Fields that are meant for the first server alone, whoever sets them.
 bool stays_with_origin(std::string_view name) noexcept {
   static constexpr std::array names = {"Authorization",       "Cookie",           "Cookie2",
                                        "Proxy-Authorization", "WWW-Authenticate", "Host"};
   return std::ranges::any_of(names, [&](std::string_view n) { return same_name(n, name); });
 }
+
+/// Fields that say something about a body, which a redirect to GET has none of (RFC 9110, section 15.4).
+bool describes_body(std::string_view name) noexcept {
+  constexpr std::string_view content = "Content-";
+  return same_name(name.substr(0, content.size()), content) || same_name(name, "Digest") ||
+         same_name(name, "Last-Modified") || same_name(name, "Expect");
+}
+
+}  // namespace
 
 result<call_target> call_target::make(const context& ctx, request what,
                                       const boost::asio::any_io_executor& runs_source) {
@@ -76,7 +89,7 @@ result<call_target> call_target::make(const context& ctx, request what,
                  printable(what.method()) + ' ' + url->text + " : " + why);
   }
   if (ctx.err()) return error::ended(ctx, what.method() + ' ' + url->text + " : before it was sent");
-  call_target made{.what = std::move(what), .url = *std::move(url), .body = nullptr};
+  call_target made{.what = std::move(what), .url = *std::move(url), .body = nullptr, .left = nullptr};
   if (made.what.streams()) {
     auto body = upload::open(made.what, ctx, runs_source);
     if (!body) return error(body.error().code(), made.doing(body.error().doing()));
@@ -85,18 +98,44 @@ result<call_target> call_target::make(const context& ctx, request what,
   return made;
 }
 
-bool call_target::is_redirect(unsigned status) const noexcept {
-  const bool leads_on = status == 301 || status == 302 || status == 303 || status == 307 || status == 308;
-  return leads_on && (what.method() == "GET" || what.method() == "HEAD");
+bool call_target::is_redirect(status code) noexcept {
+  return code == status::moved_permanently || code == status::found || code == status::see_other ||
+         code == status::temporary_redirect || code == status::permanent_redirect;
 }
 
-std::optional<error> call_target::follow(std::string_view location, unsigned limit) {
+bool call_target::leaves_out(std::string_view name) const noexcept {
+  if (!cross_origin) return false;
+  return stays_with_origin(name) ||
+         std::ranges::any_of(request_access::secrets(what),
+                             [&](const std::string& secret) { return same_name(secret, name); });
+}
+
+std::optional<error> call_target::follow(std::string_view location, status code,
+                                         const client_options& options) {
   constexpr auto phase = "reading the body";
+  const unsigned limit = options.max_redirects();
   if (redirects == limit) return failed(errc::too_many_redirects, phase, std::to_string(limit) + " allowed");
   std::string why;
   std::optional<client_url> next = url.resolve(location, why);
   if (!next) return failed(errc::bad_response, phase, "a redirect to " + shown_url(location) + ": " + why);
+  if (url.tls && !next->tls && !options.insecure_redirects()) {
+    return failed(errc::redirect_refused, "following a redirect",
+                  "to " + next->text + ": it leads from https:// to http://");
+  }
   ++redirects;
+  const bool posts = what.method() == "POST";
+  const bool reads = what.method() == "GET" || what.method() == "HEAD";
+  if ((code == status::see_other && !reads) ||
+      (posts && (code == status::moved_permanently || code == status::found))) {
+    request_access::become(what, "GET");
+    if (body) body->stop();
+    left = std::move(body);
+    std::vector<std::string> gone;
+    for (const auto& [name, value] : what.fields()) {
+      if (describes_body(name)) gone.emplace_back(name);
+    }
+    for (const std::string& each : gone) what.fields().erase(each);
+  }
   // Once away from the first server, credentials do not come back: the way led through others.
   if (next->origin != url.origin) cross_origin = true;
   next->has_user = url.has_user;

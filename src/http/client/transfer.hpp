@@ -46,6 +46,7 @@ struct call_target {
   unsigned redirects = 0;
   bool cross_origin = false;     ///< Redirected away: credentials stay behind.
   std::shared_ptr<upload> body;  ///< Where that of `what` streams.
+  std::shared_ptr<upload> left;  ///< What it was before a redirect to GET: stopped, its source may still run.
 
   /// Checks the request; nothing has been sent when this fails.
   /// \param runs_source  Of a body that streams.
@@ -53,10 +54,12 @@ struct call_target {
                                   const boost::asio::any_io_executor& runs_source);
 
   /// Is a response with that status one to follow?
-  [[nodiscard]] bool is_redirect(unsigned status) const noexcept;
-  /// Goes on to `location`.
+  [[nodiscard]] static bool is_redirect(status code) noexcept;
+  /// Goes on to `location`, which an answer with that status has named.
   /// \return why it cannot be followed.
-  std::optional<error> follow(std::string_view location, unsigned limit);
+  std::optional<error> follow(std::string_view location, status code, const client_options& options);
+  /// Is that field for the first origin alone, and this another?
+  [[nodiscard]] bool leaves_out(std::string_view name) const noexcept;
 
   /// May it be sent again although the server may have carried it out?
   [[nodiscard]] bool is_idempotent() const noexcept;
@@ -70,8 +73,5 @@ struct call_target {
 
 /// The call as a task, which inspection shows as "GET http://host/path": a query may hold secrets.
 [[nodiscard]] detail::open_task show_call(const context& ctx, const call_target& target);
-
-/// Fields that are meant for the first server alone.
-[[nodiscard]] bool stays_with_origin(std::string_view name) noexcept;
 
 }  // namespace curfew::http

@@ -41,6 +41,12 @@ class category final : public std::error_category {
         return "not an address to listen on";
       case errc::proxy_refused:
         return "the proxy does not make the connection";
+      case errc::address_refused:
+        return "no connections to that address are allowed";
+      case errc::redirect_refused:
+        return "the redirect is not followed";
+      case errc::retry_too_late:
+        return "the server asks to wait beyond the deadline";
     }
     return "unknown http error " + std::to_string(code);
   }

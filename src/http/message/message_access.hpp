@@ -28,6 +28,13 @@ struct request_access {
   }
   static std::string& method(request& r) noexcept { return r.method_; }
   static std::string& target(request& r) noexcept { return r.target_; }
+  static const std::vector<std::string>& secrets(const request& r) noexcept { return r.secrets_; }
+  /// Makes it a request without a body, of another method.
+  static void become(request& r, std::string method) {
+    r.method_ = std::move(method);
+    r.body_.clear();
+    r.streamed_.reset();
+  }
   static std::string& body(request& r) noexcept { return r.body_; }
   static std::string& path(request& r) noexcept { return r.path_; }
   static std::string& remote(request& r) noexcept { return r.remote_; }

@@ -114,6 +114,43 @@ std::string_view reason(status code) noexcept {
   }
 }
 
+namespace {
+
+class statuses final : public std::error_category {
+ public:
+  [[nodiscard]] const char* name() const noexcept override { return "curfew.http.status"; }
+
+  [[nodiscard]] std::string message(int code) const override {
+    std::string text = std::to_string(code);
+    if (const auto name = reason(static_cast<status>(code)); !name.empty()) text.append(1, ' ').append(name);
+    return text;
+  }
+
+  [[nodiscard]] std::error_condition default_error_condition(int code) const noexcept override {
+    switch (code) {
+      case 408:
+      case 425:
+      case 429:
+      case 502:
+      case 503:
+      case 504:
+        return std::errc::resource_unavailable_try_again;
+      default:
+        return {code, *this};
+    }
+  }
+};
+
+constinit const statuses the_statuses;
+
+}  // namespace
+
+const std::error_category& status_category() noexcept { return the_statuses; }
+
+std::error_code make_error_code(status code) noexcept {
+  return {static_cast<int>(to_number(code)), the_statuses};
+}
+
 std::ostream& operator<<(std::ostream& out, status code) {
   out << to_number(code);
   if (const auto name = reason(code); !name.empty()) out << ' ' << name;

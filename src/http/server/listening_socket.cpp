@@ -22,6 +22,7 @@
 #include <utility>
 
 #include "http/message/syntax.hpp"
+#include "http/wire/silent_peer.hpp"
 #include "http/wire/unix_address.hpp"
 
 namespace curfew::http {
@@ -267,22 +268,7 @@ void listening_socket::read_name() {
 }
 
 void listening_socket::ends_silent_after(clock::duration d) const noexcept {
-  if (is_unix() || d == clock::duration::max()) return;
-  using std::chrono::milliseconds;
-  using std::chrono::seconds;
-  const auto set = [this](int level, int name, long long value) {
-    const int narrow = static_cast<int>(std::clamp(value, 1LL, 2'000'000'000LL));
-    ::setsockopt(get(), level, name, &narrow, sizeof narrow);
-  };
-  constexpr int probes = 3;             // in the second half of the time
-  constexpr long long longest = 32767;  // that the kernel takes, in seconds
-  const long long whole = std::chrono::duration_cast<seconds>(d).count();
-  set(SOL_SOCKET, SO_KEEPALIVE, 1);
-  set(IPPROTO_TCP, TCP_KEEPIDLE, std::min(whole / 2, longest));
-  set(IPPROTO_TCP, TCP_KEEPINTVL, std::min(whole / 2 / probes, longest));
-  set(IPPROTO_TCP, TCP_KEEPCNT, probes);
-  // Where something has been sent the kernel asks for nothing: it waits for the acknowledgement.
-  set(IPPROTO_TCP, TCP_USER_TIMEOUT, std::chrono::duration_cast<milliseconds>(d).count());
+  if (!is_unix()) http::ends_silent_after(get(), d);
 }
 
 void listening_socket::close() noexcept {

@@ -8,7 +8,8 @@
 namespace curfew::http {
 
 /// Undoes the content codings of a body, piece by piece. What it makes in one call is bounded by the caller, what it
-/// keeps by the coding: 32 KiB for gzip and deflate, 8 MiB for zstd (RFC 9659), 16 MiB for br.
+/// keeps by the coding: 32 KiB for gzip and deflate; 8 MiB for zstd, and larger windows are refused as RFC 9659 says; 16 MiB
+/// for br, which is the most that its format has: that RFC is not about br, whose own program makes such windows.
 class decoder {
  public:
   enum class state {
