@@ -4,6 +4,8 @@
 #include <openssl/ssl.h>
 
 #include <array>
+#include <atomic>
+#include <boost/asio/awaitable.hpp>
 #include <chrono>
 #include <cstddef>
 #include <curfew/core.hpp>
@@ -15,9 +17,15 @@
 #include <curfew/io/wait.hpp>
 #include <filesystem>
 #include <fstream>
+#include <functional>
+#include <memory>
 #include <optional>
+#include <stdexcept>
 #include <string>
 #include <string_view>
+#include <system_error>
+#include <thread>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -574,6 +582,149 @@ TEST_F(ServerTls, AClientThatTakesNothingIsGoneAfterItsTime) {
   }
   s.stop();
   watch.reset();
+}
+
+TEST_F(ServerTls, AHalfCloseMayBeAllowed) {
+  event started;
+  event go;
+  ends ended;
+  router all;
+  all.get("/until", [&](context ctx, const request&) -> asio::awaitable<response> {
+    started.set();
+    while (!go.is_set()) std::ignore = co_await async_sleep_for(ctx, 1ms);
+    co_return text(status::ok, ctx.err() ? "ended" : "alive");
+  });
+  all.get("/wait", [&](context ctx, const request&) -> asio::awaitable<response> {
+    co_await async_wait(ctx.done());
+    ended.add(ctx);
+    co_return text(status::ok, "late");
+  });
+  http_server s(all, listening(load(files())).half_close_is_alive(true));
+  raw_client client(s.port());
+  secure(client);
+  client.send("GET /until HTTP/1.1\r\nHost: t\r\n\r\nGET /until HTTP/1.1\r\nHost: t\r\n\r\n");
+  client.half_close();
+  ASSERT_TRUE(started.wait());
+  EXPECT_THAT(try_it(s.port(), {}), HasSubstr("404")) << "behind the half-close, by the same thread";
+  go.set();
+  EXPECT_EQ(client.read_response().body, "alive");
+  EXPECT_EQ(client.read_response().body, "alive");
+  EXPECT_EQ(client.read_to_end(), "");
+
+  raw_client other(s.port());
+  secure(other);
+  other.send("GET /wait HTTP/1.1\r\nHost: t\r\n\r\n");
+  other.cut();
+  EXPECT_EQ(ended.wait()[0].second, errc::client_gone) << "without close_notify it is no half-close";
+}
+
+TEST_F(ServerTls, ARequestSentTogetherWithAHalfCloseIsAnswered) {
+  http_server s(routes(), listening(load(files())));
+  for (int i = 0; i < 20; ++i) {
+    raw_client client(s.port());
+    secure(client);
+    client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\nGET / HTTP/1.1\r\nHost: t\r\n\r\n");
+    client.half_close();
+    EXPECT_EQ(client.read_response().status, 200);
+    EXPECT_EQ(client.read_response().status, 200);
+    EXPECT_EQ(client.read_to_end(), "");
+  }
+}
+
+// In one segment: no event comes for the end alone.
+TEST_F(ServerTls, AGoodbyeThatComesWithTheRequestEndsItsContext) {
+  ends ended;
+  router all;
+  const auto wait = [&](context ctx, const request&) -> asio::awaitable<response> {
+    co_await async_wait(ctx.done());
+    ended.add(ctx);
+    co_return text(status::ok, "late");
+  };
+  all.get("/", wait).post("/", wait);
+  all.post(
+      "/streamed",
+      [&](context ctx, const request& r) -> asio::awaitable<response> {
+        const auto reader = r.reader();
+        auto body = co_await reader.async_read_all(ctx);
+        EXPECT_EQ(body.value_or(""), "hello");
+        co_await async_wait(ctx.done());
+        ended.add(ctx);
+        co_return text(status::ok, "late");
+      },
+      route_options().stream_body());
+  http_server s(all, listening(load(files())));
+  std::size_t count = 0;
+  for (const int v : {TLS1_2_VERSION, TLS1_3_VERSION}) {
+    for (const char* asked :
+         {"GET / HTTP/1.1\r\nHost: t\r\n\r\n", "POST / HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello",
+          "POST /streamed HTTP/1.1\r\nHost: t\r\nContent-Length: 5\r\n\r\nhello"}) {
+      raw_client client(s.port());
+      tls_layer& tls = secure(client, version(v));
+      const std::string both = tls.encrypt(asked) + tls.goodbye();
+      ASSERT_EQ(::send(client.socket(), both.data(), both.size(), MSG_NOSIGNAL),
+                static_cast<ssize_t>(both.size()));
+      EXPECT_EQ(ended.wait(++count).back().second, errc::client_gone) << asked;
+      EXPECT_EQ(client.read_response().body, "late");
+      EXPECT_TRUE(client.is_closed());
+    }
+  }
+}
+
+TEST_F(ServerTls, ClientsThatVanishLeaveNothing) {
+  constexpr std::size_t count = 200;
+  const auto before_all = tests::open_descriptors();
+  std::atomic<std::size_t> running{0};
+  std::atomic<std::size_t> ended{0};
+  {
+    http_server s(
+        [&](context ctx, const request&) -> asio::awaitable<response> {
+          ++running;
+          co_await async_wait(ctx.done());
+          if (ctx.cause() == errc::client_gone) ++ended;
+          --running;
+          co_return text(status::ok, "late");
+        },
+        listening(load(files())).threads(2));
+    std::vector<raw_client> clients;
+    for (std::size_t i = 0; i < count; ++i) {
+      clients.emplace_back(s.port());
+      secure(clients.back());
+      clients.back().send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+    }
+    ASSERT_TRUE(eventually([&] { return running == count; }));
+    for (std::size_t i = 0; i < count; ++i) {
+      if (i % 3 == 0) clients[i].reset();
+      if (i % 3 == 1) clients[i].cut();
+      if (i % 3 == 2) clients[i].close();
+    }
+    EXPECT_TRUE(eventually([&] { return ended == count && running == 0; })) << ended << ", " << running;
+  }
+  EXPECT_EQ(tests::open_descriptors(), before_all);
+}
+
+// The client's alerts, answers and keys may come while the handler runs: none of them is its end.
+TEST_F(ServerTls, AChangeOfTheKeyIsNoEnd) {
+  event started;
+  event go;
+  http_server s(
+      [&](context ctx, const request&) -> asio::awaitable<response> {
+        started.set();
+        while (!go.is_set()) std::ignore = co_await async_sleep_for(ctx, 1ms);
+        co_return text(status::ok, ctx.err() ? "ended" : "alive");
+      },
+      listening(load(files())));
+  raw_client client(s.port());
+  tls_layer& tls = secure(client, version(TLS1_3_VERSION));
+  client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+  ASSERT_TRUE(started.wait());
+  for (int i = 0; i < 20; ++i) {
+    tls.update_key();
+    EXPECT_EQ(tls.handshake(), "");  // sends it
+  }
+  client.send("GET / HTTP/1.1\r\nHost: t\r\n\r\n");
+  go.set();
+  EXPECT_EQ(client.read_response().body, "alive");
+  EXPECT_EQ(client.read_response().body, "alive");
 }
 
 TEST_F(ServerTls, StreamedBodiesComeAndGoPieceByPiece) {

@@ -132,6 +132,11 @@ class tls_layer final : public raw_client::layer {
               static_cast<int>(bytes.size()));
     return take_output();
   }
+  /// The same for close_notify.
+  std::string goodbye() {
+    SSL_shutdown(ssl_.get());
+    return take_output();
+  }
   void update_key(bool ask_for_one = true) {
     EXPECT_EQ(
         SSL_key_update(ssl_.get(), ask_for_one ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED), 1);

@@ -65,8 +65,8 @@ class tls_server_options {
 ///
 ///     http::tls_server_options files;
 ///     files.certificate("/etc/app/fullchain.pem", "/etc/app/privkey.pem");
-///     const auto tls = http::tls_server::load(files);
-///     if (!tls) return fail(tls.error());  // says which file, and what is wrong with it
+///     auto tls = http::tls_server::load(files);
+///     if (!tls) return tls.error();  // says which file, and what is wrong with it
 ///     http::server_options options;
 ///     options.listen("0.0.0.0:8443", http::listen_options().tls(*tls));
 ///

@@ -249,14 +249,18 @@ void connection::on_event(std::uint32_t events) {
     while (!receive().empty()) input_.clear();
     if (transport_->ended()) transport_->close();
   } else if (exchange_->is_running()) {
-    if (parser_.is_done())
-      read_ahead();  // what is left of a body stays with the kernel, until it is asked for
-    if (has_gone()) exchange_->client_gone();
-    if (transport_->gone() && !in_.resume && !out_.resume)
-      transport_->close();  // the handler may run on for long
+    look_for_end();
   }
   wake(out_);
   wake(in_);
+}
+
+/// While a handler runs: has its client gone? An end that came together with the request makes no event of its own.
+void connection::look_for_end() {
+  if (parser_.is_done()) read_ahead();  // what is left of a body stays with the kernel, until it is asked for
+  if (has_gone()) exchange_->client_gone();
+  if (transport_->gone() && !in_.resume && !out_.resume)
+    transport_->close();  // the handler may run on for long
 }
 
 /// While a handler runs: TCP delivers the client's end only behind what it has sent before, so that must not
@@ -539,6 +543,7 @@ asio::awaitable<result<std::optional<std::string>>> connection::read(context ctx
     std::string piece;
     const auto progress = pump_body(&piece);
     parser_.body_into(nullptr);
+    if (progress == request_parser::progress::done && exchange_->is_running()) look_for_end();
     if (!piece.empty()) co_return piece;
     if (progress == request_parser::progress::done) co_return std::nullopt;
     if (progress == request_parser::progress::failed) {
@@ -651,7 +656,7 @@ asio::awaitable<bool> connection::answer() {
     co_return complete&& keep_alive_;
   }
 
-  if (has_gone()) exchange_->client_gone();
+  look_for_end();
   std::string failure;
   handling_ = true;
   worker_.runs(&*exchange_);

@@ -111,6 +111,7 @@ class connection final : public watched,
   step advance();
   bool take_proxy_header(std::string_view& bytes);
   std::string_view receive();
+  void look_for_end();
   void read_ahead();
   void keep(std::string_view rest);
   bool take_header();
