@@ -476,7 +476,7 @@ TEST_F(ServerTls, GarbageIsClosedAndSaidOnceAMinute) {
 }
 
 TEST_F(ServerTls, AHandshakeHasItsTime) {
-  http_server s(routes(), listening(load(files())).handshake_timeout(50ms));
+  http_server s(routes(), listening(load(files())).handshake_timeout(1s));
   raw_client silent(s.port());
   raw_client half(s.port());
   half.send(std::string("\x16\x03\x01\x02", 4));
@@ -484,7 +484,7 @@ TEST_F(ServerTls, AHandshakeHasItsTime) {
   EXPECT_TRUE(half.is_closed());
   raw_client good(s.port());
   secure(good);
-  std::this_thread::sleep_for(200ms);  // that was the handshake's time, and not the request's
+  std::this_thread::sleep_for(1500ms);  // that was the handshake's time, and not the request's
   EXPECT_EQ(good.get("/").status, 200);
 }
 
