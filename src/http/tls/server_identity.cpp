@@ -14,6 +14,7 @@
 #include <tuple>
 #include <utility>
 
+#include "http/tls/begin.hpp"
 #include "http/tls/pem_files.hpp"
 
 namespace curfew::http {
@@ -121,6 +122,7 @@ server_identity::~server_identity() {
 
 result<std::shared_ptr<const server_identity>> server_identity::read(const tls_server_options& options,
                                                                      const server_identity* before) {
+  begin_openssl();
   if (options.certificates().empty())
     return invalid("serving TLS (it needs a certificate: see certificate())");
   const std::shared_ptr<server_identity> made(new server_identity);

@@ -1,6 +1,5 @@
 #include "http/tls/trust.hpp"
 
-#include <openssl/crypto.h>
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/sha.h>
@@ -13,9 +12,9 @@
 #include <fstream>
 #include <new>
 #include <optional>
-#include <tuple>
 #include <utility>
 
+#include "http/tls/begin.hpp"
 #include "http/wire/ip.hpp"
 
 namespace curfew::http {
@@ -26,13 +25,6 @@ constexpr std::string_view pin_scheme = "sha256/";
 // Of TLS 1.2; every cipher of TLS 1.3 is one that authenticates what it encrypts.
 constexpr const char* ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20";
 constexpr std::array<unsigned char, 9> protocols = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
-
-/// At exit OpenSSL would free what belongs to threads that still run: callers whose calls have just been ended. Each frees
-/// its part a second time when it ends. Without the handler the process's memory goes with the process.
-void begin_openssl() {
-  static const int begun = OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
-  std::ignore = begun;
-}
 
 /// What is wrong with a file that OpenSSL has not taken.
 std::string problem_of(const std::string& file, std::string_view wanted) {
