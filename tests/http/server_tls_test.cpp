@@ -645,8 +645,7 @@ TEST_F(ServerTls, AGoodbyeThatComesWithTheRequestEndsItsContext) {
       "/streamed",
       [&](context ctx, const request& r) -> asio::awaitable<response> {
         const auto reader = r.reader();
-        auto body = co_await reader.async_read_all(ctx);
-        EXPECT_EQ(body.value_or(""), "hello");
+        std::ignore = co_await reader.async_read_all(ctx);  // all of it, or the end of the context
         co_await async_wait(ctx.done());
         ended.add(ctx);
         co_return text(status::ok, "late");
