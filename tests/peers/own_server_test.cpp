@@ -137,7 +137,7 @@ void PrintTo(const language& l, std::ostream* out) { *out << l.name; }
 class Calls : public ::testing::TestWithParam<language> {
  protected:
   static std::vector<std::string> call(const std::string& what, const std::string& url) {
-    std::vector<std::string> made;
+    auto made = test_tls::shared().trusting();
     for (const auto& part : GetParam().command) made.push_back(find_program(part));
     made.insert(made.end(), {GetParam().role, what, url});
     return made;
@@ -147,26 +147,26 @@ class Calls : public ::testing::TestWithParam<language> {
 TEST_P(Calls, KeepTheirConnection) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
   const own_server server(GetParam().tls);
-  EXPECT_EQ(tests::run_trusting(call("keep", server.url("/remote"))).text, "ok\n");
+  EXPECT_EQ(tests::run(call("keep", server.url("/remote"))).text, "ok\n");
 }
 
 TEST_P(Calls, UploadWithALengthAndInChunks) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
   const own_server server(GetParam().tls);
-  EXPECT_EQ(tests::run_trusting(call("upload", server.url("/echo"))).text, "ok\n");
+  EXPECT_EQ(tests::run(call("upload", server.url("/echo"))).text, "ok\n");
 }
 
 TEST_P(Calls, GetAStreamedBody) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
   const own_server server(GetParam().tls);
-  EXPECT_EQ(tests::run_trusting(call("print", server.url("/stream"))).text, tests::streamed_text());
+  EXPECT_EQ(tests::run(call("print", server.url("/stream"))).text, tests::streamed_text());
 }
 
 TEST_P(Calls, ThatAreCanceledEndTheContext) {
   CURFEW_NEEDS_PROGRAMS(GetParam().needs);
   for (const char* path : {"/wait", "/hold"}) {
     own_server server(GetParam().tls);
-    program caller(call("cancel", server.url(path)), nullptr, test_tls::shared().trusting());
+    program caller(call("cancel", server.url(path)));
     ASSERT_TRUE(server.has_begun());
     caller.write("now\n");
     EXPECT_EQ(server.end(), errc::client_gone) << path;

@@ -45,7 +45,7 @@ void expect(bool ok) {
 /// \return the length of the name that was chosen; 0: none is ours.
 int choose_protocol(SSL* /*ssl*/, const unsigned char** out, unsigned char* size,
                     const unsigned char* offered, unsigned int offered_size, void* /*arg*/) noexcept {
-  static constexpr unsigned char ours[] = "\x08http/1.1";
+  static constexpr unsigned char ours[] = "\x08http/1.1\x08http/1.0";
   unsigned char* chosen = nullptr;
   if (SSL_select_next_proto(&chosen, size, ours, sizeof ours - 1, offered, offered_size) !=
       OPENSSL_NPN_NEGOTIATED)
