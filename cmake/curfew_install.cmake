@@ -30,6 +30,9 @@ foreach(name IN LISTS CURFEW_PRESENT_MODULES)
     "set(_curfew_${name}_depends ${depends})\n" "set(_curfew_${name}_packages ${packages})\n")
 endforeach()
 list(JOIN CURFEW_PRESENT_MODULES " " CURFEW_COMPONENTS)
+if(TARGET curfew_lint)
+  string(APPEND CURFEW_COMPONENTS " lint")  # lint/CMakeLists.txt installs it
+endif()
 
 configure_package_config_file(cmake/curfewConfig.cmake.in "${PROJECT_BINARY_DIR}/curfewConfig.cmake"
   INSTALL_DESTINATION "${package_dir}" NO_SET_AND_CHECK_MACRO)

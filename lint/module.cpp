@@ -1,0 +1,27 @@
+#include <clang-tidy/ClangTidyModule.h>
+#include <clang-tidy/ClangTidyModuleRegistry.h>
+
+#include "checks.hpp"
+
+namespace curfew::lint {
+
+namespace {
+
+class checks_module : public clang::tidy::ClangTidyModule {
+ public:
+  void addCheckFactories(clang::tidy::ClangTidyCheckFactories& checks) override {
+    checks.registerCheck<background_in_request>("curfew-background-in-request");
+    checks.registerCheck<blocking_call>("curfew-blocking-call");
+    checks.registerCheck<coroutine_reference>("curfew-coroutine-reference");
+    checks.registerCheck<scope_not_used>("curfew-scope-not-used");
+  }
+};
+
+}  // namespace
+
+}  // namespace curfew::lint
+
+// clang-tidy finds the module when it loads the library.
+static const clang::tidy::ClangTidyModuleRegistry::Add<curfew::lint::checks_module>
+    curfew_lint_module(  // NOLINT
+        "curfew-module", "What a compiler does not say about a context.");
