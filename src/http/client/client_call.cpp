@@ -457,9 +457,9 @@ void client_call::shake_hands() {
       break;
   }
   std::string why;
-  if (const auto trust = client_->trust(why); trust && (why = trust->objection(tls)).empty())
-    return transmit();
-  fail(errc::tls_failure, why);
+  if (const auto trust = client_->trust(why)) why = trust->objection(tls);
+  if (!why.empty()) return fail(errc::tls_failure, why);
+  transmit();
 }
 
 void client_call::watch_attempts() {

@@ -124,8 +124,9 @@ std::optional<std::string> ipv4_of(std::string_view host) {
       base = lower(part[1]) == 'x' ? 16 : 8;
       part.remove_prefix(base == 16 ? 2 : 1);
     }
-    const char* const end = part.data() + part.size();
-    const auto [stop, failed] = std::from_chars(part.data(), end, parts[count], base);
+    const char* const begin = part.data();
+    const char* const end = begin + part.size();
+    const auto [stop, failed] = std::from_chars(begin, end, parts[count], base);
     if (failed != std::errc() || stop != end || parts[count] > 0xffffffff) return std::nullopt;
     ++count;
   }

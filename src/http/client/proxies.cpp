@@ -20,8 +20,9 @@ namespace {
 template <class Number>
 std::optional<Number> number_of(std::string_view text) {
   Number made{};
-  const char* const end = text.data() + text.size();
-  const auto [stop, failed] = std::from_chars(text.data(), end, made);
+  const char* const begin = text.data();
+  const char* const end = begin + text.size();
+  const auto [stop, failed] = std::from_chars(begin, end, made);
   if (text.empty() || failed != std::errc() || stop != end) return std::nullopt;
   return made;
 }
