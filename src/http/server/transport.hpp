@@ -72,7 +72,7 @@ class transport {
 
  protected:
   /// Takes the socket of another, which is closed from now on. Its events go on.
-  explicit transport(transport& from) noexcept;
+  transport(transport& from) noexcept;
   /// Says that this is an orderly end.
   virtual void say_goodbye() noexcept {}
 
