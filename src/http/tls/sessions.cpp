@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <chrono>
+#include <cstdint>
 #include <new>
 #include <utility>
 
@@ -27,10 +28,10 @@ int index_of_destination() {
 }
 
 bool is_over(const SSL_SESSION* one) {
-  const auto now = static_cast<long>(
+  const std::int64_t now =
       std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
-          .count());
-  const auto began = static_cast<long>(SSL_SESSION_get_time(one));
+          .count();
+  const std::int64_t began = SSL_SESSION_get_time(one);
   return SSL_SESSION_is_resumable(one) == 0 || now - began >= SSL_SESSION_get_timeout(one);
 }
 
@@ -42,8 +43,8 @@ int on_session(SSL* of, SSL_SESSION* made) noexcept {
   openssl_ptr<SSL_SESSION> one(made);
   try {
     to->put(where->origin, std::move(one));
-  } catch (
-      const std::bad_alloc&) {  // NOLINT(bugprone-empty-catch): then the next connection shakes hands in full
+  } catch (const std::bad_alloc&) {
+    return 1;  // the next connection shakes hands in full
   }
   return 1;
 }
