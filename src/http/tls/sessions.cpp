@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <chrono>
-#include <cstdint>
 #include <new>
 #include <utility>
 
@@ -25,14 +24,6 @@ void forget(void* /*parent*/, void* held, CRYPTO_EX_DATA* /*of*/, int /*index*/,
 int index_of_destination() {
   static const int given = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, &forget);
   return given;
-}
-
-bool is_over(const SSL_SESSION* one) {
-  const std::int64_t now =
-      std::chrono::duration_cast<std::chrono::seconds>(std::chrono::system_clock::now().time_since_epoch())
-          .count();
-  const std::int64_t began = SSL_SESSION_get_time(one);
-  return SSL_SESSION_is_resumable(one) == 0 || now - began >= SSL_SESSION_get_timeout(one);
 }
 
 /// \return 1: the session is ours; else OpenSSL lets it go.
@@ -70,13 +61,16 @@ void tls_sessions::put(const std::string& origin, openssl_ptr<SSL_SESSION> one) 
   } else if (kept_.size() >= most) {
     kept_.pop_front();
   }
-  kept_.push_back({origin, std::move(one)});
+  const auto until = clock::now() + std::chrono::seconds(SSL_SESSION_get_timeout(one.get()));
+  kept_.push_back({origin, std::move(one), until});
 }
 
 openssl_ptr<SSL_SESSION> tls_sessions::take(const std::string& origin) {
   const std::lock_guard guard(mutex_);
-  std::erase_if(kept_,
-                [&](const entry& each) { return each.origin == origin && is_over(each.session.get()); });
+  const auto now = clock::now();
+  std::erase_if(kept_, [&](const entry& each) {
+    return each.origin == origin && (each.until <= now || SSL_SESSION_is_resumable(each.session.get()) == 0);
+  });
   const auto newest = std::ranges::find_if(kept_.rbegin(), kept_.rend(),
                                            [&](const entry& each) { return each.origin == origin; });
   if (newest == kept_.rend()) return nullptr;

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstddef>
+#include <curfew/core/clock.hpp>
 #include <deque>
 #include <memory>
 #include <mutex>
@@ -33,6 +34,7 @@ class tls_sessions : public std::enable_shared_from_this<tls_sessions> {
   struct entry {
     std::string origin;
     openssl_ptr<SSL_SESSION> session;
+    clock::time_point until;
   };
 
   std::mutex mutex_;
