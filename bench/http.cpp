@@ -80,20 +80,6 @@ struct connection {
   clock_type::time_point asked;
 };
 
-/// The CPU time of a process, all its threads, in seconds. From schedstat: clock ticks are too coarse for
-/// short runs.
-double cpu_of(int pid) {
-  double nanoseconds = 0;
-  std::error_code failed;
-  for (const auto& task :
-       std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task", failed)) {
-    std::ifstream file(task.path() / "schedstat");
-    double of_task = 0;
-    if (file >> of_task) nanoseconds += of_task;
-  }
-  return nanoseconds / 1e9;
-}
-
 void ask(connection& c, std::string_view request) {
   c.asked = clock_type::now();
   if (::send(c.socket, request.data(), request.size(), MSG_NOSIGNAL) !=

@@ -146,7 +146,8 @@ asio::awaitable<void> be_client(curfew::context ctx, ask& with, unsigned seed, c
     const bool gives_up = random() % 10 < 3;
     const auto limit = curfew::with_timeout(ctx, gives_up ? up_to(50) : 5000ms);
     const auto begun = steady::now();
-    const bool done = co_await with(limit.ctx(), gives_up ? long_query : short_query);
+    const char* const query = gives_up ? long_query : short_query;
+    const bool done = co_await with(limit.ctx(), query);
     if (ctx.err()) co_return;
     if (gives_up) {
       ++all.given_up;

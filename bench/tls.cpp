@@ -268,19 +268,6 @@ struct connection {
   steady::time_point asked;
 };
 
-/// The CPU time of a process, all its threads, in seconds.
-double cpu_of(int pid) {
-  double nanoseconds = 0;
-  std::error_code failed;
-  for (const auto& task :
-       std::filesystem::directory_iterator("/proc/" + std::to_string(pid) + "/task", failed)) {
-    std::ifstream file(task.path() / "schedstat");
-    double of_task = 0;
-    if (file >> of_task) nanoseconds += of_task;
-  }
-  return nanoseconds / 1e9;
-}
-
 double resident(int pid) {
   std::ifstream file("/proc/" + std::to_string(pid) + "/statm");
   double total = 0;

@@ -54,7 +54,7 @@ struct place {
 /// The text of an expression; empty where a macro is part of it.
 [[nodiscard]] std::string text_of(clang::SourceRange range, const clang::ASTContext& ast);
 
-/// Was it written by the macro's author, who cannot be told?
+/// Does it come from a macro of another library, where nothing can be changed?
 [[nodiscard]] bool is_in_macro(clang::SourceLocation where, const clang::ASTContext& ast);
 
 /// A context that a function can name.

@@ -25,6 +25,7 @@
 #include <utility>
 #include <vector>
 
+#include "http/tls/certificate_text.hpp"
 #include "http/tls/engine.hpp"
 #include "http/wire/ip.hpp"
 
@@ -33,14 +34,6 @@ namespace curfew::testing {
 namespace {
 
 using http::openssl_ptr;
-
-struct free_parts {
-  void operator()(BIO* p) const noexcept { BIO_free(p); }
-  void operator()(X509_EXTENSION* p) const noexcept { X509_EXTENSION_free(p); }
-  void operator()(GENERAL_NAMES* p) const noexcept { GENERAL_NAMES_free(p); }
-};
-template <class T>
-using part_ptr = std::unique_ptr<T, free_parts>;
 
 constexpr long day = 24 * 60 * 60;
 
@@ -90,7 +83,7 @@ identity begin(const std::string& common_name, bool rsa, long from, long until) 
 void extend(X509* of, X509* issuer, int what, const char* value) {
   X509V3_CTX about{};
   X509V3_set_ctx(&about, issuer, of, nullptr, nullptr, 0);
-  const part_ptr<X509_EXTENSION> extension(made(X509V3_EXT_conf_nid(nullptr, &about, what, value)));
+  const openssl_ptr<X509_EXTENSION> extension(made(X509V3_EXT_conf_nid(nullptr, &about, what, value)));
   made(X509_add_ext(of, extension.get(), -1));
 }
 
@@ -135,7 +128,7 @@ int kind_of(const std::string& name) {
 }
 
 void add_names(X509* to, const std::vector<std::string>& names) {
-  const part_ptr<GENERAL_NAMES> list(made(GENERAL_NAMES_new()));
+  const openssl_ptr<GENERAL_NAMES> list(made(GENERAL_NAMES_new()));
   for (const auto& name : names) {
     GENERAL_NAME* one = made(a2i_GENERAL_NAME(nullptr, nullptr, nullptr, kind_of(name), name.c_str(), 0));
     if (sk_GENERAL_NAME_push(list.get(), one) <= 0) {
@@ -153,30 +146,21 @@ std::string text_of(BIO* bio) {
 }
 
 std::string pem_of(X509* certificate) {
-  const part_ptr<BIO> bio(made(BIO_new(BIO_s_mem())));
+  const openssl_ptr<BIO> bio(made(BIO_new(BIO_s_mem())));
   made(PEM_write_bio_X509(bio.get(), certificate));
   return text_of(bio.get());
 }
 
 std::string pem_of(EVP_PKEY* key) {
-  const part_ptr<BIO> bio(made(BIO_new(BIO_s_mem())));
+  const openssl_ptr<BIO> bio(made(BIO_new(BIO_s_mem())));
   made(PEM_write_bio_PrivateKey(bio.get(), key, nullptr, nullptr, 0, nullptr, nullptr));
   return text_of(bio.get());
 }
 
 std::string pin_of(X509* certificate) {
-  unsigned char* der = nullptr;
-  const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &der);
-  made(size > 0);
-  std::array<unsigned char, 32> digest{};
-  const int done =
-      EVP_Digest(der, static_cast<std::size_t>(size), digest.data(), nullptr, EVP_sha256(), nullptr);
-  OPENSSL_free(der);
-  made(done);
-  std::array<unsigned char, 48> base64{};
-  const int length = EVP_EncodeBlock(base64.data(), digest.data(), static_cast<int>(digest.size()));
-  return "sha256/" +
-         std::string(reinterpret_cast<const char*>(base64.data()), static_cast<std::size_t>(length));
+  const auto digest = http::digest_of_key(certificate);
+  made(digest.has_value());
+  return http::pin_text(*digest);
 }
 
 /// A directory of its own; removed at the end.

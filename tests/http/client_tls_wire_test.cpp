@@ -346,7 +346,7 @@ TEST(TlsEnds, ComeInEachPhase) {
   }
 }
 
-// Who is who.
+// Names, keys and authorities.
 
 TEST(TlsName, IsToldToTheServerUnlessItIsAnAddress) {
   tls_script_peer server([](tls_conversation& c) {

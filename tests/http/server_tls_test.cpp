@@ -1,4 +1,5 @@
 // The server over TLS: what the handshake decides, and what reaches handlers. How clients go is in disconnect_table_test.cpp.
+// Long, since it is a list: certificates, clients, sessions, ends and bodies, one fact a test.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <openssl/ssl.h>

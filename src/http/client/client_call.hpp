@@ -122,6 +122,7 @@ class client_call final : public job,
   void connect_to_unix_socket();
   void advance_connector();
   void watch_attempts();
+  void drop_attempts() noexcept;
   void connected(std::shared_ptr<client_connection> made);
   void ask_for_tunnel();
   void pump_tunnel();

@@ -7,31 +7,18 @@
 #include <charconv>
 #include <cstdint>
 
+#include "http/message/syntax.hpp"
+#include "http/message/target.hpp"
+
 namespace curfew::http {
 
 namespace {
 
 constexpr std::size_t longest_host = 255;  // of a name of DNS
 
-void append_escaped(std::string& to, char c) {
-  static constexpr char digits[] = "0123456789ABCDEF";
-  const auto byte = static_cast<unsigned char>(c);
-  to += '%';
-  to += digits[byte >> 4];
-  to += digits[byte & 15];
-}
-
 bool is_loopback(std::string_view host) {
   return host == "localhost" || host.ends_with(".localhost") || host == "[::1]" ||
          (host.starts_with("127.") && host.find_first_not_of("0123456789.") == std::string_view::npos);
-}
-
-/// RFC 3986: what needs no percent-encoding anywhere.
-bool is_unreserved(std::string_view text) noexcept {
-  return std::ranges::all_of(text, [](char c) {
-    return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-           std::string_view("-._~").find(c) != std::string_view::npos;
-  });
 }
 
 /// What follows from the text, the host and the port.
@@ -47,17 +34,9 @@ void set_parts(client_url& of, std::string host, std::string_view port) {
       host.ends_with(".localhost") ? "localhost" : std::move(host);  // RFC 6761: all of them are this machine
 }
 
-char lower(char c) noexcept { return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c; }
-
-std::string lowered(std::string_view text) {
-  std::string out(text);
-  std::ranges::transform(out, out.begin(), lower);
-  return out;
-}
-
 int hex_value(char c) noexcept {
   if (c >= '0' && c <= '9') return c - '0';
-  const char l = lower(c);
+  const char l = to_lower(c);
   return l >= 'a' && l <= 'f' ? l - 'a' + 10 : -1;
 }
 
@@ -121,7 +100,7 @@ std::optional<std::string> ipv4_of(std::string_view host) {
     if (!last) host.remove_prefix(point + 1);
     int base = 10;
     if (part.size() > 1 && part[0] == '0') {
-      base = lower(part[1]) == 'x' ? 16 : 8;
+      base = to_lower(part[1]) == 'x' ? 16 : 8;
       part.remove_prefix(base == 16 ? 2 : 1);
     }
     const char* const begin = part.data();
@@ -152,7 +131,7 @@ std::optional<host_text> take_address(std::string_view inside, std::string& why)
   if (const std::size_t percent = inside.find('%'); percent != std::string_view::npos) {
     std::string_view zone = inside.substr(percent + 1);
     if (zone.starts_with("25") && zone.size() > 2) zone.remove_prefix(2);  // RFC 6874
-    if (zone.empty() || !is_unreserved(zone)) {
+    if (zone.empty() || !std::ranges::all_of(zone, is_unreserved)) {
       why = "its zone is not the name of an interface";
       return std::nullopt;
     }
@@ -181,7 +160,7 @@ std::optional<host_text> take_host(std::string_view host, std::string& why) {
     return std::nullopt;
   }
   const auto is_bad = [](char c) {
-    return lower(c) == c && !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '.' &&
+    return to_lower(c) == c && !(c >= 'a' && c <= 'z') && !(c >= '0' && c <= '9') && c != '-' && c != '.' &&
            c != '_' && c != '~';
   };
   if (host.size() > longest_host || std::ranges::any_of(host, is_bad)) {

@@ -2,10 +2,8 @@
 
 #include <algorithm>
 #include <boost/asio/ip/address.hpp>
-#include <charconv>
 #include <cstdlib>
 #include <utility>
-#include <vector>
 
 #include "http/client/request_head.hpp"
 #include "http/message/syntax.hpp"
@@ -17,34 +15,9 @@ namespace asio = boost::asio;
 
 namespace {
 
-template <class Number>
-std::optional<Number> number_of(std::string_view text) {
-  Number made{};
-  const char* const begin = text.data();
-  const char* const end = begin + text.size();
-  const auto [stop, failed] = std::from_chars(begin, end, made);
-  if (text.empty() || failed != std::errc() || stop != end) return std::nullopt;
-  return made;
-}
-
-std::vector<unsigned char> bytes_of(const asio::ip::address& address) {
-  if (address.is_v4()) {
-    const auto bytes = address.to_v4().to_bytes();
-    return {bytes.begin(), bytes.end()};
-  }
-  const auto bytes = address.to_v6().to_bytes();
-  return {bytes.begin(), bytes.end()};
-}
-
-/// Is `one` in the network of which `network` is an address, and `bits` the length of its prefix?
 bool is_in(const asio::ip::address& one, const asio::ip::address& network, unsigned bits) {
-  const auto a = bytes_of(one);
-  const auto b = bytes_of(network);
-  if (a.size() != b.size() || bits > 8 * a.size()) return false;
-  const std::size_t whole = bits / 8;
-  if (!std::equal(a.begin(), a.begin() + static_cast<std::ptrdiff_t>(whole), b.begin())) return false;
-  const unsigned rest = bits % 8;
-  return rest == 0 || ((a[whole] ^ b[whole]) >> (8 - rest)) == 0;
+  return one.is_v4() == network.is_v4() && bits <= (network.is_v4() ? 32U : 128U) &&
+         first_of_network(one, bits) == first_of_network(network, bits);
 }
 
 bool names(std::string_view item, std::string_view host, std::uint16_t port) {
@@ -52,17 +25,17 @@ bool names(std::string_view item, std::string_view host, std::uint16_t port) {
   const auto address = parse_ip(host.substr(0, host.find('%')));
   if (const std::size_t slash = item.find('/'); slash != std::string_view::npos) {
     const auto network = parse_ip(item.substr(0, slash));
-    const auto bits = number_of<unsigned>(item.substr(slash + 1));
+    const auto bits = parse_number<unsigned>(item.substr(slash + 1));
     return address && network && bits && is_in(plain_ip(*address), *network, *bits);
   }
   if (item.starts_with('[')) {
     const std::size_t end = std::min(item.find(']'), item.size());
     const std::string_view behind = item.substr(std::min(end + 1, item.size()));
-    if (behind.starts_with(':') && number_of<std::uint16_t>(behind.substr(1)) != port) return false;
+    if (behind.starts_with(':') && parse_number<std::uint16_t>(behind.substr(1)) != port) return false;
     item = item.substr(1, end - 1);
   } else if (const std::size_t colon = item.find(':');
              colon != std::string_view::npos && item.rfind(':') == colon) {
-    if (number_of<std::uint16_t>(item.substr(colon + 1)) != port) return false;
+    if (parse_number<std::uint16_t>(item.substr(colon + 1)) != port) return false;
     item = item.substr(0, colon);
   }
   if (address) {

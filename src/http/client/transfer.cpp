@@ -62,7 +62,7 @@ detail::open_task show_call(const context& ctx, const call_target& target) {
 
 namespace {
 
-/// Fields that are meant for the first server alone, whoever sets them.
+/// Fields that are meant for the first server alone, whatever sets them.
 bool stays_with_origin(std::string_view name) noexcept {
   static constexpr std::array names = {"Authorization",       "Cookie",           "Cookie2",
                                        "Proxy-Authorization", "WWW-Authenticate", "Host"};

@@ -3,25 +3,20 @@
 #include <utility>
 
 #include "http/client/client_url.hpp"
+#include "http/message/target.hpp"
 
 namespace curfew::http {
 
 namespace {
 
-/// RFC 3986: unreserved as it stands, all else encoded.
+/// What is unreserved as it stands, all else encoded.
 void append_encoded(std::string& to, std::string_view text) {
-  static constexpr char digits[] = "0123456789ABCDEF";
   for (const char c : text) {
-    const bool plain = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
-                       c == '-' || c == '.' || c == '_' || c == '~';
-    if (plain) {
+    if (is_unreserved(c)) {
       to += c;
-      continue;
+    } else {
+      append_escaped(to, c);
     }
-    const auto byte = static_cast<unsigned char>(c);
-    to += '%';
-    to += digits[byte >> 4];
-    to += digits[byte & 15];
   }
 }
 

@@ -16,6 +16,19 @@ std::optional<std::string> percent_decode(std::string_view text, bool form) {
   return checked->decode(how);
 }
 
+bool is_unreserved(char c) noexcept {
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') ||
+         std::string_view("-._~").find(c) != std::string_view::npos;
+}
+
+void append_escaped(std::string& to, char c) {
+  static constexpr char digits[] = "0123456789ABCDEF";
+  const auto byte = static_cast<unsigned char>(c);
+  to += '%';
+  to += digits[byte >> 4];
+  to += digits[byte & 15];
+}
+
 std::pair<std::string_view, std::string_view> split_target(std::string_view target) noexcept {
   const auto mark = target.find('?');
   if (mark == std::string_view::npos) return {target, {}};

@@ -63,4 +63,10 @@ std::string_view trimmed(std::string_view text) noexcept {
   return text;
 }
 
+std::string lowered(std::string_view text) {
+  std::string made(text);
+  std::ranges::transform(made, made.begin(), to_lower);
+  return made;
+}
+
 }  // namespace curfew::http

@@ -5,6 +5,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <optional>
+#include <string>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -22,6 +23,12 @@ namespace curfew::http {
 
 /// Without the blanks, tabs and ends of line around it.
 [[nodiscard]] std::string_view trimmed(std::string_view text) noexcept;
+
+/// Of ASCII alone.
+[[nodiscard]] constexpr char to_lower(char c) noexcept {
+  return c >= 'A' && c <= 'Z' ? static_cast<char>(c - 'A' + 'a') : c;
+}
+[[nodiscard]] std::string lowered(std::string_view text);
 
 /// The number that decimal digits, and nothing beside them, say; none if it does not fit into T.
 template <std::unsigned_integral T>

@@ -3,8 +3,6 @@
 #include <algorithm>
 #include <boost/asio/ip/address_v4.hpp>
 #include <boost/asio/ip/address_v6.hpp>
-#include <boost/asio/ip/network_v4.hpp>
-#include <boost/asio/ip/network_v6.hpp>
 #include <cstddef>
 #include <curfew/http/errc.hpp>
 #include <utility>
@@ -23,13 +21,6 @@ constexpr std::string_view unix_name = "unix:";
 std::optional<asio::ip::address> parse_address(std::string_view text) {
   const auto address = parse_ip(text);
   return address ? std::optional(plain_ip(*address)) : std::nullopt;
-}
-
-/// The first address of the network.
-asio::ip::address first_of(const asio::ip::address& any, unsigned bits) {
-  const auto size = static_cast<unsigned short>(bits);
-  if (any.is_v4()) return asio::ip::network_v4(any.to_v4(), size).network();
-  return asio::ip::network_v6(any.to_v6(), size).network();
 }
 
 /// A hop as fields write it: "192.0.2.1", "192.0.2.1:80", "2001:db8::1", "[2001:db8::1]:80", "unix:".
@@ -166,7 +157,7 @@ result<trusted_networks> trusted_networks::parse(const std::vector<std::string>&
         slash == std::string::npos ? all : parse_number<unsigned>(std::string_view(text).substr(slash + 1));
     if (!address || !bits || *bits > all)
       return fail("write it as 10.0.0.0/8, 2001:db8::/32 or 192.0.2.1; unix: is for Unix sockets");
-    if (const auto whole = first_of(*address, *bits); whole != *address) {
+    if (const auto whole = first_of_network(*address, *bits); whole != *address) {
       return fail("a network begins with its prefix: write " + whole.to_string() + '/' +
                   std::to_string(*bits));
     }
@@ -178,7 +169,7 @@ result<trusted_networks> trusted_networks::parse(const std::vector<std::string>&
 bool trusted_networks::contains(const host& h) const {
   if (!h) return unix_;
   return std::ranges::any_of(networks_, [&](const network& n) {
-    return n.address.is_v4() == h->is_v4() && first_of(*h, n.bits) == n.address;
+    return n.address.is_v4() == h->is_v4() && first_of_network(*h, n.bits) == n.address;
   });
 }
 

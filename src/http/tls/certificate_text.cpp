@@ -3,12 +3,14 @@
 #include <arpa/inet.h>
 #include <netinet/in.h>
 #include <openssl/asn1.h>
+#include <openssl/evp.h>
 #include <openssl/x509v3.h>
 
 #include <array>
 #include <cstdio>
 #include <ctime>
-#include <memory>
+
+#include "http/tls/engine.hpp"
 
 namespace curfew::http {
 
@@ -16,10 +18,6 @@ namespace {
 
 constexpr std::size_t longest_name = 100;
 constexpr int most_names = 4;
-
-struct free_names {
-  void operator()(GENERAL_NAMES* p) const noexcept { GENERAL_NAMES_free(p); }
-};
 
 std::string shown(std::string_view text) {
   std::string printable(text.substr(0, longest_name));
@@ -68,7 +66,7 @@ std::string issuer_of(const X509* certificate) { return common_name(X509_get_iss
 
 std::vector<std::string> hosts_of(const X509* certificate) {
   std::vector<std::string> hosts;
-  const std::unique_ptr<GENERAL_NAMES, free_names> names(
+  const openssl_ptr<GENERAL_NAMES> names(
       static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
   if (!names) return hosts;
   for (int i = 0; i < sk_GENERAL_NAME_num(names.get()) && hosts.size() < most_names; ++i) {
@@ -118,6 +116,23 @@ std::string distrust_text(int error, const X509* certificate, std::string_view h
     default:
       return which + ": " + reason;
   }
+}
+
+std::optional<key_digest> digest_of_key(const X509* certificate) {
+  unsigned char* encoded = nullptr;
+  const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &encoded);
+  if (size <= 0) return std::nullopt;
+  key_digest made{};
+  const int done =
+      EVP_Digest(encoded, static_cast<std::size_t>(size), made.data(), nullptr, EVP_sha256(), nullptr);
+  OPENSSL_free(encoded);
+  return done == 1 ? std::optional(made) : std::nullopt;
+}
+
+std::string pin_text(const key_digest& digest) {
+  std::array<unsigned char, 45> base64{};
+  EVP_EncodeBlock(base64.data(), digest.data(), static_cast<int>(digest.size()));
+  return std::string(pin_scheme) + reinterpret_cast<const char*>(base64.data());
 }
 
 }  // namespace curfew::http

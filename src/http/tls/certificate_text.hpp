@@ -2,14 +2,15 @@
 
 #include <openssl/x509.h>
 
+#include <array>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <vector>
 
 namespace curfew::http {
 
-// What certificates say, for people. All that is in one was written by whoever made it: shown are printable characters of
-// limited number.
+// What certificates say, as text. It is a stranger's: shown are printable characters, and not many.
 
 /// The name whom it is for: its common name, else its first alternative name.
 [[nodiscard]] std::string name_of(const X509* certificate);
@@ -24,5 +25,14 @@ namespace curfew::http {
 /// \param certificate  Which; may be null.
 /// \param host         Whom the caller wanted to speak with; may be empty.
 [[nodiscard]] std::string distrust_text(int error, const X509* certificate, std::string_view host);
+
+/// By which a key is pinned: the SHA-256 of its SubjectPublicKeyInfo.
+using key_digest = std::array<unsigned char, 32>;
+constexpr std::string_view pin_scheme = "sha256/";
+
+/// None where there is no memory, or no key.
+[[nodiscard]] std::optional<key_digest> digest_of_key(const X509* certificate);
+/// "sha256/" and the base64 of it.
+[[nodiscard]] std::string pin_text(const key_digest& digest);
 
 }  // namespace curfew::http

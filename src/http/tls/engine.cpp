@@ -311,9 +311,7 @@ int tls_engine::judge_certificate(int is_good, X509_STORE_CTX* about) noexcept {
 }
 
 std::string tls_engine::why_distrusted() const {
-  const auto* const wanted = SSL_get0_param(ssl_.get());
-  const char* const host =
-      wanted != nullptr ? X509_VERIFY_PARAM_get0_host(const_cast<X509_VERIFY_PARAM*>(wanted), 0) : nullptr;
+  const char* const host = X509_VERIFY_PARAM_get0_host(SSL_get0_param(ssl_.get()), 0);
   return distrust_text(distrusted_.error, distrusted_.certificate.get(), host != nullptr ? host : "");
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <openssl/bio.h>
 #include <openssl/ssl.h>
+#include <openssl/x509v3.h>
 #include <sys/types.h>
 
 #include <cstddef>
@@ -17,13 +19,16 @@ struct free_openssl {
   void operator()(SSL_CTX* p) const noexcept { SSL_CTX_free(p); }
   void operator()(SSL_SESSION* p) const noexcept { SSL_SESSION_free(p); }
   void operator()(X509* p) const noexcept { X509_free(p); }
+  void operator()(X509_EXTENSION* p) const noexcept { X509_EXTENSION_free(p); }
+  void operator()(GENERAL_NAMES* p) const noexcept { GENERAL_NAMES_free(p); }
   void operator()(EVP_PKEY* p) const noexcept { EVP_PKEY_free(p); }
+  void operator()(BIO* p) const noexcept { BIO_free(p); }
 };
 template <class T>
 using openssl_ptr = std::unique_ptr<T, free_openssl>;
 
 /// One end of a TLS connection, over a socket that does not block: recv() and send() for what encrypts. The same for the
-/// server and the client: whoever made the `SSL` has said which it is.
+/// server and the client: the `SSL` that it is given knows its role.
 ///
 ///     handshaking ──handshake()──► open ──read() finds close_notify──► at_end
 ///          │                        │

@@ -19,11 +19,6 @@ namespace {
 
 constexpr std::size_t largest_file = 16 * 1024 * 1024;  // the authorities of a whole system have 250 KB
 
-struct free_bio {
-  void operator()(BIO* p) const noexcept { BIO_free(p); }
-};
-using bio_ptr = std::unique_ptr<BIO, free_bio>;
-
 error bad(std::string_view what, const std::string& file, std::string_view why) {
   return error(make_error_code(errc::tls_failure),
                "reading " + std::string(what) + ' ' + file + " (" + std::string(why) + ')');
@@ -47,8 +42,8 @@ result<std::string> read_file(std::string_view what, const std::string& file) {
   }
 }
 
-bio_ptr bio_of(const std::string& bytes) {
-  bio_ptr made(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
+openssl_ptr<BIO> bio_of(const std::string& bytes) {
+  openssl_ptr<BIO> made(BIO_new_mem_buf(bytes.data(), static_cast<int>(bytes.size())));
   if (!made) throw std::bad_alloc();
   return made;
 }
@@ -63,7 +58,7 @@ std::string_view openssl_reason() {
 result<std::vector<openssl_ptr<X509>>> read_certificates(std::string_view what, const std::string& file) {
   const auto bytes = read_file(what, file);
   if (!bytes) return bytes.error();
-  const bio_ptr from = bio_of(*bytes);
+  const openssl_ptr<BIO> from = bio_of(*bytes);
   std::vector<openssl_ptr<X509>> all;
   ERR_clear_error();
   while (openssl_ptr<X509> next{PEM_read_bio_X509_AUX(from.get(), nullptr, nullptr, nullptr)})
@@ -85,7 +80,7 @@ result<openssl_ptr<EVP_PKEY>> read_key(const std::string& file) {
   constexpr std::string_view what = "the key";
   const auto bytes = read_file(what, file);
   if (!bytes) return bytes.error();
-  const bio_ptr from = bio_of(*bytes);
+  const openssl_ptr<BIO> from = bio_of(*bytes);
   bool encrypted = false;
   // Without a function OpenSSL asks the terminal.
   const auto no_password = [](char* /*into*/, int /*size*/, int /*writes*/, void* asked) {

@@ -14,6 +14,7 @@
 #include <tuple>
 #include <utility>
 
+#include "http/message/syntax.hpp"
 #include "http/tls/begin.hpp"
 #include "http/tls/pem_files.hpp"
 
@@ -26,15 +27,6 @@ constexpr const char* ciphers_of_tls12 = "ECDHE+AESGCM:ECDHE+CHACHA20";
 constexpr const char* groups = "X25519:P-256:P-384";
 constexpr long session_seconds = 60L * 60;
 constexpr int security_level = 2;  // keys of RSA have 2048 bits at least
-
-struct free_names {
-  void operator()(GENERAL_NAMES* p) const noexcept { GENERAL_NAMES_free(p); }
-};
-using names_ptr = std::unique_ptr<GENERAL_NAMES, free_names>;
-
-struct free_bio {
-  void operator()(BIO* p) const noexcept { BIO_free(p); }
-};
 
 void expect(bool ok) {
   if (ok) return;
@@ -54,24 +46,16 @@ int choose_protocol(SSL* /*ssl*/, const unsigned char** out, unsigned char* size
   return SSL_TLSEXT_ERR_OK;
 }
 
-std::string lower(std::string_view name) {
-  std::string made(name);
-  for (char& c : made) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return made;
-}
-
 std::string_view text_of(const ASN1_STRING* text) {
   return {reinterpret_cast<const char*>(ASN1_STRING_get0_data(text)),
           static_cast<std::size_t>(ASN1_STRING_length(text))};
 }
 
-/// Calls `f(kind, text)` for each alternative name that is text. One with a NUL inside, which whoever reads it as a C string
-/// would take for another, is none.
+/// Calls `f(kind, text)` for each alternative name that is text. One with a NUL inside is none: read as a C string
+/// it would be another.
 template <class F>
 void for_each_name(const X509* certificate, F f) {
-  const names_ptr names(
+  const openssl_ptr<GENERAL_NAMES> names(
       static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
   if (!names) return ERR_clear_error();
   for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
@@ -97,7 +81,7 @@ std::chrono::system_clock::time_point time_of(const ASN1_TIME* at) {
 }
 
 std::string subject_of(const X509* certificate) {
-  const std::unique_ptr<BIO, free_bio> out(BIO_new(BIO_s_mem()));
+  const openssl_ptr<BIO> out(BIO_new(BIO_s_mem()));
   expect(out != nullptr);
   constexpr unsigned long how = XN_FLAG_RFC2253 & ~static_cast<unsigned long>(ASN1_STRFLGS_ESC_MSB);
   X509_NAME_print_ex(out.get(), X509_get_subject_name(certificate), 0, how);
@@ -155,7 +139,7 @@ result<> server_identity::add(const tls_server_options::files& files) {
   }
   const X509* const certificate = pair->certificate.get();
   for_each_name(certificate, [&](int kind, std::string_view name) {
-    if (kind == GEN_DNS) names_.emplace(lower(name), c);
+    if (kind == GEN_DNS) names_.emplace(lowered(name), c);
   });
   expires_ = std::min(expires_, time_of(X509_get0_notAfter(certificate)));
   certificates_ += fingerprint(certificate);
@@ -237,7 +221,7 @@ void server_identity::complete(const tls_server_options& options) {
 /// \return null: none is for that name.
 SSL_CTX* server_identity::find(std::string_view name) const {
   if (name.ends_with('.')) name.remove_suffix(1);
-  const std::string wanted = lower(name);
+  const std::string wanted = lowered(name);
   if (const auto exact = names_.find(wanted); exact != names_.end()) return exact->second;
   const auto dot = wanted.find('.');
   if (dot == std::string::npos || dot == 0) return nullptr;

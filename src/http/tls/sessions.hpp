@@ -11,8 +11,8 @@
 
 namespace curfew::http {
 
-/// The TLS sessions that one client may resume, by origin. A session of TLS 1.3 is given once, since whoever watches the
-/// network could tell that two connections belong together; one of TLS 1.2 as long as it is valid.
+/// The TLS sessions that one client may resume, by origin. A session of TLS 1.3 is given once: a second use would
+/// show the network that two connections belong together; one of TLS 1.2 as long as it is valid.
 /// Thread safety: any thread.
 class tls_sessions : public std::enable_shared_from_this<tls_sessions> {
  public:

@@ -2,7 +2,6 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/sha.h>
 #include <openssl/x509v3.h>
 #include <unistd.h>
 
@@ -21,7 +20,6 @@ namespace curfew::http {
 
 namespace {
 
-constexpr std::string_view pin_scheme = "sha256/";
 // Of TLS 1.2; every cipher of TLS 1.3 is one that authenticates what it encrypts.
 constexpr const char* ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20";
 constexpr std::array<unsigned char, 9> protocols = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
@@ -37,32 +35,16 @@ std::string problem_of(const std::string& file, std::string_view wanted) {
 }
 
 /// "sha256/" and the base64 of 32 bytes.
-std::optional<std::array<unsigned char, 32>> parse_pin(std::string_view text) {
+std::optional<key_digest> parse_pin(std::string_view text) {
   if (!text.starts_with(pin_scheme)) return std::nullopt;
   text.remove_prefix(pin_scheme.size());
   if (text.size() != 44 || text[43] != '=' || text[42] == '=') return std::nullopt;
   std::array<unsigned char, 33> bytes{};
   if (EVP_DecodeBlock(bytes.data(), reinterpret_cast<const unsigned char*>(text.data()), 44) != 33)
     return std::nullopt;
-  std::array<unsigned char, 32> pin{};
+  key_digest pin{};
   std::copy_n(bytes.begin(), pin.size(), pin.begin());
   return pin;
-}
-
-std::optional<std::array<unsigned char, 32>> pin_of(const X509* certificate) {
-  unsigned char* encoded = nullptr;
-  const int size = i2d_X509_PUBKEY(X509_get_X509_PUBKEY(certificate), &encoded);
-  if (size <= 0) return std::nullopt;
-  std::array<unsigned char, 32> made{};
-  SHA256(encoded, static_cast<std::size_t>(size), made.data());
-  OPENSSL_free(encoded);
-  return made;
-}
-
-std::string pin_text(const std::array<unsigned char, 32>& pin) {
-  std::array<unsigned char, 45> text{};
-  EVP_EncodeBlock(text.data(), pin.data(), static_cast<int>(pin.size()));
-  return std::string(pin_scheme) + reinterpret_cast<const char*>(text.data());
 }
 
 bool trust_authorities(SSL_CTX* ctx, const std::string& file, std::string& why) {
@@ -155,7 +137,7 @@ std::unique_ptr<tls_engine> client_trust::begin(std::string host, const std::str
 std::string client_trust::objection(const tls_engine& to) const {
   if (pins_.empty()) return {};
   const X509* const leaf = SSL_get0_peer_certificate(to.ssl());
-  const auto shown = leaf != nullptr ? pin_of(leaf) : std::nullopt;
+  const auto shown = leaf != nullptr ? digest_of_key(leaf) : std::nullopt;
   if (!shown) return "the server has shown no key";
   if (std::ranges::find(pins_, *shown) != pins_.end()) return {};
   return "the server's key " + pin_text(*shown) + " is none of those that are pinned";

@@ -1,18 +1,18 @@
 #pragma once
 
-#include <array>
 #include <curfew/http/client.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
 #include <vector>
 
+#include "http/tls/certificate_text.hpp"
 #include "http/tls/engine.hpp"
 #include "http/tls/sessions.hpp"
 
 namespace curfew::http {
 
-/// Whom a client trusts over TLS, and how it shows who it is: what all of its connections share.
+/// What a client trusts over TLS, and the certificate that it shows: all of its connections share them.
 /// Thread safety: any thread.
 class client_trust {
  public:
@@ -32,10 +32,8 @@ class client_trust {
   [[nodiscard]] std::string objection(const tls_engine& to) const;
 
  private:
-  using digest = std::array<unsigned char, 32>;
-
   openssl_ptr<SSL_CTX> ctx_;
-  std::vector<digest> pins_;
+  std::vector<key_digest> pins_;
   std::shared_ptr<tls_sessions> sessions_;
 };
 

@@ -2,6 +2,8 @@
 
 #include <boost/asio/ip/address_v4.hpp>
 #include <boost/asio/ip/address_v6.hpp>
+#include <boost/asio/ip/network_v4.hpp>
+#include <boost/asio/ip/network_v6.hpp>
 #include <string>
 
 namespace curfew::http {
@@ -22,6 +24,12 @@ asio::ip::address plain_ip(const asio::ip::address& any) {
   const auto v6 = any.to_v6();
   if (v6.is_v4_mapped()) return asio::ip::make_address_v4(asio::ip::v4_mapped, v6);
   return asio::ip::address_v6(v6.to_bytes());
+}
+
+asio::ip::address first_of_network(const asio::ip::address& any, unsigned bits) {
+  const auto size = static_cast<unsigned short>(bits);
+  if (any.is_v4()) return asio::ip::network_v4(any.to_v4(), size).network();
+  return asio::ip::network_v6(any.to_v6(), size).network();
 }
 
 }  // namespace curfew::http

@@ -12,4 +12,8 @@ namespace curfew::http {
 /// The same address of IPv4 where it is written as one of IPv6, and without a scope: so that two can be compared.
 [[nodiscard]] boost::asio::ip::address plain_ip(const boost::asio::ip::address& any);
 
+/// The first address of the network of which `any` is one, and `bits` the length of its prefix.
+/// \param bits  At most 32, or 128.
+[[nodiscard]] boost::asio::ip::address first_of_network(const boost::asio::ip::address& any, unsigned bits);
+
 }  // namespace curfew::http
