@@ -9,6 +9,7 @@
 #include <curfew/core.hpp>
 #include <curfew/http/blocking.hpp>
 #include <curfew/http/body_reader.hpp>
+#include <curfew/http/call_hooks.hpp>
 #include <curfew/http/checked.hpp>
 #include <curfew/http/client.hpp>
 #include <curfew/http/deadline.hpp>
@@ -22,5 +23,6 @@
 #include <curfew/http/save_file.hpp>
 #include <curfew/http/server.hpp>
 #include <curfew/http/status.hpp>
+#include <curfew/http/timings.hpp>
 #include <curfew/http/tls.hpp>
 #include <curfew/http/url.hpp>

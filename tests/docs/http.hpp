@@ -24,6 +24,7 @@ namespace http = curfew::http;
 using asio::awaitable;
 
 extern const std::string url;
+std::string token();
 
 awaitable<http::response> hello(curfew::context ctx, const http::request& request);
 awaitable<http::response> upload(curfew::context ctx, const http::request& request);

@@ -8,9 +8,11 @@
 #include <boost/asio/awaitable.hpp>
 #include <cstdlib>
 #include <curfew/core.hpp>
+#include <curfew/http/certificate_authority.hpp>
 #include <curfew/http/errc.hpp>
 #include <curfew/http/router.hpp>
 #include <curfew/http/server.hpp>
+#include <curfew/http/tls.hpp>
 #include <filesystem>
 #include <optional>
 #include <string>
@@ -26,7 +28,7 @@ using ::testing::HasSubstr;
 /// A server that says what it was asked for, at a Unix socket.
 class local_server {
  public:
-  explicit local_server(bool abstract = false) {
+  explicit local_server(bool abstract = false, const listen_options& how = {}) {
     std::string name = (fs::temp_directory_path() / "curfew-XXXXXX").string();
     directory_ = ::mkdtemp(name.data());
     path_ = (abstract ? "@curfew-" : "") + (directory_ / "s").string();
@@ -38,7 +40,7 @@ class local_server {
     routes.get("/moved", [](context, const request&) -> asio::awaitable<response> {
       co_return response(status::found).set("Location", "http://elsewhere.invalid/who");
     });
-    server_.emplace(std::move(routes), server_options().listen("unix:" + path_));
+    server_.emplace(std::move(routes), server_options().listen("unix:" + path_, how));
     EXPECT_TRUE(server_->listen());
     thread_ = std::thread([this] { EXPECT_TRUE(server_->serve(until_)); });
   }
@@ -106,6 +108,38 @@ TEST(ClientAtAUnixSocket, RefusesWhatCannotBeOne) {
     ASSERT_FALSE(answer);
     EXPECT_EQ(answer.error(), std::errc::invalid_argument);
   }
+}
+
+TEST(ClientAtAUnixSocket, TheCertificateHasToBeForTheHostOfTheUrl) {
+  const curfew::testing::certificate_authority ca;
+  const auto shop = ca.issue({"shop.test"});
+  const auto certificates =
+      tls_server::load(tls_server_options().certificate(shop.chain_file(), shop.key_file()));
+  ASSERT_TRUE(certificates) << certificates.error();
+  const local_server there(false, listen_options().tls(*certificates));
+  client sender(there.options().ca_file(ca.root_file()));
+  const auto answer = sender.get(background(), "https://shop.test/who");
+  ASSERT_TRUE(answer) << answer.error();
+  EXPECT_EQ(answer->body(), "unix: shop.test");
+  const auto other = sender.get(background(), "https://other.test/who");
+  ASSERT_FALSE(other);
+  EXPECT_EQ(other.error(), errc::tls_failure);
+  EXPECT_EQ(there.asked(), 1);
+}
+
+TEST(ClientAtAUnixSocket, ARedirectFromHttpsToHttpIsNotFollowed) {
+  const curfew::testing::certificate_authority ca;
+  const auto shop = ca.issue({"shop.test"});
+  const auto certificates =
+      tls_server::load(tls_server_options().certificate(shop.chain_file(), shop.key_file()));
+  ASSERT_TRUE(certificates) << certificates.error();
+  const local_server there(false, listen_options().tls(*certificates));
+  client sender(there.options().ca_file(ca.root_file()));
+  const auto answer = sender.get(background(), "https://shop.test/moved");
+  ASSERT_FALSE(answer);
+  EXPECT_EQ(answer.error(), errc::redirect_refused);
+  EXPECT_THAT(answer.error().message(), HasSubstr("it leads from https:// to http://"));
+  EXPECT_EQ(there.asked(), 0);
 }
 
 }  // namespace

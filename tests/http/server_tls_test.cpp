@@ -489,6 +489,22 @@ TEST_F(ServerTls, AHandshakeHasItsTime) {
   EXPECT_EQ(good.get("/").status, 200);
 }
 
+TEST_F(ServerTls, ATimeMayBeWithoutAnEnd) {
+  constexpr auto endless = curfew::clock::duration::max();
+  http_server s(routes(), listening(load(files()))
+                              .handshake_timeout(endless)
+                              .header_timeout(endless)
+                              .body_timeout(endless)
+                              .idle_timeout(endless));
+  raw_client client(s.port());
+  std::this_thread::sleep_for(300ms);  // a tick of its clock, at least
+  secure(client);
+  std::this_thread::sleep_for(300ms);
+  EXPECT_EQ(client.get("/").status, 200);
+  std::this_thread::sleep_for(300ms);
+  EXPECT_EQ(client.get("/").status, 200);
+}
+
 TEST_F(ServerTls, AShutdownEndsHandshakesAtOnce) {
   http_server s(routes(), listening(load(files())).handshake_timeout(10min).grace(10min));
   raw_client silent(s.port());

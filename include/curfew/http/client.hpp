@@ -10,6 +10,7 @@
 #include <curfew/core/clock.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/error.hpp>
+#include <curfew/http/call_hooks.hpp>
 #include <curfew/http/dial.hpp>
 #include <curfew/http/message.hpp>
 #include <curfew/http/redirect.hpp>
@@ -68,6 +69,23 @@ class client_options {
   /// unix_socket. Default: none.
   client_options& on_dial(dial_hook f) { return on_dial_ = std::move(f), *this; }
   [[nodiscard]] const dial_hook& on_dial() const noexcept { return on_dial_; }
+  /// Sees each request before it is sent, and may set its fields or refuse it. Default: none.
+  ///
+  ///     http::client api(http::client_options().on_request([](http::outgoing_request& next) -> std::error_code {
+  ///       next.fields.set("Authorization", "Bearer " + token());
+  ///       return {};
+  ///     }));
+  client_options& on_request(request_hook f) { return on_request_ = std::move(f), *this; }
+  [[nodiscard]] const request_hook& on_request() const noexcept { return on_request_; }
+  /// Sees the header of each answer before its body is read, and may refuse it. Default: none.
+  ///
+  ///     http::client api(http::client_options().on_response([](const http::incoming_response& answer) -> std::error_code {
+  ///       const auto waited = answer.head.timings().waiting;
+  ///       std::clog << answer.url << ' ' << answer.head.status_line() << ' ' << waited.count() << " ns\n";
+  ///       return {};
+  ///     }));
+  client_options& on_response(response_hook f) { return on_response_ = std::move(f), *this; }
+  [[nodiscard]] const response_hook& on_response() const noexcept { return on_response_; }
   /// How long a call may take whose context has no deadline: it ends then with deadline_exceeded, and that this was the
   /// reason is its cause. For `open` up to the header: a download may last. Default: none, such a call waits for as long as its
   /// context lives.
@@ -125,6 +143,8 @@ class client_options {
   bool insecure_redirects_ = false;
   redirect_hook on_redirect_;
   dial_hook on_dial_;
+  request_hook on_request_;
+  response_hook on_response_;
   std::optional<clock::duration> default_timeout_;
   clock::duration silent_peer_timeout_ = std::chrono::minutes(1);
   std::string ca_file_;
@@ -190,7 +210,8 @@ class download {
 ///                  or `ctx` ends, in any phase:
 ///                  already before, waiting for a connection, resolving, connecting, asking the proxy, in the TLS
 ///                  handshake, sending, waiting, reading. A response that is complete when ctx ends is delivered.
-/// Errors:          curfew::errc::canceled or deadline_exceeded when ctx ended, with its cause; http::errc;
+/// Errors:          curfew::errc::canceled or deadline_exceeded when ctx ended, with its cause; http::errc; what a hook of
+///                  the options says;
 ///                  std::errc::invalid_argument for a method or a field that is not HTTP: nothing is sent
 ///                  then. Of a body that streams: the system's code for its file; what its source throws, a
 ///                  std::system_error with its code, else std::errc::io_error. An answer of any status is a response, not an error. The error names method, URL
@@ -210,6 +231,8 @@ class download {
 /// a body (a HEAD stays one), 301 and 302 as 303 for POST and as 307 for all else. To another origin go neither
 /// Authorization, Cookie, Proxy-Authorization and Host, nor the URL's userinfo, nor what `request::secret` has set, and none of
 /// them come back later in the same call; a body of 307 and 308 does. on_redirect sees every step.
+///
+/// How long each phase took is in the response's timings().
 ///
 /// Over https:// the connection is TLS 1.2 or 1.3. The server's certificate has to be valid, from an authority that is
 /// trusted, and for the host of the URL: by its alternative names, as RFC 9525 has it. Nothing switches that off. Sessions

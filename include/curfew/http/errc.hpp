@@ -32,6 +32,8 @@ enum class errc {
   address_refused,   ///< By `client_options::on_dial`.
   redirect_refused,  ///< By `client_options::on_redirect`, or since it leads from https:// to http://.
   retry_too_late,    ///< The server asks to wait for longer than the deadline allows (obeying_retry_after).
+  request_refused,   ///< By `client_options::on_request`, which has thrown.
+  response_refused,  ///< By `client_options::on_response`, which has thrown.
 };
 
 /// The category of `http::errc`; its name is "curfew.http".

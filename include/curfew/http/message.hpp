@@ -7,6 +7,7 @@
 #include <curfew/http/body_reader.hpp>
 #include <curfew/http/fields.hpp>
 #include <curfew/http/status.hpp>
+#include <curfew/http/timings.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -167,6 +168,8 @@ class response {
   [[nodiscard]] http::fields& fields() noexcept { return fields_; }
   [[nodiscard]] const std::string& body() const noexcept { return body_; }
   [[nodiscard]] std::string& body() noexcept { return body_; }
+  /// Of the call that got it; all zero where it came from elsewhere.
+  [[nodiscard]] const http::timings& timings() const noexcept { return timings_; }
 
   response& set(std::string_view name, std::string_view value) {
     fields_.set(name, value);
@@ -180,10 +183,13 @@ class response {
   [[nodiscard]] const body_source& source() const noexcept { return source_; }
 
  private:
+  friend struct response_access;
+
   http::status status_;
   http::fields fields_;
   std::string body_;
   body_source source_;
+  http::timings timings_;
 };
 
 /// text/plain in UTF-8.

@@ -12,6 +12,7 @@
 
 #include "http/client/body_stream.hpp"
 #include "http/client/request_head.hpp"
+#include "http/message/message_access.hpp"
 
 namespace curfew::http {
 
@@ -129,7 +130,7 @@ void client_call::client_gone() noexcept {
 /// The source of the body has written something, or has returned.
 void client_call::upload_ready() noexcept {
   const std::lock_guard guard(mutex_);
-  if (!target_.body || phase_ < phase::sending || phase_ == phase::over || holds_body_back_) return;
+  if (!target_.body || phase_ < phase::sending || phase_ == phase::over || holds_body_back_ || asks_) return;
   if (has_unsent() && !target_.body->failure()) return;  // there is room for nothing
   unsent_ = {};
   pump_out();
@@ -158,7 +159,8 @@ void client_call::run() {
   {
     std::unique_lock lock(mutex_);
     if (question_.index() != 0) ask_hook(lock);
-    if (std::exchange(send_more_, false) && phase_ >= phase::sending && phase_ != phase::over) pump_out();
+    if (!asks_ && std::exchange(send_more_, false) && phase_ >= phase::sending && phase_ != phase::over)
+      pump_out();
     if (phase_ == phase::queued && waiter_.granted) return with_place();
     if (const auto at = std::exchange(alarm_at_, std::nullopt); at && phase_ != phase::over) {
       lock.unlock();
@@ -211,6 +213,7 @@ void client_call::on_alarm::operator()() const noexcept {
 }
 
 void client_call::ring() {
+  if (asks_) return;
   if (phase_ == phase::connecting) return advance_connector();
   if (phase_ == phase::sending && holds_body_back_) {
     holds_body_back_ = false;
@@ -221,7 +224,6 @@ void client_call::ring() {
 // Sending.
 
 void client_call::transmit() {
-  exchange_->session.expect(target_.what.method() == "HEAD", exchange_->head);
   enter(phase::sending);
   sent_some_ = false;
   body_over_ = false;
@@ -230,6 +232,14 @@ void client_call::transmit() {
   ignored_ = 0;
   decoder_.reset();
   decoding_ = decoding::none;
+  hooked_fields_.reset();
+  holds_body_back_ = false;
+  if (!client_->options.on_request()) return send_request();
+  ask(send_question{target_.fields_to_send()});
+}
+
+void client_call::send_request() {
+  exchange_->session.expect(target_.what.method() == "HEAD", exchange_->head);
   write_head();
   pump_out();
 }
@@ -237,12 +247,13 @@ void client_call::transmit() {
 void client_call::write_head() {
   out_.clear();
   append_request_head(out_, target_,
-                      {.decodes = !streams(),
+                      {.instead = hooked_fields_ ? &*hooked_fields_ : nullptr,
+                       .decodes = !streams(),
                        .timeout = client_->options.send_deadline() ? timeout_to_send(ctx_) : std::nullopt,
                        .trace = trace_to_send(ctx_, detail::id_of(shown_)),
                        .proxy = target_.url.tls ? nullptr : proxy_.get()});
   const std::string& body = target_.what.body();
-  const auto expect = target_.what.fields().find("Expect");
+  const auto expect = sent_fields().find("Expect");
   holds_body_back_ = expect && same_name(*expect, "100-continue") && (target_.body || !body.empty());
   unsent_ = {};
   if (body.size() <= copied_body && !holds_body_back_) {
@@ -314,7 +325,7 @@ void client_call::pump_out() {
       if (opens_later_) return finish(std::move(exchange_));
       const client_exchange* const failed = exchange_.get();
       pump_in(true);  // the server may have answered before it closed
-      if (phase_ != phase::over && exchange_.get() == failed) broken(why);
+      if (uses(failed) && !asks_) broken(why);
       return;
     }
     sent_some_ = true;
@@ -346,7 +357,7 @@ void client_call::on_socket(client_connection& c, std::uint32_t events) {
     return phase_ != phase::over && exchange_ && exchange_->lease.connection.get() == &c;
   };
   const std::lock_guard guard(mutex_);
-  if (!is_ours()) return;
+  if (!is_ours() || asks_) return;
   if (phase_ == phase::tunneling) return pump_tunnel();
   if (phase_ == phase::securing) return shake_hands();
   const auto has_to_send = [&] { return has_unsent() || exchange_->lease.connection->has_output(); };
@@ -361,7 +372,7 @@ void client_call::on_socket(client_connection& c, std::uint32_t events) {
     return;
   }
   if (at_end || (events & EPOLLIN) != 0) pump_in(at_end);
-  if (!is_ours()) return;
+  if (!is_ours() || asks_) return;
   const bool told_to = std::exchange(may_send_, false);
   if (told_to || ((events & EPOLLOUT) != 0 && has_to_send())) pump_out();
 }
@@ -409,13 +420,15 @@ client_call::progress client_call::take(std::string_view bytes) {
         break;
       case event::head:
         if (on_head() == progress::over) return progress::over;
+        if (client_->options.on_response()) {
+          exchange_->keep(bytes);
+          response_access::timings(exchange_->head) = timings_;
+          ask(head_question{exchange_->head});
+          return progress::over;
+        }
         if (streams() && !following_) {
           exchange_->keep(bytes);
-          if (all_sent() || exchange_->cut_off) {
-            finish(std::move(exchange_));
-          } else {
-            opens_later_ = true;
-          }
+          open_download();
           return progress::over;
         }
         break;
@@ -448,7 +461,7 @@ client_call::progress client_call::on_head() {
     loop_->later(shared_from_this());  // settles it
   }
   const auto coding = head.fields().find("Content-Encoding");
-  if (streams() || !coding || target_.sets_accept_encoding()) return progress::needs_input;
+  if (streams() || !coding || sent_fields().contains("Accept-Encoding")) return progress::needs_input;
   if (target_.what.method() != "HEAD") {
     decoder_ = decoder::make(*coding);
     if (!decoder_) {
@@ -459,6 +472,15 @@ client_call::progress client_call::on_head() {
     head.fields().erase("Content-Length");
   }
   return progress::needs_input;
+}
+
+/// At once, or when the rest of the request has been sent.
+void client_call::open_download() {
+  if (all_sent() || exchange_->cut_off) {
+    finish(std::move(exchange_));
+  } else {
+    opens_later_ = true;
+  }
 }
 
 client_call::progress client_call::on_piece(std::string_view bytes) {
@@ -541,8 +563,7 @@ void client_call::redirect(bool keeps_connection) {
   step.cross_origin = target_.cross_origin;
   origin_.reset();
   enter(phase::queued);
-  question_ = std::move(step);
-  loop_->later(shared_from_this());
+  ask(std::move(step));
 }
 
 /// The connection is of no use. A kept one that the server has closed meanwhile is replaced.
@@ -576,6 +597,8 @@ void client_call::finish(outcome what) {
   }
   let_go(false);
   enter(phase::over);
+  if (auto* const answered = std::get_if<std::unique_ptr<client_exchange>>(&outcome_))
+    response_access::timings((*answered)->head) = timings_;
   client_->delist(*this);
   if (begun_) loop_->later(shared_from_this());  // else begin() does
 }
@@ -594,6 +617,15 @@ void client_call::let_go(bool keep) noexcept {
 }
 
 void client_call::enter(phase into) noexcept {
+  static constexpr std::array counts = {&timings::queued,  &timings::resolving, &timings::connecting,
+                                        &timings::proxy,   &timings::tls,       &timings::sending,
+                                        &timings::waiting, &timings::reading,   &timings::reading};
+  const auto count_of = [](phase of) { return counts[static_cast<std::size_t>(of)]; };
+  if (phase_ != phase::over && (into == phase::over || count_of(into) != count_of(phase_))) {
+    const auto now = clock::now();
+    timings_.*count_of(phase_) += now - entered_;
+    entered_ = now;
+  }
   phase_ = into;
   if (shown_.ref() && into != phase::over) [[unlikely]]
     detail::task_listener()->wait(shown_.ref(), phase_name(), 0);

@@ -109,6 +109,22 @@ class client_call final : public job,
   };
   /// A socket that is being connected, in the loop's set.
   class attempt;
+  // What a hook of the user's is to be asked about, by the loop's thread and without a lock.
+  struct dial_question {
+    std::shared_ptr<const resolver::addresses> to;  // and those that it has not refused
+    std::uint16_t port;
+  };
+  struct send_question {
+    http::fields fields;
+  };
+  struct head_question {
+    response head;
+  };
+  using question = std::variant<std::monostate, dial_question, http::redirect, send_question, head_question>;
+  struct verdict {
+    std::error_code refused;
+    std::string detail;
+  };
   using outcome = std::variant<std::monostate, error, std::unique_ptr<client_exchange>>;
 
   // Under mutex_.
@@ -118,7 +134,6 @@ class client_call final : public job,
   void resolve();
   void connect(const resolver::answer& to);
   void dial(std::shared_ptr<const resolver::addresses> to);
-  void ask_hook(std::unique_lock<std::mutex>& lock);
   void connect_to_unix_socket();
   void advance_connector();
   void watch_attempts();
@@ -129,7 +144,15 @@ class client_call final : public job,
   progress take_from_proxy(std::string_view bytes);
   void secure();
   void shake_hands();
+  void ask(question about);
+  void ask_hook(std::unique_lock<std::mutex>& lock);
+  void go_on(std::monostate, const verdict&) {}
+  void go_on(dial_question& about, const verdict& said);
+  void go_on(http::redirect& about, const verdict& said);
+  void go_on(send_question& about, const verdict& said);
+  void go_on(head_question& about, const verdict& said);
   void transmit();
+  void send_request();
   void write_head();
   void pump_out();
   part next_part();
@@ -140,6 +163,7 @@ class client_call final : public job,
   void pump_in(bool to_the_end);
   progress take(std::string_view bytes);
   progress on_head();
+  void open_download();
   progress on_piece(std::string_view bytes);
   progress on_answer(bool nothing_left);
   void on_close();
@@ -159,6 +183,13 @@ class client_call final : public job,
     return !has_unsent() && !exchange_->cut_off && (!target_.body || body_over_) &&
            !exchange_->lease.connection->has_output();
   }
+  /// Those of the caller, or what a hook has made of them.
+  [[nodiscard]] const fields& sent_fields() const noexcept {
+    return hooked_fields_ ? *hooked_fields_ : target_.what.fields();
+  }
+  [[nodiscard]] bool uses(const client_exchange* exchange) const noexcept {
+    return phase_ != phase::over && exchange_ && exchange_.get() == exchange;
+  }
   void enter(phase into) noexcept;
   [[nodiscard]] const char* phase_name() const noexcept;
   [[nodiscard]] bool streams() const noexcept { return std::holds_alternative<download_completion>(done_); }
@@ -176,6 +207,8 @@ class client_call final : public job,
   std::mutex mutex_;
   // Guarded by mutex_.
   phase phase_ = phase::queued;
+  clock::time_point entered_ = clock::now();
+  timings timings_;
   bool begun_ = false;  // start() is through: only then may run() touch watch_
   bool delivered_ = false;
   outcome outcome_;
@@ -189,8 +222,9 @@ class client_call final : public job,
   resolver::ticket lookup_;
   std::shared_ptr<connector> connector_;
   std::vector<std::shared_ptr<attempt>> attempts_;
-  /// What a hook of the user's is to be asked about, by the loop's thread, without a lock.
-  std::variant<std::monostate, std::shared_ptr<const resolver::addresses>, http::redirect> question_;
+  question question_;
+  bool asks_ = false;                          // a hook, or is about to: only an end moves the call meanwhile
+  std::optional<http::fields> hooked_fields_;  // of this request
   std::optional<clock::time_point>
       alarm_at_;  // to be set by the loop's thread: one that is due rings at once
   std::shared_ptr<alarm> alarm_;

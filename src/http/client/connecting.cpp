@@ -1,5 +1,5 @@
 // A call's way to a connection that can carry its request: one that is idle, or a new one, by the resolver, the connector, a
-// proxy's tunnel and the TLS handshake; and the hooks of its user that may end that way.
+// proxy's tunnel and the TLS handshake.
 
 #include <sys/epoll.h>
 #include <sys/socket.h>
@@ -7,7 +7,6 @@
 #include <array>
 #include <cerrno>
 #include <curfew/http/errc.hpp>
-#include <exception>
 #include <utility>
 
 #include "http/client/client_call.hpp"
@@ -35,7 +34,7 @@ class client_call::attempt final : public watched {
     const auto call = of_.lock();
     if (!call) return;
     const std::lock_guard guard(call->mutex_);
-    if (call->phase_ == phase::connecting) call->advance_connector();
+    if (call->phase_ == phase::connecting && !call->asks_) call->advance_connector();
   }
 
  private:
@@ -63,6 +62,7 @@ void client_call::with_place() {
   waiter_.granted = false;
   auto kept = std::move(waiter_.connection);
   kept_ = kept != nullptr;
+  timings_.reused = kept_;
   if (!kept) return resolve();
   if (kept->in() == loop_) {
     kept->belongs_to(weak_from_this());
@@ -91,8 +91,7 @@ void client_call::connect(const resolver::answer& to) {
   if (!to) return fail_to_connect(to.error().code(), to.error().doing());
   enter(phase::connecting);
   if (!client_->options.on_dial()) return dial(*to);
-  question_ = *to;
-  loop_->later(shared_from_this());
+  ask(dial_question{.to = *to, .port = proxy_ ? proxy_->port : target_.url.port});
 }
 
 void client_call::dial(std::shared_ptr<const resolver::addresses> to) {
@@ -117,51 +116,7 @@ void client_call::connect_to_unix_socket() {
   connected(std::move(made));
 }
 
-/// Asks the hook that question_ is for, and goes on as it says.
-void client_call::ask_hook(std::unique_lock<std::mutex>& lock) {
-  const auto question = std::exchange(question_, {});
-  if (phase_ == phase::over) return;
-  const std::uint16_t port = proxy_ ? proxy_->port : target_.url.port;
-  const auto* const addresses = std::get_if<std::shared_ptr<const resolver::addresses>>(&question);
-  lock.unlock();
-  std::error_code refused;
-  std::string detail;
-  std::shared_ptr<resolver::addresses> allowed;
-  try {
-    if (addresses != nullptr) {
-      allowed = std::make_shared<resolver::addresses>();
-      for (const auto& each : **addresses) {
-        const boost::asio::ip::tcp::endpoint to(each, port);
-        const std::error_code why = client_->options.on_dial()(to);
-        if (!why) {
-          allowed->push_back(each);
-          continue;
-        }
-        refused = why;
-        detail = each.to_string();
-      }
-      if (!allowed->empty()) refused.clear();
-    } else {
-      const auto& step = std::get<http::redirect>(question);
-      refused = client_->options.on_redirect()(step);
-      detail = "from " + step.from;
-    }
-  } catch (const std::exception& e) {
-    refused = addresses != nullptr ? errc::address_refused : errc::redirect_refused;
-    detail = e.what();
-  }
-  lock.lock();
-  if (phase_ == phase::over) return;
-  if (addresses == nullptr) {
-    if (!refused) return hop();
-    return finish(target_.failed(refused, "following a redirect", detail));
-  }
-  if (refused) return fail(refused, detail);
-  dial(std::move(allowed));
-}
-
 void client_call::advance_connector() {
-  if (!connector_) return;  // the hook is being asked
   switch (connector_->advance(clock::now())) {
     case connector::state::pending:
       watch_attempts();

@@ -43,9 +43,11 @@ std::string basic_credentials(std::string_view user, std::string_view password) 
 
 void append_request_head(std::string& out, const call_target& target, const request_head_options& options) {
   const request& what = target.what;
-  const auto sets = [&](std::string_view name) {
-    return what.fields().contains(name) && !target.leaves_out(name);
+  const fields& sent = options.instead != nullptr ? *options.instead : what.fields();
+  const auto leaves_out = [&](std::string_view name) {
+    return options.instead == nullptr && target.leaves_out(name);
   };
+  const auto sets = [&](std::string_view name) { return sent.contains(name) && !leaves_out(name); };
   out.reserve(out.size() + 256 + target.url.target.size());
   out += what.method();
   out += ' ';
@@ -66,9 +68,9 @@ void append_request_head(std::string& out, const call_target& target, const requ
     append_field(out, trace_field, options.trace->parent);
     if (!options.trace->state.empty()) append_field(out, trace_state_field, options.trace->state);
   }
-  for (const auto& [name, value] : what.fields()) {
+  for (const auto& [name, value] : sent) {
     if (same_name(name, "Content-Length")) continue;
-    if (target.leaves_out(name)) continue;
+    if (leaves_out(name)) continue;
     const std::string_view shown = trimmed(value);
     out += name;
     out += shown.empty() ? ":" : ": ";

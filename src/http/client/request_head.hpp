@@ -11,6 +11,7 @@
 namespace curfew::http {
 
 struct request_head_options {
+  const fields* instead = nullptr;     ///< Of those of the request, if it is set.
   bool decodes;                        ///< Content codings are welcome; else identity is.
   std::optional<std::string> timeout;  ///< What remains of the deadline, unless the caller has set it.
   std::optional<trace_fields> trace;   ///< As `timeout`.

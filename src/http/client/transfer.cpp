@@ -22,15 +22,10 @@ std::string printable(std::string_view text) {
   return out;
 }
 
-/// What is wrong with the request besides its URL; empty if nothing is.
-std::string problem(const request& what) {
-  if (!is_token(what.method())) return "the method is not a token";
-  if (what.method() == "CONNECT") return "CONNECT is not for requests";
-  if (what.method() == "HEAD" && (!what.body().empty() || what.streams()))
-    return "a HEAD request has no body";
+/// What is wrong with fields that go with the request; empty if nothing is.
+std::string problem(const fields& sent, const request& what) {
   const auto& streamed = request_access::streamed(what);
-  if (streamed && !streamed->source && streamed->path.empty()) return "the body has no source, and no file";
-  for (const auto& [name, value] : what.fields()) {
+  for (const auto& [name, value] : sent) {
     if (!is_token(name)) return "the field name \"" + printable(name) + "\" is not a token";
     if (!is_field_value(value))
       return "the value of the field " + std::string(name) + " cannot be sent: " + control;
@@ -45,6 +40,17 @@ std::string problem(const request& what) {
     if (streamed && !parse_length(value)) return "Content-Length is not a number";
   }
   return {};
+}
+
+/// What is wrong with the request besides its URL; empty if nothing is.
+std::string problem(const request& what) {
+  if (!is_token(what.method())) return "the method is not a token";
+  if (what.method() == "CONNECT") return "CONNECT is not for requests";
+  if (what.method() == "HEAD" && (!what.body().empty() || what.streams()))
+    return "a HEAD request has no body";
+  const auto& streamed = request_access::streamed(what);
+  if (streamed && !streamed->source && streamed->path.empty()) return "the body has no source, and no file";
+  return problem(what.fields(), what);
 }
 
 }  // namespace
@@ -110,6 +116,20 @@ bool call_target::leaves_out(std::string_view name) const noexcept {
                              [&](const std::string& secret) { return same_name(secret, name); });
 }
 
+fields call_target::fields_to_send() const {
+  fields sent;
+  for (const auto& [name, value] : what.fields()) {
+    if (!leaves_out(name)) sent.add(name, value);
+  }
+  return sent;
+}
+
+std::string call_target::problem_with(const fields& others) const {
+  if (others.find("Content-Length") != what.fields().find("Content-Length"))
+    return "Content-Length is not for a hook to set";
+  return problem(others, what);
+}
+
 std::optional<error> call_target::follow(std::string_view location, status code,
                                          const client_options& options) {
   constexpr auto phase = "reading the body";
@@ -149,8 +169,6 @@ bool call_target::is_idempotent() const noexcept {
   static constexpr std::array names = {"GET", "HEAD", "OPTIONS", "PUT", "DELETE", "TRACE"};
   return std::ranges::find(names, what.method()) != names.end();
 }
-
-bool call_target::sets_accept_encoding() const noexcept { return what.fields().contains("Accept-Encoding"); }
 
 std::string call_target::doing(std::string_view phase) const {
   std::string line;

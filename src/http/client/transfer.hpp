@@ -60,11 +60,13 @@ struct call_target {
   std::optional<error> follow(std::string_view location, status code, const client_options& options);
   /// Is that field for the first origin alone, and this another?
   [[nodiscard]] bool leaves_out(std::string_view name) const noexcept;
+  /// Those of `what` without such ones.
+  [[nodiscard]] fields fields_to_send() const;
+  /// What is wrong with others in their place; empty if nothing is.
+  [[nodiscard]] std::string problem_with(const fields& others) const;
 
   /// May it be sent again although the server may have carried it out?
   [[nodiscard]] bool is_idempotent() const noexcept;
-  /// Does its response get decoded? Not if the caller says what it takes.
-  [[nodiscard]] bool sets_accept_encoding() const noexcept;
   /// "GET http://host/ : connecting"
   [[nodiscard]] std::string doing(std::string_view phase) const;
   [[nodiscard]] error failed(std::error_code code, std::string_view phase,

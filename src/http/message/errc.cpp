@@ -47,6 +47,10 @@ class category final : public std::error_category {
         return "the redirect is not followed";
       case errc::retry_too_late:
         return "the server asks to wait beyond the deadline";
+      case errc::request_refused:
+        return "the request is not sent";
+      case errc::response_refused:
+        return "the response is not taken";
     }
     return "unknown http error " + std::to_string(code);
   }

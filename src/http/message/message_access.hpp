@@ -55,4 +55,9 @@ struct request_access {
   }
 };
 
+/// Lets the client fill in what only it knows.
+struct response_access {
+  static http::timings& timings(response& r) noexcept { return r.timings_; }
+};
+
 }  // namespace curfew::http

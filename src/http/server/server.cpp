@@ -19,6 +19,7 @@
 #include "http/server/loop_watch.hpp"
 #include "http/server/server_state.hpp"
 #include "http/server/worker.hpp"
+#include "http/wire/addable.hpp"
 
 namespace curfew::http {
 
@@ -42,6 +43,10 @@ server_options with_defaults(server_options options) {
   if (options.threads() == 0) options.threads(std::max(1U, std::thread::hardware_concurrency()));
   if (!options.on_error()) options.on_error(write_to_stderr);
   if (!options.on_held_thread()) options.on_held_thread(write_to_stderr);
+  options.handshake_timeout(addable(options.handshake_timeout()))
+      .header_timeout(addable(options.header_timeout()))
+      .body_timeout(addable(options.body_timeout()))
+      .idle_timeout(addable(options.idle_timeout()));
   return options;
 }
 

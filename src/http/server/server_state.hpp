@@ -19,7 +19,7 @@
 
 namespace curfew::http {
 
-/// With what is left to the server: the number of threads, and where lines go.
+/// With what is left to the server: the number of threads, and where lines go; with times that can be added to others.
 server_options with_defaults(server_options options);
 
 /// What the threads of one server share.

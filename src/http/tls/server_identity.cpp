@@ -2,7 +2,6 @@
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
-#include <openssl/rand.h>
 #include <openssl/x509v3.h>
 
 #include <algorithm>
@@ -25,7 +24,7 @@ namespace {
 // ECDHE alone, and what authenticates while it encrypts; those of TLS 1.3 are all so.
 constexpr const char* ciphers_of_tls12 = "ECDHE+AESGCM:ECDHE+CHACHA20";
 constexpr const char* groups = "X25519:P-256:P-384";
-constexpr long session_seconds = 60L * 60;
+constexpr long session_seconds = std::chrono::seconds(ticket_keys::lasts).count();
 constexpr int security_level = 2;  // keys of RSA have 2048 bits at least
 
 void expect(bool ok) {
@@ -100,10 +99,6 @@ error invalid(std::string doing) {
 
 }  // namespace
 
-server_identity::~server_identity() {
-  if (!ticket_keys_.empty()) OPENSSL_cleanse(ticket_keys_.data(), ticket_keys_.size());
-}
-
 result<std::shared_ptr<const server_identity>> server_identity::read(const tls_server_options& options,
                                                                      const server_identity* before) {
   begin_openssl();
@@ -114,7 +109,8 @@ result<std::shared_ptr<const server_identity>> server_identity::read(const tls_s
     if (auto added = made->add(files); !added) return added.error();
   }
   if (auto trusts = made->trust_clients(options); !trusts) return trusts.error();
-  made->take_ticket_keys(before);
+  const bool same_policy = before != nullptr && before->policy_ == made->policy_;
+  made->ticket_keys_ = same_policy ? before->ticket_keys_ : std::make_shared<ticket_keys>();
   made->complete(options);
   return std::shared_ptr<const server_identity>(made);
 }
@@ -165,16 +161,6 @@ result<> server_identity::trust_clients(const tls_server_options& options) {
   return {};
 }
 
-void server_identity::take_ticket_keys(const server_identity* before) {
-  if (before != nullptr && before->policy_ == policy_) {
-    ticket_keys_ = before->ticket_keys_;
-    return;
-  }
-  const long size = SSL_CTX_set_tlsext_ticket_keys(contexts_.front().get(), nullptr, 0);
-  ticket_keys_.resize(static_cast<std::size_t>(size));
-  expect(RAND_priv_bytes(ticket_keys_.data(), static_cast<int>(size)) == 1);
-}
-
 /// All that is the same for each certificate.
 void server_identity::complete(const tls_server_options& options) {
   digest session{};
@@ -195,8 +181,7 @@ void server_identity::complete(const tls_server_options& options) {
     SSL_CTX_set_timeout(c, session_seconds);
     expect(SSL_CTX_set_session_id_context(c, session.data(), session.size()) == 1);
     if (options.tickets()) {
-      expect(SSL_CTX_set_tlsext_ticket_keys(c, ticket_keys_.data(), static_cast<long>(ticket_keys_.size())) ==
-             1);
+      ticket_keys_->serve(c);
     } else {
       SSL_CTX_set_options(c, SSL_OP_NO_TICKET);
       SSL_CTX_set_num_tickets(c, 0);  // of TLS 1.3, which would be bare ids without the option above

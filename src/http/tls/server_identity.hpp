@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "http/tls/engine.hpp"
+#include "http/tls/ticket_keys.hpp"
 
 namespace curfew::http {
 
@@ -31,7 +32,6 @@ class server_identity {
                                                              const server_identity* before);
   server_identity(const server_identity&) = delete;
   server_identity& operator=(const server_identity&) = delete;
-  ~server_identity();
 
   /// Of a connection that begins. Throws: std::bad_alloc.
   [[nodiscard]] openssl_ptr<SSL> make_ssl() const;
@@ -44,7 +44,6 @@ class server_identity {
   server_identity() = default;
   result<> add(const tls_server_options::files& files);
   result<> trust_clients(const tls_server_options& options);
-  void take_ticket_keys(const server_identity* before);
   void complete(const tls_server_options& options);
   [[nodiscard]] SSL_CTX* find(std::string_view name) const;
   static int choose(SSL* ssl, int* alert, void* self) noexcept;
@@ -55,7 +54,7 @@ class server_identity {
   std::vector<openssl_ptr<X509>> authorities_;
   digest policy_{};
   std::string certificates_;  // their fingerprints
-  std::vector<unsigned char> ticket_keys_;
+  std::shared_ptr<ticket_keys> ticket_keys_;
   std::chrono::system_clock::time_point expires_ = std::chrono::system_clock::time_point::max();
 };
 
