@@ -32,12 +32,12 @@
 #include <cstdio>
 #include <cstdlib>
 #include <curfew/core.hpp>
-#include <curfew/http/certificate_authority.hpp>
 #include <curfew/http/client.hpp>
 #include <curfew/http/router.hpp>
 #include <curfew/http/server.hpp>
 #include <curfew/http/tls.hpp>
 #include <curfew/io/wait.hpp>
+#include <curfew/tls/certificate_authority.hpp>
 #include <deque>
 #include <exception>
 #include <filesystem>

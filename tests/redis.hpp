@@ -164,6 +164,10 @@ class redis_process {
     command_.insert(command_.end(), arguments.begin(), arguments.end());
     start();
   }
+  /// \return the path of a file in its folder, which it can read.
+  std::string write(const std::string& name, const std::string& text) const {
+    return folder_.write(name, text);
+  }
   [[nodiscard]] std::string socket() const { return folder_ / "socket"; }
   [[nodiscard]] const std::string& password() const noexcept { return password_; }
 
@@ -183,12 +187,19 @@ class redis_options {
   /// Clients have to name it, as those of url() do. Default: none.
   redis_options& password(std::string text) { return password_ = std::move(text), *this; }
   [[nodiscard]] const std::string& password() const noexcept { return password_; }
+  /// Speaks TLS alone at its port; these are PEM. \param authority  Of clients' certificates, which are asked for; empty: none is.
+  redis_options& tls(std::string chain, std::string key, std::string authority = {}) {
+    tls_ = {std::move(chain), std::move(key), std::move(authority)};
+    return *this;
+  }
+  [[nodiscard]] const std::vector<std::string>& tls() const noexcept { return tls_; }
   /// Another line of redis.conf: "maxmemory 2mb", "appendonly no", "replicaof 127.0.0.1 6379".
   redis_options& set(std::string line) { return lines_.push_back(std::move(line)), *this; }
   [[nodiscard]] const std::vector<std::string>& lines() const noexcept { return lines_; }
 
  private:
   std::string password_;
+  std::vector<std::string> tls_;
   std::vector<std::string> lines_;
 };
 
@@ -204,7 +215,9 @@ class redis_options {
 /// One thread starts, stops and pauses it.
 class redis_server : public detail::redis_process {
  public:
-  explicit redis_server(const redis_options& options = {}) : redis_process(options.password()) {
+  explicit redis_server(const redis_options& options = {})
+      : redis_process(options.password()),
+        speaks_tls_(!options.tls().empty()) {
     std::vector<std::string> lines{"save \"\"",
                                    "appendonly yes",
                                    "appendfsync no",
@@ -212,6 +225,7 @@ class redis_server : public detail::redis_process {
                                    "repl-diskless-sync-delay 0",
                                    "enable-debug-command yes"};
     if (!password().empty()) lines.push_back("requirepass " + password());
+    if (speaks_tls_) add_tls(options.tls(), lines);
     lines.insert(lines.end(), options.lines().begin(), options.lines().end());
     configure(lines, {});
   }
@@ -220,12 +234,27 @@ class redis_server : public detail::redis_process {
   /// By way of a proxy.
   [[nodiscard]] std::string url_at(std::uint16_t port, int database = 0) const {
     const std::string user = password().empty() ? "" : ':' + password() + '@';
-    return "redis://" + user + "127.0.0.1:" + std::to_string(port) + '/' + std::to_string(database);
+    return (speaks_tls_ ? "rediss://" : "redis://") + user + "127.0.0.1:" + std::to_string(port) + '/' +
+           std::to_string(database);
   }
   [[nodiscard]] std::string unix_url(int database = 0) const {
     const std::string user = password().empty() ? "" : ':' + password() + '@';
     return "unix://" + user + socket() + "?db=" + std::to_string(database);
   }
+
+ private:
+  void add_tls(const std::vector<std::string>& pem, std::vector<std::string>& lines) const {
+    lines.insert(lines.end(),
+                 {"port 0", "tls-port " + std::to_string(port()),
+                  "tls-cert-file " + write("chain.pem", pem[0]), "tls-key-file " + write("key.pem", pem[1])});
+    if (pem[2].empty()) {
+      lines.emplace_back("tls-auth-clients no");
+    } else {
+      lines.push_back("tls-ca-cert-file " + write("clients.pem", pem[2]));
+    }
+  }
+
+  bool speaks_tls_;
 };
 
 /// A sentinel, which makes a replica of a server's the new primary soon after the server is gone.

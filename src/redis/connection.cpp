@@ -11,6 +11,7 @@
 #include <cerrno>
 #include <exception>
 #include <system_error>
+#include <tuple>
 #include <utility>
 
 namespace curfew::redis {
@@ -158,9 +159,8 @@ void connection::send_queue(aftermath& after, reads who) {
 }
 
 void connection::write(aftermath& after) {
-  while (written_ < out_.size()) {
-    const auto count = ::send(socket_->native_handle(), out_.data() + written_, out_.size() - written_,
-                              MSG_DONTWAIT | MSG_NOSIGNAL);
+  while (written_ < out_.size() || (tls_ && tls_->has_output())) {
+    const auto count = send_some(std::string_view(out_).substr(written_));
     if (count >= 0) {
       written_ += static_cast<std::size_t>(count);
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
@@ -169,7 +169,7 @@ void connection::write(aftermath& after) {
                                                        const auto& ec) { self->on_writable(ec, number); });
       return;
     } else if (errno != EINTR) {
-      return lose(errc::connection_lost, std::generic_category().message(errno), after);
+      return lose(errc::connection_lost, why_broken(), after);
     }
   }
   out_.clear();
@@ -197,6 +197,12 @@ void connection::on_writable(const boost::system::error_code& ec, std::uint64_t 
 void connection::read() {
   if (is_reading_ || state_ != at::open || (live_ == 0 && what_for_ != use::messages)) return;
   is_reading_ = true;
+  if (tls_) {
+    return socket_->async_wait(socket_type::wait_read,
+                               [self = shared_from_this(), number = socket_number_](const auto& ec) {
+                                 self->on_readable(ec, number);
+                               });
+  }
   socket_->async_read_some(asio::buffer(in_),
                            [self = shared_from_this(), number = socket_number_](
                                const auto& ec, std::size_t count) { self->on_read(ec, count, number); });
@@ -217,6 +223,24 @@ void connection::on_read(const boost::system::error_code& ec, std::size_t count,
     }
     read();
     this->count();
+  }
+  conclude(after, true);
+}
+
+/// Over TLS.
+void connection::on_readable(const boost::system::error_code& ec, std::uint64_t number) {
+  aftermath after;
+  {
+    const std::lock_guard guard(mutex_);
+    if (number != socket_number_) return;
+    is_reading_ = false;
+    if (!ec) {
+      read_here(after);
+    } else if (ec != asio::error::operation_aborted) {
+      lose(errc::connection_lost, ec.message(), after);
+    }
+    read();
+    count();
   }
   conclude(after, true);
 }
@@ -258,18 +282,38 @@ void connection::stop_reading_here() {
   read();
 }
 
-/// In a thread that polls.
+/// Takes what has come: over TLS all of it, since what is decrypted and not read wakes nobody.
 void connection::read_here(aftermath& after) {
-  const auto got = ::recv(socket_->native_handle(), in_.data(), in_.size(), MSG_DONTWAIT);
-  if (got > 0) {
-    heard_ = clock::now();
-    reader_->feed(std::span(in_).first(static_cast<std::size_t>(got)));
-    take_answers(after);
-  } else if (got == 0) {
-    lose(errc::connection_lost, closed_by_redis, after);
-  } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
-    lose(errc::connection_lost, std::generic_category().message(errno), after);
+  bool has_more = true;
+  while (has_more) {
+    const auto got = receive_some();
+    if (got > 0) {
+      heard_ = clock::now();
+      reader_->feed(std::span(in_).first(static_cast<std::size_t>(got)));
+      take_answers(after);
+    } else if (got == 0) {
+      lose(errc::connection_lost, closed_by_redis, after);
+    } else if (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR) {
+      lose(errc::connection_lost, why_broken(), after);
+    }
+    has_more = got > 0 && tls_;  // it is gone where the connection was lost
   }
+  if (tls_ && tls_->has_output() && !is_writing_) write(after);  // the answer to new keys
+}
+
+ssize_t connection::send_some(std::string_view bytes) noexcept {
+  if (!tls_) return ::send(socket_->native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  std::array parts = {bytes};
+  return tls_->write(parts);
+}
+
+ssize_t connection::receive_some() noexcept {
+  return tls_ ? tls_->read(in_) : ::recv(socket_->native_handle(), in_.data(), in_.size(), MSG_DONTWAIT);
+}
+
+std::string connection::why_broken() const {
+  const int code = errno;
+  return tls_ && !tls_->failure().empty() ? "TLS: " + tls_->failure() : std::generic_category().message(code);
 }
 
 void connection::take_answers(aftermath& after) {
@@ -309,6 +353,12 @@ void connection::take(reply&& one, aftermath& after) {
 
 const char* connection::flaw() {
   if (is_reading_ || flush_is_due_) return nullptr;
+  if (tls_) {  // a session's ticket or other keys are no answer
+    if (!in_flight_.empty()) return nullptr;
+    const auto got = receive_some();
+    if (got > 0) return unasked;
+    return got == 0 || errno != EAGAIN ? closed_by_redis : nullptr;
+  }
   char next = 0;
   const auto count = ::recv(socket_->native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT);
   if (count > 0) return in_flight_.empty() ? unasked : nullptr;
@@ -329,11 +379,12 @@ void connection::want_connection(aftermath& after) {
   after.not_before = next_attempt_;
 }
 
-void connection::connected(int socket, std::int64_t id) noexcept {
+void connection::connected(int socket, std::unique_ptr<tls::engine> encrypts, std::int64_t id) noexcept {
   aftermath after;
   {
     const std::lock_guard guard(mutex_);
     if (state_ != at::connecting) {
+      encrypts.reset();
       ::close(socket);
       return;
     }
@@ -345,6 +396,7 @@ void connection::connected(int socket, std::int64_t id) noexcept {
     socket_->assign(asio::generic::stream_protocol(name.ss_family, 0), socket, wrong);
     ++socket_number_;
     if (wrong) {
+      encrypts.reset();
       ::close(socket);
       socket_.reset();
       state_ = at::idle;
@@ -352,6 +404,7 @@ void connection::connected(int socket, std::int64_t id) noexcept {
       fail(queue_, why, outcome::did_not_happen, after);
     } else {
       state_ = at::open;
+      tls_ = std::move(encrypts);
       id_ = id;
       failures_ = 0;
       next_attempt_ = {};
@@ -394,6 +447,8 @@ bool connection::is_wanted() noexcept {
 
 void connection::let_go() noexcept {
   if (std::exchange(thread_reads_, false)) waker_->set();
+  if (tls_ && tls_->is_open()) std::ignore = tls_->finish();
+  tls_.reset();
   socket_.reset();
   ++socket_number_;
   id_ = 0;

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <array>
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
@@ -9,12 +11,14 @@
 #include <cstdint>
 #include <curfew/core/clock.hpp>
 #include <curfew/io/detail/wake_event.hpp>
+#include <curfew/tls/detail/engine.hpp>
 #include <deque>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "redis/inline_executor.hpp"
@@ -91,8 +95,8 @@ class connection : public std::enable_shared_from_this<connection> {
 
   // For the connector.
 
-  /// \param socket  Is owned. \param id  Of the connection, in the server.
-  void connected(int socket, std::int64_t id) noexcept;
+  /// \param socket  Is owned. \param encrypts  It, where it is over TLS. \param id  Of the connection, in the server.
+  void connected(int socket, std::unique_ptr<tls::engine> encrypts, std::int64_t id) noexcept;
   void failed(const error& why) noexcept;
   /// Does something still wait for it? If not, it rests, and needs no answer.
   [[nodiscard]] bool is_wanted() noexcept;
@@ -142,6 +146,10 @@ class connection : public std::enable_shared_from_this<connection> {
   void write(aftermath& after);
   void read();
   void read_here(aftermath& after);
+  [[nodiscard]] ssize_t send_some(std::string_view bytes) noexcept;
+  [[nodiscard]] ssize_t receive_some() noexcept;
+  /// What errno says of the last of these two.
+  [[nodiscard]] std::string why_broken() const;
   void stop_reading_here();
   void take_answers(aftermath& after);
   void take(reply&& one, aftermath& after);
@@ -157,6 +165,7 @@ class connection : public std::enable_shared_from_this<connection> {
   void count() noexcept { load_.store(queue_.size() + in_flight_.size(), std::memory_order_relaxed); }
 
   void on_read(const boost::system::error_code& ec, std::size_t count, std::uint64_t number);
+  void on_readable(const boost::system::error_code& ec, std::uint64_t number);
   void on_writable(const boost::system::error_code& ec, std::uint64_t number);
   /// \param here  A thread of the loop.
   void conclude(aftermath& after, bool here);
@@ -174,7 +183,8 @@ class connection : public std::enable_shared_from_this<connection> {
   at state_ = at::idle;
   std::optional<error> closed_by_;
   std::optional<socket_type> socket_;
-  std::uint64_t socket_number_ = 0;  // tells the handlers of an old one
+  std::unique_ptr<tls::engine> tls_;  // null: in plain
+  std::uint64_t socket_number_ = 0;   // tells the handlers of an old one
   std::int64_t id_ = 0;
   operations queue_;      // not sent
   operations in_flight_;  // sent

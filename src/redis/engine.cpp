@@ -49,12 +49,18 @@ asio::awaitable<void> engine::attempt(std::shared_ptr<connection> what, clock::t
   const auto limit = with_timeout(living(), with_->options.connect_timeout());
   std::optional<error> why;
   try {
-    auto made = co_await open(limit.ctx(), with_, what->what_for());
-    if (made) {
-      what->connected(made->socket.release(), made->id);
-      co_return;
+    std::string bad_file;
+    const auto trusts = with_->to.tls ? trust(bad_file) : nullptr;
+    if (bad_file.empty()) {
+      auto made = co_await open(limit.ctx(), with_, trusts, what->what_for());
+      if (made) {
+        what->connected(made->to.socket.release(), std::move(made->to.tls), made->id);
+        co_return;
+      }
+      why = std::move(made).error();
+    } else {
+      why = error(errc::connection_failed, with_->to.shown, bad_file);
     }
-    why = std::move(made).error();
   } catch (const std::exception& e) {
     why = error(errc::connection_failed, {}, e.what());
   }
@@ -63,6 +69,19 @@ asio::awaitable<void> engine::attempt(std::shared_ptr<connection> what, clock::t
   } else {
     what->failed(*why);
   }
+}
+
+std::shared_ptr<const tls::client_trust> engine::trust(std::string& why) {
+  if (!trust_) {
+    const client_options& given = with_->options;
+    trust_ = tls::client_trust::make({.ca_file = given.ca_file(),
+                                      .chain_file = given.client_chain_file(),
+                                      .key_file = given.client_key_file(),
+                                      .pinned_keys = {},
+                                      .protocol = {}},
+                                     why);
+  }
+  return trust_;
 }
 
 void engine::close() noexcept {

@@ -4,10 +4,12 @@
 #include <boost/asio/executor_work_guard.hpp>
 #include <boost/asio/io_context.hpp>
 #include <curfew/core/cancel_scope.hpp>
+#include <curfew/tls/detail/client_trust.hpp>
 #include <functional>
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <string>
 #include <thread>
 
 #include "redis/connection.hpp"
@@ -37,8 +39,11 @@ class engine final : public connector, public std::enable_shared_from_this<engin
 
  private:
   boost::asio::awaitable<void> attempt(std::shared_ptr<connection> what, clock::time_point not_before);
+  /// \param why  Set where the result is null: which file is of no use.
+  std::shared_ptr<const tls::client_trust> trust(std::string& why);
 
   const std::shared_ptr<const settings> with_;
+  std::shared_ptr<const tls::client_trust> trust_;  // for rediss://; of its thread
   cancel_scope living_;
   boost::asio::io_context loop_{1};
 

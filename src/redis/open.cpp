@@ -15,6 +15,7 @@
 #include <cerrno>
 #include <chrono>
 #include <curfew/io/with.hpp>
+#include <expected>
 #include <span>
 #include <string>
 #include <system_error>
@@ -110,14 +111,80 @@ asio::awaitable<result<socket>> connect_unix(context ctx, std::string path) {
   co_return made;
 }
 
+/// What came of it, or why nothing did.
+template <class T>
+using outcome_or_text = std::expected<T, std::string>;
+
+/// Until the socket has room for what TLS keeps, or has something to read.
+asio::awaitable<outcome_or_text<void>> wait_for_tls(context ctx, link& on) {
+  const auto what = on.tls->has_output() ? socket::wait_write : socket::wait_read;
+  auto ready = co_await on.socket.async_wait(what, with(ctx));
+  if (!ready) co_return std::unexpected("TLS: " + reason(ready.error()));
+  co_return outcome_or_text<void>();
+}
+
+/// Shakes hands where the link is to be encrypted.
+asio::awaitable<result<>> secure(context ctx, link& on, std::shared_ptr<const tls::client_trust> trusts,
+                                 address::host to) {
+  if (!trusts) co_return result<>();
+  const std::string shown = to.name + ':' + std::to_string(to.port);
+  on.tls = trusts->begin(to.name, shown, on.socket.native_handle());
+  for (;;) {
+    switch (on.tls->handshake()) {
+      case tls::engine::progress::done:
+        co_return result<>();
+      case tls::engine::progress::failed:
+        co_return not_connected(shown, "TLS: " + on.tls->failure());
+      case tls::engine::progress::blocked:
+        break;
+    }
+    auto ready = co_await wait_for_tls(ctx, on);
+    if (!ready) co_return not_connected(shown, std::move(ready).error());
+  }
+}
+
+asio::awaitable<outcome_or_text<void>> send_all(context ctx, link& on, std::string_view bytes) {
+  if (!on.tls) {
+    auto sent = co_await asio::async_write(on.socket, asio::buffer(bytes), with(ctx));
+    if (!sent) co_return std::unexpected(reason(sent.error()));
+    co_return outcome_or_text<void>();
+  }
+  std::array parts = {bytes};
+  while (!parts[0].empty() || on.tls->has_output()) {
+    if (on.tls->write(parts) >= 0) continue;
+    if (errno != EAGAIN) break;  // what the server has said before that can still be read
+    auto ready = co_await wait_for_tls(ctx, on);
+    if (!ready) co_return ready;
+  }
+  co_return outcome_or_text<void>();
+}
+
+/// How many bytes have come.
+asio::awaitable<outcome_or_text<std::size_t>> read_some(context ctx, link& on, std::span<char> into) {
+  static constexpr const char* closed = "the server has closed the connection";
+  if (!on.tls) {
+    auto got = co_await on.socket.async_read_some(asio::buffer(into.data(), into.size()), with(ctx));
+    if (got) co_return *got;
+    co_return std::unexpected(got.error() == asio::error::eof ? closed : reason(got.error()));
+  }
+  for (;;) {
+    const auto got = on.tls->read(into);
+    if (got > 0) co_return static_cast<std::size_t>(got);
+    if (got == 0) co_return std::unexpected(closed);
+    if (errno != EAGAIN) co_return std::unexpected("TLS: " + on.tls->failure());
+    auto ready = co_await wait_for_tls(ctx, on);
+    if (!ready) co_return std::unexpected(std::move(ready).error());
+  }
+}
+
 /// Sends commands on a connection that nothing else uses, and takes what each answers.
-asio::awaitable<result<std::vector<reply>>> exchange(context ctx, socket& on, std::string shown,
+asio::awaitable<result<std::vector<reply>>> exchange(context ctx, link& on, std::string shown,
                                                      std::string sent, std::size_t count) {
   constexpr std::size_t most = 64 * 1024;
   std::vector<reply> got;
   if (count == 0) co_return got;
-  auto written = co_await asio::async_write(on, asio::buffer(sent), with(ctx));
-  if (!written) co_return not_connected(shown, reason(written.error()));
+  auto written = co_await send_all(ctx, on, sent);
+  if (!written) co_return not_connected(shown, std::move(written).error());
   reply_reader reader(most);
   std::array<char, 4096> in{};
   for (;;) {
@@ -128,14 +195,15 @@ asio::awaitable<result<std::vector<reply>>> exchange(context ctx, socket& on, st
       if (got.size() == count) co_return got;
       continue;
     }
-    auto read = co_await on.async_read_some(asio::buffer(in), with(ctx));
-    if (!read) co_return not_connected(shown, reason(read.error()));
+    auto read = co_await read_some(ctx, on, in);
+    if (!read) co_return not_connected(shown, std::move(read).error());
     reader.feed(std::span(in).first(*read));
   }
 }
 
 /// Asks one Sentinel after the other for the master.
-asio::awaitable<result<address::host>> find_master(context ctx, const address& of) {
+asio::awaitable<result<address::host>> find_master(context ctx, const address& of,
+                                                   std::shared_ptr<const tls::client_trust> trusts) {
   std::string why;
   const std::vector<std::string_view> words{"SENTINEL", "get-master-addr-by-name", of.master};
   const std::string question = format(words);
@@ -145,7 +213,13 @@ asio::awaitable<result<address::host>> find_master(context ctx, const address& o
       why = made.error().text();
       continue;
     }
-    auto answer = co_await exchange(ctx, *made, each.name, question, 1);
+    link on{.socket = std::move(*made), .tls = nullptr};
+    auto secured = co_await secure(ctx, on, trusts, each);
+    if (!secured) {
+      why = secured.error().text();
+      continue;
+    }
+    auto answer = co_await exchange(ctx, on, each.name, question, 1);
     if (!answer) {
       why = answer.error().text();
       continue;
@@ -174,23 +248,26 @@ struct greeting {
 
 }  // namespace
 
-asio::awaitable<result<opened>> open(context ctx, std::shared_ptr<const settings> given, use what_for) {
+asio::awaitable<result<opened>> open(context ctx, std::shared_ptr<const settings> given,
+                                     std::shared_ptr<const tls::client_trust> trusts, use what_for) {
   const address& to = given->to;
-  std::optional<socket> made;
+  std::optional<link> made;
   if (!to.unix_path.empty()) {
     auto done = co_await connect_unix(ctx, to.unix_path);
     if (!done) co_return std::move(done).error();
-    made = std::move(*done);
+    made.emplace(std::move(*done), nullptr);
   } else {
     address::host host = to.hosts.front();
     if (!to.master.empty()) {
-      auto found = co_await find_master(ctx, to);
+      auto found = co_await find_master(ctx, to, trusts);
       if (!found) co_return std::move(found).error();
       host = std::move(*found);
     }
     auto done = co_await connect_tcp(ctx, host);
     if (!done) co_return std::move(done).error();
-    made = std::move(*done);
+    made.emplace(std::move(*done), nullptr);
+    auto secured = co_await secure(ctx, *made, trusts, host);
+    if (!secured) co_return std::move(secured).error();
   }
   const bool asks_role = !to.master.empty();
   const bool asks_id = what_for == use::waiting;
@@ -207,6 +284,8 @@ asio::awaitable<result<opened>> open(context ctx, std::shared_ptr<const settings
   if (!given->options.name().empty()) first.add({"CLIENT", "SETNAME", given->options.name()});
   if (asks_role) first.add({"ROLE"});
   if (asks_id) first.add({"CLIENT", "ID"});
+  // A server of TLS 1.3 that refuses the client says so behind the handshake.
+  if (made->tls && first.count == 0) first.add({"PING"});
   auto said = co_await exchange(ctx, *made, to.shown, first.bytes, first.count);
   if (!said) co_return std::move(said).error();
   for (const reply& each : *said) {
@@ -217,7 +296,7 @@ asio::awaitable<result<opened>> open(context ctx, std::shared_ptr<const settings
     if (role.empty() || role[0].text() != "master")
       co_return not_connected(to.shown, "Sentinel names a server that is no master");
   }
-  opened whole{std::move(*made)};
+  opened whole{.to = std::move(*made)};
   if (asks_id) whole.id = said->back().integer();
   co_return whole;
 }

@@ -22,6 +22,7 @@ struct address {
   std::string user;
   std::string password;
   unsigned database = 0;
+  bool tls = false;
   std::string shown;  // "127.0.0.1:6379", "/run/redis.sock"
 };
 

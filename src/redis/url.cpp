@@ -47,12 +47,13 @@ result<address> parse_url(std::string_view url) {
   const urls::url_view& parts = *parsed;
   const std::string_view scheme = parts.scheme();
   const bool is_unix = scheme == "unix" || scheme == "redis+unix";
-  const bool is_sentinel = scheme == "redis+sentinel";
-  if (scheme == "rediss") return bad_url("TLS (rediss://) is not supported yet");
-  if (scheme != "redis" && !is_unix && !is_sentinel)
-    return bad_url("the scheme is redis, unix or redis+sentinel");
+  const bool is_sentinel = scheme == "redis+sentinel" || scheme == "rediss+sentinel";
+  const bool is_tls = scheme == "rediss" || scheme == "rediss+sentinel";
+  if (scheme != "redis" && !is_unix && !is_sentinel && !is_tls)
+    return bad_url("the scheme is redis, rediss, unix, redis+sentinel or rediss+sentinel");
 
   address made;
+  made.tls = is_tls;
   made.user = parts.user();
   made.password = parts.password();
   std::string path = parts.path();
@@ -71,7 +72,7 @@ result<address> parse_url(std::string_view url) {
       made.hosts.push_back(std::move(*one));
       at = end + 1;
     }
-    if (made.hosts.size() > 1 && !is_sentinel) return bad_url("more than one host is for redis+sentinel");
+    if (made.hosts.size() > 1 && !is_sentinel) return bad_url("more than one host is for Sentinel");
     made.shown = hosts;
     if (path.starts_with('/')) path.erase(0, 1);
     if (is_sentinel) {

@@ -1,6 +1,6 @@
 // Two ends of TLS that do anything in any order, over a wire that passes pieces, damages records, cuts, and inserts bytes:
 // what is heard is the front of what was said, an end is heard only where it was said, and nothing hangs.
-#include "http/tls/engine.hpp"
+#include <curfew/tls/detail/engine.hpp>
 
 #include <openssl/ssl.h>
 #include <sys/socket.h>
@@ -12,12 +12,12 @@
 #include <tuple>
 
 #include "fuzz/fuzz.hpp"
-#include "http/tls_wire.hpp"
+#include "tls/wire.hpp"
 
 namespace {
 
 using curfew::fuzz::expect;
-using namespace curfew::http::tls_tests;
+using namespace curfew::tls::tests;
 
 /// What the message says to do, a byte for the deed and one for how much.
 struct script {
@@ -139,11 +139,11 @@ class game {
         break;
     }
   }
-  static bool finish(curfew::http::tls_engine& which) {
+  static bool finish(curfew::tls::engine& which) {
     std::ignore = which.finish();
     return which.is_open();
   }
-  static void update(curfew::http::tls_engine& which, unsigned much) {
+  static void update(curfew::tls::engine& which, unsigned much) {
     if (which.is_open() && SSL_version(which.ssl()) == TLS1_3_VERSION)
       std::ignore = SSL_key_update(which.ssl(),
                                    much % 2 == 0 ? SSL_KEY_UPDATE_REQUESTED : SSL_KEY_UPDATE_NOT_REQUESTED);

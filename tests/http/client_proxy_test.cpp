@@ -239,7 +239,7 @@ TEST(ClientTunnel, ThatIsRefusedOrIsNone) {
     client sender(client_options().proxy(url));
     const auto error = error_of(sender.send(background(), get_of("https://one.example/")));
     if (is_tunnel) {
-      EXPECT_EQ(error, errc::tls_failure) << error;
+      EXPECT_EQ(error, errc::connection_lost) << error;
     } else {
       EXPECT_EQ(error, errc::proxy_refused) << error;
       EXPECT_FALSE(error.transient());

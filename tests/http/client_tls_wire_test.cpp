@@ -368,6 +368,20 @@ TEST(TlsName, HasToBeAnAlternativeName) {
   EXPECT_THAT(body_of(sender, server.url("/", "localhost")), HasSubstr("TLS failure"));
 }
 
+TEST(TlsHandshake, ThatIsCutIsALostConnection) {
+  for (const bool resets : {false, true}) {
+    peer server([resets](conversation& c) {
+      c.read_some();
+      if (resets) c.reset();
+    });
+    client sender(trusting_options());
+    const auto error = error_of(sender.send(background(), get_of("https" + server.url().substr(4))));
+    EXPECT_EQ(error, errc::connection_lost) << error;
+    EXPECT_TRUE(error.transient());
+    EXPECT_THAT(error.doing(), HasSubstr(" : in the TLS handshake ("));
+  }
+}
+
 TEST(TlsVersion, Below12IsRefused) {
   tls_script_peer server(answering_each(ok("old")), [](SSL_CTX* of) {
     SSL_CTX_set_security_level(of, 0);

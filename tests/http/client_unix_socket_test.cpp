@@ -8,11 +8,11 @@
 #include <boost/asio/awaitable.hpp>
 #include <cstdlib>
 #include <curfew/core.hpp>
-#include <curfew/http/certificate_authority.hpp>
 #include <curfew/http/errc.hpp>
 #include <curfew/http/router.hpp>
 #include <curfew/http/server.hpp>
 #include <curfew/http/tls.hpp>
+#include <curfew/tls/certificate_authority.hpp>
 #include <filesystem>
 #include <optional>
 #include <string>

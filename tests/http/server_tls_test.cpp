@@ -10,12 +10,12 @@
 #include <chrono>
 #include <cstddef>
 #include <curfew/core.hpp>
-#include <curfew/http/certificate_authority.hpp>
 #include <curfew/http/errc.hpp>
 #include <curfew/http/server.hpp>
 #include <curfew/http/testing.hpp>
 #include <curfew/http/tls.hpp>
 #include <curfew/io/wait.hpp>
+#include <curfew/tls/certificate_authority.hpp>
 #include <filesystem>
 #include <fstream>
 #include <functional>

@@ -6,10 +6,9 @@
 
 #include <array>
 #include <chrono>
+#include <curfew/tls/detail/engine.hpp>
 #include <memory>
 #include <string>
-
-#include "http/tls/engine.hpp"
 
 namespace curfew::http {
 namespace {

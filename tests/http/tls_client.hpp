@@ -8,7 +8,7 @@
 #include <cerrno>
 #include <chrono>
 #include <cstdint>
-#include <curfew/http/certificate_authority.hpp>
+#include <curfew/tls/certificate_authority.hpp>
 #include <memory>
 #include <stdexcept>
 #include <string>

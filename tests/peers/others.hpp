@@ -1,6 +1,6 @@
 #pragma once
 
-#include <curfew/http/certificate_authority.hpp>
+#include <curfew/tls/certificate_authority.hpp>
 #include <string>
 #include <string_view>
 #include <vector>

@@ -1,7 +1,7 @@
 #pragma once
 
-#include <curfew/http/certificate_authority.hpp>
 #include <curfew/http/client.hpp>
+#include <curfew/tls/certificate_authority.hpp>
 #include <string>
 #include <string_view>
 #include <utility>

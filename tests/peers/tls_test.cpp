@@ -8,10 +8,10 @@
 
 #include <algorithm>
 #include <csignal>
-#include <curfew/http/certificate_authority.hpp>
 #include <curfew/http/errc.hpp>
 #include <curfew/http/server.hpp>
 #include <curfew/http/tls.hpp>
+#include <curfew/tls/certificate_authority.hpp>
 #include <memory>
 #include <string>
 #include <string_view>

@@ -344,7 +344,7 @@ TEST_F(RedisClient, OutlivesALoopThatGoesWithCallsUnderWay) {
 TEST(RedisUrl, TellsWhatIsWrong) {
   for (const char* url :
        {"", "127.0.0.1", "http://host", "redis://host:70000", "redis://host/x", "redis:///0", "redis://a,b/0",
-        "redis+sentinel://a,b", "rediss://host", "redis://host?x=1"}) {
+        "redis+sentinel://a,b", "rediss://a,b/0", "redisss://host", "redis://host?x=1"}) {
     try {
       client made(url);
       ADD_FAILURE() << url;

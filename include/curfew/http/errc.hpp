@@ -18,7 +18,8 @@ enum class errc {
   name_not_found,      ///< The host's name has no address.
   connection_refused,  ///< No server listens there, or the host cannot be reached.
                        ///< As std::errc::connection_refused.
-  connection_lost,     ///< Closed or reset before a response began. As std::errc::connection_reset.
+  connection_lost,     ///< Closed or reset before a response began, in the TLS handshake too. As
+                       ///< std::errc::connection_reset.
   tls_failure,         ///< No trust in the certificate, or the handshake failed.
   truncated_body,      ///< The connection ended before the body did. As std::errc::connection_reset.
   bad_response,        ///< What came is not HTTP.

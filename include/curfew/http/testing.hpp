@@ -2,9 +2,9 @@
 
 #include <cstdint>
 #include <curfew/core/context.hpp>
-#include <curfew/http/certificate_authority.hpp>
 #include <curfew/http/router.hpp>
 #include <curfew/http/server.hpp>
+#include <curfew/tls/certificate_authority.hpp>
 #include <memory>
 #include <string>
 #include <string_view>

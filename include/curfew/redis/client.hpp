@@ -48,6 +48,20 @@ class client_options {
   /// Messages of a subscription that wait to be received. Default: 65,536.
   client_options& max_waiting_messages(std::size_t count) { return max_waiting_messages_ = count, *this; }
   [[nodiscard]] std::size_t max_waiting_messages() const noexcept { return max_waiting_messages_; }
+  /// Over rediss://: a PEM file with the certificates to trust, and no others. Default: empty, the system's: OpenSSL's
+  /// directory, or what SSL_CERT_FILE and SSL_CERT_DIR name. Files are read when a connection is made: one that is of no use fails
+  /// it with errc::connection_failed, which names it.
+  client_options& ca_file(std::string path) { return ca_file_ = std::move(path), *this; }
+  [[nodiscard]] const std::string& ca_file() const noexcept { return ca_file_; }
+  /// Over rediss://: the certificate by which the client shows who it is (`tls-auth-clients`): PEM files with it and its
+  /// intermediates, and with its private key. Default: none.
+  client_options& client_certificate(std::string chain_file, std::string key_file) {
+    client_chain_file_ = std::move(chain_file);
+    client_key_file_ = std::move(key_file);
+    return *this;
+  }
+  [[nodiscard]] const std::string& client_chain_file() const noexcept { return client_chain_file_; }
+  [[nodiscard]] const std::string& client_key_file() const noexcept { return client_key_file_; }
   /// What CLIENT LIST shows of its connections. Default: nothing.
   client_options& name(std::string what) { return name_ = std::move(what), *this; }
   [[nodiscard]] const std::string& name() const noexcept { return name_; }
@@ -61,6 +75,9 @@ class client_options {
   clock::duration silence_ = std::chrono::seconds(5);
   std::size_t max_answer_ = std::size_t{512} * 1024 * 1024;
   std::size_t max_waiting_messages_ = 65'536;
+  std::string ca_file_;
+  std::string client_chain_file_;
+  std::string client_key_file_;
   std::string name_;
 };
 
@@ -80,7 +97,8 @@ class client_state;
 ///
 /// URL: `redis://[user[:password]@]host[:port][/database]`, `unix:///path?db=0`, and
 /// `redis+sentinel://[user[:password]@]host[:port],host[:port]/name[/database]`, where Sentinel is asked for the master of that
-/// name.
+/// name. With `rediss` in place of `redis` over TLS 1.2 or 1.3, to Sentinel and to the master: the server's certificate has to
+/// be valid, from an authority that is trusted, and for the host of the URL, or for what Sentinel calls the master.
 ///
 /// All calls:
 /// Completes when:  the answer is there, or ctx ends. A connection that is not there is made; while none can be made, a

@@ -540,7 +540,7 @@ void client_call::on_close() {
 
 /// The connection has failed, with errno `why`.
 void client_call::broken(int why) {
-  const tls_engine* const tls = exchange_->lease.connection->tls();
+  const tls::engine* const tls = exchange_->lease.connection->tls();
   if (why == EPROTO && tls != nullptr) return lost(errc::tls_failure, tls->failure());
   lost(exchange_->session.head_done() ? errc::truncated_body : errc::connection_lost);
 }

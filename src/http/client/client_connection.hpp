@@ -1,12 +1,12 @@
 #pragma once
 
 #include <cstdint>
+#include <curfew/tls/detail/engine.hpp>
 #include <memory>
 #include <mutex>
 #include <span>
 #include <string_view>
 
-#include "http/tls/engine.hpp"
 #include "http/wire/descriptor.hpp"
 #include "http/wire/loop.hpp"
 
@@ -54,13 +54,13 @@ class client_connection final : public watched, public std::enable_shared_from_t
   [[nodiscard]] bool is_quiet() noexcept;
 
   /// From now on it speaks TLS. Nothing of what comes behind has been read.
-  void encrypt(std::unique_ptr<tls_engine> with) noexcept { tls_ = std::move(with); }
+  void encrypt(std::unique_ptr<tls::engine> with) noexcept { tls_ = std::move(with); }
   /// Null: it is plain.
-  [[nodiscard]] tls_engine* tls() const noexcept { return tls_.get(); }
+  [[nodiscard]] tls::engine* tls() const noexcept { return tls_.get(); }
   /// As recv(): with errno EPROTO for a breach of TLS, which tls()->failure() tells. A plain one that gives less than there
   /// is room has nothing more for now.
   ssize_t read(std::span<char> into) noexcept;
-  /// As send_parts(), and as tls_engine::write().
+  /// As send_parts(), and as tls::engine::write().
   ssize_t write(std::span<std::string_view> parts) noexcept;
   /// Is there something that has been written and that the socket has not taken?
   [[nodiscard]] bool has_output() const noexcept { return tls_ && tls_->has_output(); }
@@ -81,7 +81,7 @@ class client_connection final : public watched, public std::enable_shared_from_t
  private:
   struct remains {
     descriptor socket;
-    std::unique_ptr<tls_engine> tls;
+    std::unique_ptr<tls::engine> tls;
   };
 
   remains leave() noexcept;
@@ -90,7 +90,7 @@ class client_connection final : public watched, public std::enable_shared_from_t
   const std::shared_ptr<loop> loop_;
   std::mutex mutex_;
   descriptor socket_;                    // changed under mutex_
-  std::unique_ptr<tls_engine> tls_;      // its user's; while it is idle, guarded by mutex_
+  std::unique_ptr<tls::engine> tls_;     // its user's; while it is idle, guarded by mutex_
   bool spoilt_ = false;                  // as tls_: it has got what nobody has asked for
   std::weak_ptr<connection_user> user_;  // guarded by mutex_
   bool used_ = true;                     // guarded by mutex_

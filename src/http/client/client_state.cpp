@@ -2,13 +2,16 @@
 
 #include <utility>
 
+#include "http/wire/addable.hpp"
+
 namespace curfew::http {
 
 client_state::client_state(client_options o)
     : options(std::move(o)),
       proxies(options.proxy() ? proxy_rules(*options.proxy()) : proxy_rules::of_environment()),
-      pool(std::make_shared<client_pool>(client_pool::limits{
-          options.max_idle_connections(), options.max_connections_per_host(), addable(options.idle_timeout())})) {}
+      pool(std::make_shared<client_pool>(client_pool::limits{options.max_idle_connections(),
+                                                             options.max_connections_per_host(),
+                                                             addable(options.idle_timeout())})) {}
 
 bool client_state::enlist(client_activity& one) noexcept {
   const std::lock_guard guard(mutex_);
@@ -22,9 +25,16 @@ void client_state::delist(client_activity& one) noexcept {
   activities_.remove(one);
 }
 
-std::shared_ptr<const client_trust> client_state::trust(std::string& why) {
+std::shared_ptr<const tls::client_trust> client_state::trust(std::string& why) {
   const std::lock_guard guard(trust_mutex_);
-  if (!trust_) trust_ = client_trust::make(options, why);
+  if (!trust_) {
+    trust_ = tls::client_trust::make({.ca_file = options.ca_file(),
+                                      .chain_file = options.client_chain_file(),
+                                      .key_file = options.client_key_file(),
+                                      .pinned_keys = options.pinned_keys(),
+                                      .protocol = "http/1.1"},
+                                     why);
+  }
   return trust_;
 }
 

@@ -3,13 +3,13 @@
 #include <curfew/core/detail/intrusive_list.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/http/client.hpp>
+#include <curfew/tls/detail/client_trust.hpp>
 #include <memory>
 #include <mutex>
 #include <vector>
 
 #include "http/client/client_pool.hpp"
 #include "http/client/proxies.hpp"
-#include "http/tls/trust.hpp"
 #include "http/wire/loop.hpp"
 
 namespace curfew::http {
@@ -39,7 +39,7 @@ class client_state {
 
   /// For https://; made at the first use that succeeds.
   /// \param why  Set where the result is null: which file is of no use, and why.
-  std::shared_ptr<const client_trust> trust(std::string& why);
+  std::shared_ptr<const tls::client_trust> trust(std::string& why);
 
   /// A loop for a thread that waits, and back.
   /// Throws: std::system_error if the system gives no descriptor.
@@ -60,8 +60,8 @@ class client_state {
   detail::intrusive_list<client_activity, of_client> activities_;
   std::vector<std::shared_ptr<loop>> loops_;
 
-  std::mutex trust_mutex_;                     // held while files are read
-  std::shared_ptr<const client_trust> trust_;  // guarded by trust_mutex_
+  std::mutex trust_mutex_;                          // held while files are read
+  std::shared_ptr<const tls::client_trust> trust_;  // guarded by trust_mutex_
 };
 
 }  // namespace curfew::http

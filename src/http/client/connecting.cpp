@@ -220,13 +220,13 @@ void client_call::secure() {
 }
 
 void client_call::shake_hands() {
-  tls_engine& tls = *exchange_->lease.connection->tls();
+  tls::engine& tls = *exchange_->lease.connection->tls();
   switch (tls.handshake()) {
-    case tls_engine::progress::blocked:
+    case tls::engine::progress::blocked:
       return;
-    case tls_engine::progress::failed:
-      return fail(errc::tls_failure, tls.failure());
-    case tls_engine::progress::done:
+    case tls::engine::progress::failed:
+      return fail(tls.was_cut() ? errc::connection_lost : errc::tls_failure, tls.failure());
+    case tls::engine::progress::done:
       break;
   }
   std::string why;

@@ -38,11 +38,11 @@ asio::awaitable<bool> connection::secure() {
     }
     if (encrypts != nullptr) {
       const auto now = encrypts->handshake();
-      if (now == tls_engine::progress::failed) {
+      if (now == tls::engine::progress::failed) {
         handshake_failed(*encrypts);
         co_return false;
       }
-      if (now == tls_engine::progress::done) co_return is_client_welcome(*encrypts);
+      if (now == tls::engine::progress::done) co_return is_client_welcome(*encrypts);
     }
     if (given_up_ || is_stopping() || transport_->gone()) co_return false;
     co_await suspend(in_);

@@ -8,20 +8,20 @@
 
 namespace curfew::http {
 
-tls_transport::tls_transport(transport& from, openssl_ptr<SSL> ssl)
+tls_transport::tls_transport(transport& from, tls::openssl_ptr<SSL> ssl)
     : transport(from),
       engine_(std::move(ssl), socket_) {}
 
-tls_engine::progress tls_transport::handshake() noexcept {
+tls::engine::progress tls_transport::handshake() noexcept {
   const auto now = engine_.handshake();
-  if (now == tls_engine::progress::failed) gone_ = true;
+  if (now == tls::engine::progress::failed) gone_ = true;
   return now;
 }
 
 void tls_transport::on_event(std::uint32_t events) noexcept {
   transport::on_event(events);
   if (closed() || gone_) return;
-  if (engine_.has_output() && engine_.flush() == tls_engine::progress::failed) gone_ = true;
+  if (engine_.has_output() && engine_.flush() == tls::engine::progress::failed) gone_ = true;
   shut_down_if_all_is_sent();
 }
 

@@ -2,12 +2,12 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <curfew/tls/detail/engine.hpp>
 #include <span>
 #include <string>
 #include <string_view>
 
 #include "http/server/transport.hpp"
-#include "http/tls/engine.hpp"
 
 namespace curfew::http {
 
@@ -21,11 +21,11 @@ namespace curfew::http {
 class tls_transport final : public transport {
  public:
   /// Throws: std::bad_alloc; the socket is closed then.
-  tls_transport(transport& from, openssl_ptr<SSL> ssl);
+  tls_transport(transport& from, tls::openssl_ptr<SSL> ssl);
   ~tls_transport() override { close(); }
 
   /// Goes on with the handshake; nothing is read or written before it is done.
-  tls_engine::progress handshake() noexcept;
+  tls::engine::progress handshake() noexcept;
   /// Why it has failed.
   [[nodiscard]] const std::string& failure() const noexcept { return engine_.failure(); }
   /// Has the client been told why? Then it needs the time to read that.
@@ -42,7 +42,7 @@ class tls_transport final : public transport {
   void say_goodbye() noexcept override;
   void shut_down_if_all_is_sent() noexcept;
 
-  tls_engine engine_;
+  tls::engine engine_;
   bool wants_shutdown_ = false;  // of the socket's sending side
 };
 

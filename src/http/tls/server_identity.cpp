@@ -8,14 +8,14 @@
 #include <cstring>
 #include <ctime>
 #include <curfew/http/errc.hpp>
+#include <curfew/tls/detail/begin.hpp>
+#include <curfew/tls/detail/pem_files.hpp>
 #include <new>
 #include <system_error>
 #include <tuple>
 #include <utility>
 
 #include "http/message/syntax.hpp"
-#include "http/tls/begin.hpp"
-#include "http/tls/pem_files.hpp"
 
 namespace curfew::http {
 
@@ -54,7 +54,7 @@ std::string_view text_of(const ASN1_STRING* text) {
 /// it would be another.
 template <class F>
 void for_each_name(const X509* certificate, F f) {
-  const openssl_ptr<GENERAL_NAMES> names(
+  const tls::openssl_ptr<GENERAL_NAMES> names(
       static_cast<GENERAL_NAMES*>(X509_get_ext_d2i(certificate, NID_subject_alt_name, nullptr, nullptr)));
   if (!names) return ERR_clear_error();
   for (int i = 0; i < sk_GENERAL_NAME_num(names.get()); ++i) {
@@ -80,7 +80,7 @@ std::chrono::system_clock::time_point time_of(const ASN1_TIME* at) {
 }
 
 std::string subject_of(const X509* certificate) {
-  const openssl_ptr<BIO> out(BIO_new(BIO_s_mem()));
+  const tls::openssl_ptr<BIO> out(BIO_new(BIO_s_mem()));
   expect(out != nullptr);
   constexpr unsigned long how = XN_FLAG_RFC2253 & ~static_cast<unsigned long>(ASN1_STRFLGS_ESC_MSB);
   X509_NAME_print_ex(out.get(), X509_get_subject_name(certificate), 0, how);
@@ -93,6 +93,10 @@ void hash(std::string_view bytes, std::array<unsigned char, 32>& into) {
   expect(EVP_Digest(bytes.data(), bytes.size(), into.data(), nullptr, EVP_sha256(), nullptr) == 1);
 }
 
+error refusal(const tls::pem_problem& why) {
+  return error(why.system ? why.system : make_error_code(errc::tls_failure), why.doing);
+}
+
 error invalid(std::string doing) {
   return error(std::make_error_code(std::errc::invalid_argument), std::move(doing));
 }
@@ -101,7 +105,7 @@ error invalid(std::string doing) {
 
 result<std::shared_ptr<const server_identity>> server_identity::read(const tls_server_options& options,
                                                                      const server_identity* before) {
-  begin_openssl();
+  tls::begin_openssl();
   if (options.certificates().empty())
     return invalid("serving TLS (it needs a certificate: see certificate())");
   const std::shared_ptr<server_identity> made(new server_identity);
@@ -116,9 +120,9 @@ result<std::shared_ptr<const server_identity>> server_identity::read(const tls_s
 }
 
 result<> server_identity::add(const tls_server_options::files& files) {
-  auto pair = read_key_pair(files.chain, files.key);
-  if (!pair) return pair.error();
-  openssl_ptr<SSL_CTX> made(SSL_CTX_new(TLS_server_method()));
+  auto pair = tls::read_key_pair(files.chain, files.key);
+  if (!pair) return refusal(pair.error());
+  tls::openssl_ptr<SSL_CTX> made(SSL_CTX_new(TLS_server_method()));
   expect(made != nullptr);
   SSL_CTX* const c = made.get();
   SSL_CTX_set_security_level(c, security_level);
@@ -152,8 +156,8 @@ result<> server_identity::trust_clients(const tls_server_options& options) {
           "serving TLS (clients are asked for certificates, which needs a file of authorities: see "
           "client_certificates())");
     }
-    auto all = read_authorities(options.client_ca_file());
-    if (!all) return all.error();
+    auto all = tls::read_authorities(options.client_ca_file());
+    if (!all) return refusal(all.error());
     authorities_ = std::move(*all);
     for (const auto& each : authorities_) policy += fingerprint(each.get());
   }
@@ -227,15 +231,15 @@ int server_identity::choose(SSL* ssl, int* /*alert*/, void* self) noexcept {
   }
 }
 
-openssl_ptr<SSL> server_identity::make_ssl() const {
-  openssl_ptr<SSL> made(SSL_new(contexts_.front().get()));
+tls::openssl_ptr<SSL> server_identity::make_ssl() const {
+  tls::openssl_ptr<SSL> made(SSL_new(contexts_.front().get()));
   expect(made != nullptr);
   SSL_set_accept_state(made.get());
   return made;
 }
 
 std::shared_ptr<const peer_certificate> certificate_of_client(const SSL* ssl) {
-  const openssl_ptr<X509> shown(SSL_get1_peer_certificate(ssl));
+  const tls::openssl_ptr<X509> shown(SSL_get1_peer_certificate(ssl));
   if (!shown) return nullptr;
   auto made = std::make_shared<peer_certificate>();
   made->subject = subject_of(shown.get());

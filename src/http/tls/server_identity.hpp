@@ -4,6 +4,7 @@
 #include <chrono>
 #include <curfew/core/error.hpp>
 #include <curfew/http/tls.hpp>
+#include <curfew/tls/detail/engine.hpp>
 #include <memory>
 #include <mutex>
 #include <string>
@@ -11,7 +12,6 @@
 #include <unordered_map>
 #include <vector>
 
-#include "http/tls/engine.hpp"
 #include "http/tls/ticket_keys.hpp"
 
 namespace curfew::http {
@@ -34,7 +34,7 @@ class server_identity {
   server_identity& operator=(const server_identity&) = delete;
 
   /// Of a connection that begins. Throws: std::bad_alloc.
-  [[nodiscard]] openssl_ptr<SSL> make_ssl() const;
+  [[nodiscard]] tls::openssl_ptr<SSL> make_ssl() const;
   [[nodiscard]] bool asks_clients() const noexcept { return asks_clients_; }
   [[nodiscard]] std::chrono::system_clock::time_point expires() const noexcept { return expires_; }
 
@@ -48,10 +48,10 @@ class server_identity {
   [[nodiscard]] SSL_CTX* find(std::string_view name) const;
   static int choose(SSL* ssl, int* alert, void* self) noexcept;
 
-  std::vector<openssl_ptr<SSL_CTX>> contexts_;  // one for each certificate, in their order
+  std::vector<tls::openssl_ptr<SSL_CTX>> contexts_;  // one for each certificate, in their order
   std::unordered_map<std::string, SSL_CTX*> names_;
   bool asks_clients_ = false;
-  std::vector<openssl_ptr<X509>> authorities_;
+  std::vector<tls::openssl_ptr<X509>> authorities_;
   digest policy_{};
   std::string certificates_;  // their fingerprints
   std::shared_ptr<ticket_keys> ticket_keys_;

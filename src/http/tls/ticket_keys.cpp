@@ -58,7 +58,8 @@ int on_ticket(SSL* ssl, unsigned char* name, unsigned char* iv, EVP_CIPHER_CTX* 
       case ticket_keys::opened::unknown:
         return 0;  // a whole handshake
       case ticket_keys::opened::current:
-        return 1;
+        return SSL_version(ssl) >= TLS1_3_VERSION ? 2
+                                                  : 1;  // a ticket of TLS 1.3 is used once: it wants another
       case ticket_keys::opened::old:
         return 2;
     }

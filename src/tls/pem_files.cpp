@@ -1,4 +1,4 @@
-#include "http/tls/pem_files.hpp"
+#include <curfew/tls/detail/pem_files.hpp>
 
 #include <fcntl.h>
 #include <openssl/err.h>
@@ -6,34 +6,42 @@
 #include <unistd.h>
 
 #include <cerrno>
-#include <curfew/http/errc.hpp>
 #include <string_view>
 #include <system_error>
 #include <utility>
 
-#include "http/wire/descriptor.hpp"
-
-namespace curfew::http {
+namespace curfew::tls {
 
 namespace {
 
 constexpr std::size_t largest_file = 16 * 1024 * 1024;  // the authorities of a whole system have 250 KB
 
-error bad(std::string_view what, const std::string& file, std::string_view why) {
-  return error(make_error_code(errc::tls_failure),
-               "reading " + std::string(what) + ' ' + file + " (" + std::string(why) + ')');
+std::unexpected<pem_problem> bad(std::string_view what, const std::string& file, std::string_view why) {
+  return std::unexpected(pem_problem{
+      .system = {}, .doing = "reading " + std::string(what) + ' ' + file + " (" + std::string(why) + ')'});
 }
 
-result<std::string> read_file(std::string_view what, const std::string& file) {
+struct closes {
+  int fd;
+  explicit closes(int opened) noexcept : fd(opened) {}
+  closes(const closes&) = delete;
+  closes& operator=(const closes&) = delete;
+  ~closes() {
+    if (fd >= 0) ::close(fd);
+  }
+};
+
+pem_result<std::string> read_file(std::string_view what, const std::string& file) {
   const auto fail = [&](int code) {
-    return error(std::error_code(code, std::generic_category()), "reading " + std::string(what) + ' ' + file);
+    return std::unexpected(pem_problem{.system = std::error_code(code, std::generic_category()),
+                                       .doing = "reading " + std::string(what) + ' ' + file});
   };
-  const descriptor from(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (!from.is_open()) return fail(errno);
+  const closes from(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
+  if (from.fd < 0) return fail(errno);
   std::string bytes;
   char block[16 * 1024];
   for (;;) {
-    const ssize_t count = ::read(from.get(), block, sizeof block);
+    const ssize_t count = ::read(from.fd, block, sizeof block);
     if (count == 0) return bytes;
     if (count < 0 && errno == EINTR) continue;
     if (count < 0) return fail(errno);
@@ -55,9 +63,9 @@ std::string_view openssl_reason() {
 }
 
 /// All certificates of a file.
-result<std::vector<openssl_ptr<X509>>> read_certificates(std::string_view what, const std::string& file) {
+pem_result<std::vector<openssl_ptr<X509>>> read_certificates(std::string_view what, const std::string& file) {
   const auto bytes = read_file(what, file);
-  if (!bytes) return bytes.error();
+  if (!bytes) return std::unexpected(bytes.error());
   const openssl_ptr<BIO> from = bio_of(*bytes);
   std::vector<openssl_ptr<X509>> all;
   ERR_clear_error();
@@ -76,10 +84,10 @@ result<std::vector<openssl_ptr<X509>>> read_certificates(std::string_view what, 
   return all;
 }
 
-result<openssl_ptr<EVP_PKEY>> read_key(const std::string& file) {
+pem_result<openssl_ptr<EVP_PKEY>> read_key(const std::string& file) {
   constexpr std::string_view what = "the key";
   const auto bytes = read_file(what, file);
-  if (!bytes) return bytes.error();
+  if (!bytes) return std::unexpected(bytes.error());
   const openssl_ptr<BIO> from = bio_of(*bytes);
   bool encrypted = false;
   // Without a function OpenSSL asks the terminal.
@@ -102,11 +110,11 @@ result<openssl_ptr<EVP_PKEY>> read_key(const std::string& file) {
 
 }  // namespace
 
-result<key_pair> read_key_pair(const std::string& chain_file, const std::string& key_file) {
+pem_result<key_pair> read_key_pair(const std::string& chain_file, const std::string& key_file) {
   auto all = read_certificates("the certificate", chain_file);
-  if (!all) return all.error();
+  if (!all) return std::unexpected(all.error());
   auto key = read_key(key_file);
-  if (!key) return key.error();
+  if (!key) return std::unexpected(key.error());
   key_pair made;
   made.certificate = std::move(all->front());
   all->erase(all->begin());
@@ -118,8 +126,8 @@ result<key_pair> read_key_pair(const std::string& chain_file, const std::string&
   return made;
 }
 
-result<std::vector<openssl_ptr<X509>>> read_authorities(const std::string& file) {
+pem_result<std::vector<openssl_ptr<X509>>> read_authorities(const std::string& file) {
   return read_certificates("the authorities", file);
 }
 
-}  // namespace curfew::http
+}  // namespace curfew::tls

@@ -2,19 +2,18 @@
 
 #include <cstddef>
 #include <curfew/core/clock.hpp>
+#include <curfew/tls/detail/engine.hpp>
 #include <deque>
 #include <memory>
 #include <mutex>
 #include <string>
 
-#include "http/tls/engine.hpp"
-
-namespace curfew::http {
+namespace curfew::tls {
 
 /// The TLS sessions that one client may resume, by origin. A session of TLS 1.3 is given once: a second use would
 /// show the network that two connections belong together; one of TLS 1.2 as long as it is valid.
 /// Thread safety: any thread.
-class tls_sessions : public std::enable_shared_from_this<tls_sessions> {
+class sessions : public std::enable_shared_from_this<sessions> {
  public:
   static constexpr std::size_t most_per_origin = 4;
   static constexpr std::size_t most = 256;  // then the oldest goes
@@ -41,4 +40,4 @@ class tls_sessions : public std::enable_shared_from_this<tls_sessions> {
   std::deque<entry> kept_;  // guarded by mutex_; the oldest first
 };
 
-}  // namespace curfew::http
+}  // namespace curfew::tls

@@ -1,14 +1,14 @@
-#include "http/tls/begin.hpp"
+#include <curfew/tls/detail/begin.hpp>
 
 #include <openssl/crypto.h>
 
 #include <tuple>
 
-namespace curfew::http {
+namespace curfew::tls {
 
 void begin_openssl() noexcept {
   static const int begun = OPENSSL_init_crypto(OPENSSL_INIT_NO_ATEXIT, nullptr);
   std::ignore = begun;
 }
 
-}  // namespace curfew::http
+}  // namespace curfew::tls

@@ -12,9 +12,11 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
+#include <boost/asio/ip/address.hpp>
 #include <cerrno>
 #include <cstdlib>
-#include <curfew/http/certificate_authority.hpp>
+#include <curfew/tls/certificate_authority.hpp>
+#include <curfew/tls/detail/engine.hpp>
 #include <filesystem>
 #include <memory>
 #include <new>
@@ -22,18 +24,17 @@
 #include <string>
 #include <string_view>
 #include <system_error>
+#include <tuple>
 #include <utility>
 #include <vector>
 
-#include "http/tls/certificate_text.hpp"
-#include "http/tls/engine.hpp"
-#include "http/wire/ip.hpp"
+#include "tls/certificate_text.hpp"
 
 namespace curfew::testing {
 
 namespace {
 
-using http::openssl_ptr;
+using tls::openssl_ptr;
 
 constexpr long day = 24 * 60 * 60;
 
@@ -116,7 +117,9 @@ int kind_of(const std::string& name) {
   constexpr std::string_view of_hosts = "-._*";
   const auto is_plain = [](char c) { return c > ' ' && c < '\x7f'; };
   if (name.empty() || !std::ranges::all_of(name, is_plain)) throw no_name(name);
-  if (http::parse_ip(name)) return GEN_IPADD;
+  boost::system::error_code no_address;
+  std::ignore = boost::asio::ip::make_address(name, no_address);
+  if (!no_address && name.find('%') == std::string::npos) return GEN_IPADD;
   if (name.find("://") != std::string::npos) return GEN_URI;
   if (name.find('@') != std::string::npos) return GEN_EMAIL;
   const bool is_host = std::ranges::all_of(name, [&](char c) {
@@ -158,9 +161,9 @@ std::string pem_of(EVP_PKEY* key) {
 }
 
 std::string pin_of(X509* certificate) {
-  const auto digest = http::digest_of_key(certificate);
+  const auto digest = tls::digest_of_key(certificate);
   made(digest.has_value());
-  return http::pin_text(*digest);
+  return tls::pin_text(*digest);
 }
 
 /// A directory of its own; removed at the end.

@@ -1,4 +1,4 @@
-#include <curfew/http/certificate_authority.hpp>
+#include <curfew/tls/certificate_authority.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 
 #include <array>
+#include <curfew/tls/detail/engine.hpp>
 #include <filesystem>
 #include <fstream>
 #include <iterator>
@@ -21,9 +22,7 @@
 #include <utility>
 #include <vector>
 
-#include "http/tls/engine.hpp"
-
-namespace curfew::http {
+namespace curfew::tls {
 namespace {
 
 using curfew::testing::certificate_authority;
@@ -42,16 +41,16 @@ std::unique_ptr<BIO, decltype(&BIO_free)> reading(const std::string& pem) {
   return {BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size())), &BIO_free};
 }
 
-std::vector<openssl_ptr<X509>> certificates(const std::string& pem) {
-  std::vector<openssl_ptr<X509>> all;
+std::vector<tls::openssl_ptr<X509>> certificates(const std::string& pem) {
+  std::vector<tls::openssl_ptr<X509>> all;
   const auto bio = reading(pem);
   while (X509* one = PEM_read_bio_X509(bio.get(), nullptr, nullptr, nullptr)) all.emplace_back(one);
   ERR_clear_error();
   return all;
 }
 
-openssl_ptr<EVP_PKEY> key(const std::string& pem) {
-  return openssl_ptr<EVP_PKEY>(PEM_read_bio_PrivateKey(reading(pem).get(), nullptr, nullptr, nullptr));
+tls::openssl_ptr<EVP_PKEY> key(const std::string& pem) {
+  return tls::openssl_ptr<EVP_PKEY>(PEM_read_bio_PrivateKey(reading(pem).get(), nullptr, nullptr, nullptr));
 }
 
 /// What a verifier says of a chain that trusts the root.
@@ -185,4 +184,4 @@ TEST(CertificateAuthority, ItsFilesStayUntilItAndItsCertificatesAreGone) {
 }
 
 }  // namespace
-}  // namespace curfew::http
+}  // namespace curfew::tls

@@ -1,4 +1,4 @@
-#include "http/tls/engine.hpp"
+#include <curfew/tls/detail/engine.hpp>
 
 #include <openssl/bio.h>
 #include <openssl/err.h>
@@ -13,9 +13,9 @@
 #include <tuple>
 #include <utility>
 
-#include "http/tls/certificate_text.hpp"
+#include "tls/certificate_text.hpp"
 
-namespace curfew::http {
+namespace curfew::tls {
 
 namespace {
 
@@ -27,24 +27,24 @@ constexpr std::size_t longest_failure = 512;
 }  // namespace
 
 /// OpenSSL's view of the socket. Its own uses write(2), which raises SIGPIPE.
-struct tls_engine::bio {
-  static tls_engine& engine_of(BIO* b) noexcept { return *static_cast<tls_engine*>(BIO_get_data(b)); }
+struct engine::bio {
+  static engine& engine_of(BIO* b) noexcept { return *static_cast<engine*>(BIO_get_data(b)); }
 
   static int read(BIO* b, char* into, int size) noexcept {
-    tls_engine& engine = engine_of(b);
+    engine& self = engine_of(b);
     BIO_clear_retry_flags(b);
     for (;;) {
-      const ssize_t count = ::recv(engine.socket_, into, static_cast<std::size_t>(size), MSG_DONTWAIT);
+      const ssize_t count = ::recv(self.socket_, into, static_cast<std::size_t>(size), MSG_DONTWAIT);
       if (count > 0) return static_cast<int>(count);
       if (count == 0) {
-        engine.socket_ended_ = true;
+        self.socket_ended_ = true;
         return 0;
       }
       if (errno == EINTR) continue;
       if (errno == EAGAIN || errno == EWOULDBLOCK) {
         BIO_set_retry_read(b);
       } else {
-        engine.io_error_ = errno;
+        self.io_error_ = errno;
       }
       return -1;
     }
@@ -52,19 +52,19 @@ struct tls_engine::bio {
 
   /// What the socket does not take is kept; a broken one takes it in vain, and the next read or write says so.
   static int write(BIO* b, const char* from, int size) noexcept {
-    tls_engine& engine = engine_of(b);
+    engine& self = engine_of(b);
     BIO_clear_retry_flags(b);
     std::string_view bytes(from, static_cast<std::size_t>(size));
-    if (!engine.has_output()) engine.send(bytes);
-    if (engine.broken_ || bytes.empty()) return size;
-    if (engine.out_.size() - engine.out_sent_ + bytes.size() > most_kept) {
+    if (!self.has_output()) self.send(bytes);
+    if (self.broken_ || bytes.empty()) return size;
+    if (self.out_.size() - self.out_sent_ + bytes.size() > most_kept) {
       BIO_set_retry_write(b);
       return -1;
     }
     try {
-      engine.out_ += bytes;
+      self.out_ += bytes;
     } catch (const std::bad_alloc&) {
-      engine.io_error_ = ENOMEM;
+      self.io_error_ = ENOMEM;
       return -1;
     }
     return size;
@@ -92,14 +92,14 @@ struct tls_engine::bio {
     return made;
   }
 
-  /// Where an SSL knows its engine.
+  /// Where an SSL knows its self.
   static int index() {
     static const int given = SSL_get_ex_new_index(0, nullptr, nullptr, nullptr, nullptr);
     return given;
   }
 };
 
-tls_engine::tls_engine(openssl_ptr<SSL> ssl, int socket) : socket_(socket), ssl_(std::move(ssl)) {
+engine::engine(openssl_ptr<SSL> ssl, int socket) : socket_(socket), ssl_(std::move(ssl)) {
   BIO* const made = BIO_new(bio::method());
   if (made == nullptr) throw std::bad_alloc();
   BIO_set_data(made, this);
@@ -111,13 +111,13 @@ tls_engine::tls_engine(openssl_ptr<SSL> ssl, int socket) : socket_(socket), ssl_
     SSL_set_verify(ssl_.get(), mode, &judge_certificate);
 }
 
-tls_engine::~tls_engine() {
+engine::~engine() {
   // A session may be resumed though its connection was closed without a word: OpenSSL would forbid it.
   if (open_ && (failed_ == 0 || failed_ == ECONNRESET))
     SSL_set_shutdown(ssl_.get(), SSL_SENT_SHUTDOWN | SSL_RECEIVED_SHUTDOWN);
 }
 
-tls_engine::progress tls_engine::handshake() noexcept {
+engine::progress engine::handshake() noexcept {
   std::ignore = flush();
   if (failed_ != 0) return progress::failed;
   if (open_) return progress::done;
@@ -129,7 +129,7 @@ tls_engine::progress tls_engine::handshake() noexcept {
 }
 
 /// Of a read or a write: the handshake, if it is not done, and what is kept.
-int tls_engine::begin_io() noexcept {
+int engine::begin_io() noexcept {
   if (failed_ != 0) return failed_;
   if (!open_) {
     const progress shaken = handshake();
@@ -140,7 +140,7 @@ int tls_engine::begin_io() noexcept {
   return failed_;
 }
 
-ssize_t tls_engine::read(std::span<char> into) noexcept {
+ssize_t engine::read(std::span<char> into) noexcept {
   errno = begin_io();
   if (errno != 0) return -1;
   if (at_end_) return 0;
@@ -155,8 +155,7 @@ ssize_t tls_engine::read(std::span<char> into) noexcept {
 }
 
 /// What the next record is to hold: a part, or several small ones put together in `room`.
-std::string_view tls_engine::next_record(std::span<std::string_view> parts,
-                                         std::span<char> room) const noexcept {
+std::string_view engine::next_record(std::span<std::string_view> parts, std::span<char> room) const noexcept {
   const auto first = std::ranges::find_if(parts, [](std::string_view each) { return !each.empty(); });
   if (first == parts.end()) return {};
   if (first->size() >= room.size() ||
@@ -167,7 +166,7 @@ std::string_view tls_engine::next_record(std::span<std::string_view> parts,
   return {room.data(), size};
 }
 
-ssize_t tls_engine::write(std::span<std::string_view> parts) noexcept {
+ssize_t engine::write(std::span<std::string_view> parts) noexcept {
   errno = begin_io();
   if (errno == 0 && broken_) errno = ECONNRESET;
   if (errno == 0 && finished_) errno = EPIPE;
@@ -202,7 +201,7 @@ ssize_t tls_engine::write(std::span<std::string_view> parts) noexcept {
 }
 
 /// Takes off the front of `bytes` what the socket takes now.
-void tls_engine::send(std::string_view& bytes) noexcept {
+void engine::send(std::string_view& bytes) noexcept {
   while (!bytes.empty() && !broken_) {
     const ssize_t count = ::send(socket_, bytes.data(), bytes.size(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (count >= 0) {
@@ -216,7 +215,7 @@ void tls_engine::send(std::string_view& bytes) noexcept {
   }
 }
 
-tls_engine::progress tls_engine::flush() noexcept {
+engine::progress engine::flush() noexcept {
   if (has_output()) {
     std::string_view left = std::string_view(out_).substr(out_sent_);
     send(left);
@@ -231,7 +230,7 @@ tls_engine::progress tls_engine::flush() noexcept {
   return has_output() ? progress::blocked : progress::done;
 }
 
-tls_engine::progress tls_engine::finish() noexcept {
+engine::progress engine::finish() noexcept {
   if (failed_ != 0) return progress::failed;
   if (!open_) return progress::done;
   if (!std::exchange(finished_, true)) {
@@ -241,7 +240,7 @@ tls_engine::progress tls_engine::finish() noexcept {
   return flush();
 }
 
-tls_engine::progress tls_engine::judge(int outcome) noexcept {
+engine::progress engine::judge(int outcome) noexcept {
   switch (SSL_get_error(ssl_.get(), outcome)) {
     case SSL_ERROR_WANT_READ:
     case SSL_ERROR_WANT_WRITE:
@@ -268,11 +267,13 @@ tls_engine::progress tls_engine::judge(int outcome) noexcept {
   return progress::failed;
 }
 
-void tls_engine::fail_of_protocol() noexcept {
+void engine::fail_of_protocol() noexcept {
   const unsigned long code = ERR_peek_last_error();
   reason_ = ERR_GET_REASON(code);
   fail(EPROTO, [&]() -> std::string {
     if (distrusted_.error != X509_V_OK) return why_distrusted();
+    if (reason_ == SSL_R_TLSV13_ALERT_CERTIFICATE_REQUIRED)  // which is "unknown" to OpenSSL 3.0
+      return "the other end refuses: certificate required";
     if (reason_ >= SSL_AD_REASON_OFFSET && reason_ < SSL_AD_REASON_OFFSET + 256) {
       return std::string("the other end refuses: ") +
              SSL_alert_desc_string_long(reason_ - SSL_AD_REASON_OFFSET);
@@ -282,13 +283,13 @@ void tls_engine::fail_of_protocol() noexcept {
   });
 }
 
-void tls_engine::fail(int code, const auto& why) noexcept {
+void engine::fail(int code, const auto& why) noexcept {
   failed_ = code;
   note_failure(why);
 }
 
 /// \param why  Makes the text; without memory there is none.
-void tls_engine::note_failure(const auto& why) noexcept {
+void engine::note_failure(const auto& why) noexcept {
   try {
     failure_ = why();
     failure_.resize(std::min(failure_.size(), longest_failure));
@@ -298,21 +299,21 @@ void tls_engine::note_failure(const auto& why) noexcept {
 }
 
 /// Called for each certificate of the other end, and with what is wrong with it.
-int tls_engine::judge_certificate(int is_good, X509_STORE_CTX* about) noexcept {
+int engine::judge_certificate(int is_good, X509_STORE_CTX* about) noexcept {
   if (is_good == 1) return 1;
   const auto* const ssl =
       static_cast<SSL*>(X509_STORE_CTX_get_ex_data(about, SSL_get_ex_data_X509_STORE_CTX_idx()));
-  auto& engine = *static_cast<tls_engine*>(SSL_get_ex_data(ssl, bio::index()));
-  engine.distrusted_.error = X509_STORE_CTX_get_error(about);
+  auto& self = *static_cast<engine*>(SSL_get_ex_data(ssl, bio::index()));
+  self.distrusted_.error = X509_STORE_CTX_get_error(about);
   X509* const which = X509_STORE_CTX_get_current_cert(about);
   if (which != nullptr) X509_up_ref(which);
-  engine.distrusted_.certificate.reset(which);
+  self.distrusted_.certificate.reset(which);
   return 0;
 }
 
-std::string tls_engine::why_distrusted() const {
+std::string engine::why_distrusted() const {
   const char* const host = X509_VERIFY_PARAM_get0_host(SSL_get0_param(ssl_.get()), 0);
   return distrust_text(distrusted_.error, distrusted_.certificate.get(), host != nullptr ? host : "");
 }
 
-}  // namespace curfew::http
+}  // namespace curfew::tls

@@ -1,4 +1,4 @@
-#include "http/tls/trust.hpp"
+#include <curfew/tls/detail/client_trust.hpp>
 
 #include <openssl/err.h>
 #include <openssl/evp.h>
@@ -6,23 +6,31 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <boost/asio/ip/address.hpp>
 #include <cerrno>
 #include <cstring>
+#include <curfew/tls/detail/begin.hpp>
 #include <fstream>
 #include <new>
 #include <optional>
+#include <tuple>
 #include <utility>
 
-#include "http/tls/begin.hpp"
-#include "http/wire/ip.hpp"
+#include "tls/certificate_text.hpp"
+#include "tls/sessions.hpp"
 
-namespace curfew::http {
+namespace curfew::tls {
 
 namespace {
 
 // Of TLS 1.2; every cipher of TLS 1.3 is one that authenticates what it encrypts.
 constexpr const char* ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20";
-constexpr std::array<unsigned char, 9> protocols = {8, 'h', 't', 't', 'p', '/', '1', '.', '1'};
+
+bool is_address(const std::string& host) {
+  boost::system::error_code no_address;
+  std::ignore = boost::asio::ip::make_address(host, no_address);
+  return !no_address;
+}
 
 /// What is wrong with a file that OpenSSL has not taken.
 std::string problem_of(const std::string& file, std::string_view wanted) {
@@ -80,11 +88,11 @@ bool use_certificate(SSL_CTX* ctx, const std::string& chain, const std::string& 
 
 }  // namespace
 
-std::shared_ptr<client_trust> client_trust::make(const client_options& options, std::string& why) {
+std::shared_ptr<client_trust> client_trust::make(const trust_options& options, std::string& why) {
   begin_openssl();
   ERR_clear_error();
   auto made = std::make_shared<client_trust>();
-  for (const std::string& each : options.pinned_keys()) {
+  for (const std::string& each : options.pinned_keys) {
     const auto pin = parse_pin(each);
     if (!pin) {
       why = "the pinned key \"" + each + "\" is not sha256/ and the base64 of a SHA-256";
@@ -95,32 +103,37 @@ std::shared_ptr<client_trust> client_trust::make(const client_options& options, 
   made->ctx_.reset(SSL_CTX_new(TLS_client_method()));
   SSL_CTX* const ctx = made->ctx_.get();
   if (ctx == nullptr || SSL_CTX_set_min_proto_version(ctx, TLS1_2_VERSION) != 1 ||
-      SSL_CTX_set_cipher_list(ctx, ciphers) != 1 ||
-      SSL_CTX_set_alpn_protos(ctx, protocols.data(), protocols.size()) != 0) {
+      SSL_CTX_set_cipher_list(ctx, ciphers) != 1) {
     throw std::bad_alloc();
+  }
+  if (const std::string& protocol = options.protocol; !protocol.empty()) {
+    const std::string list = static_cast<char>(protocol.size()) + protocol;
+    if (SSL_CTX_set_alpn_protos(ctx, reinterpret_cast<const unsigned char*>(list.data()),
+                                static_cast<unsigned>(list.size())) != 0) {
+      throw std::bad_alloc();
+    }
   }
   SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, nullptr);
   SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-  if (!trust_authorities(ctx, options.ca_file(), why) ||
-      !use_certificate(ctx, options.client_chain_file(), options.client_key_file(), why)) {
+  if (!trust_authorities(ctx, options.ca_file, why) ||
+      !use_certificate(ctx, options.chain_file, options.key_file, why)) {
     ERR_clear_error();
     return nullptr;
   }
   ERR_clear_error();
-  tls_sessions::collect(ctx);
-  made->sessions_ = std::make_shared<tls_sessions>();
+  sessions::collect(ctx);
+  made->sessions_ = std::make_shared<sessions>();
   return made;
 }
 
-std::unique_ptr<tls_engine> client_trust::begin(std::string host, const std::string& origin,
-                                                int socket) const {
+std::unique_ptr<engine> client_trust::begin(std::string host, const std::string& origin, int socket) const {
   openssl_ptr<SSL> ssl(SSL_new(ctx_.get()));
   if (!ssl) throw std::bad_alloc();
   SSL_set_connect_state(ssl.get());
   host.resize(std::min(host.find('%'), host.size()));  // the zone is nothing to the server
   bool is_set = false;
-  if (parse_ip(host)) {
+  if (is_address(host)) {
     is_set = X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl.get()), host.c_str()) == 1;
   } else {
     if (host.ends_with('.')) host.pop_back();  // of a name that is absolute; certificates do not write it
@@ -131,10 +144,10 @@ std::unique_ptr<tls_engine> client_trust::begin(std::string host, const std::str
   if (!is_set) throw std::bad_alloc();
   sessions_->remember(ssl.get(), origin);
   if (const auto before = sessions_->take(origin)) SSL_set_session(ssl.get(), before.get());
-  return std::make_unique<tls_engine>(std::move(ssl), socket);
+  return std::make_unique<engine>(std::move(ssl), socket);
 }
 
-std::string client_trust::objection(const tls_engine& to) const {
+std::string client_trust::objection(const engine& to) const {
   if (pins_.empty()) return {};
   const X509* const leaf = SSL_get0_peer_certificate(to.ssl());
   const auto shown = leaf != nullptr ? digest_of_key(leaf) : std::nullopt;
@@ -143,4 +156,4 @@ std::string client_trust::objection(const tls_engine& to) const {
   return "the server's key " + pin_text(*shown) + " is none of those that are pinned";
 }
 
-}  // namespace curfew::http
+}  // namespace curfew::tls

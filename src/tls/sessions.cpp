@@ -1,17 +1,17 @@
-#include "http/tls/sessions.hpp"
+#include "tls/sessions.hpp"
 
 #include <algorithm>
 #include <chrono>
 #include <new>
 #include <utility>
 
-namespace curfew::http {
+namespace curfew::tls {
 
 namespace {
 
 /// Where a connection's sessions go.
 struct destination {
-  std::weak_ptr<tls_sessions> to;
+  std::weak_ptr<sessions> to;
   std::string origin;
 };
 
@@ -42,18 +42,18 @@ int on_session(SSL* of, SSL_SESSION* made) noexcept {
 
 }  // namespace
 
-void tls_sessions::collect(SSL_CTX* ctx) noexcept {
+void sessions::collect(SSL_CTX* ctx) noexcept {
   SSL_CTX_set_session_cache_mode(ctx, SSL_SESS_CACHE_CLIENT | SSL_SESS_CACHE_NO_INTERNAL);
   SSL_CTX_sess_set_new_cb(ctx, &on_session);
 }
 
-void tls_sessions::remember(SSL* connection, const std::string& origin) {
+void sessions::remember(SSL* connection, const std::string& origin) {
   auto where = std::make_unique<destination>(weak_from_this(), origin);
   if (SSL_set_ex_data(connection, index_of_destination(), where.get()) != 1) throw std::bad_alloc();
   std::ignore = where.release();  // goes with the connection
 }
 
-void tls_sessions::put(const std::string& origin, openssl_ptr<SSL_SESSION> one) {
+void sessions::put(const std::string& origin, openssl_ptr<SSL_SESSION> one) {
   const std::lock_guard guard(mutex_);
   const auto is_of_origin = [&](const entry& each) { return each.origin == origin; };
   if (std::ranges::count_if(kept_, is_of_origin) >= static_cast<std::ptrdiff_t>(most_per_origin)) {
@@ -65,7 +65,7 @@ void tls_sessions::put(const std::string& origin, openssl_ptr<SSL_SESSION> one) 
   kept_.push_back({origin, std::move(one), until});
 }
 
-openssl_ptr<SSL_SESSION> tls_sessions::take(const std::string& origin) {
+openssl_ptr<SSL_SESSION> sessions::take(const std::string& origin) {
   const std::lock_guard guard(mutex_);
   const auto now = clock::now();
   std::erase_if(kept_, [&](const entry& each) {
@@ -83,4 +83,4 @@ openssl_ptr<SSL_SESSION> tls_sessions::take(const std::string& origin) {
   return once;
 }
 
-}  // namespace curfew::http
+}  // namespace curfew::tls

@@ -1,5 +1,5 @@
 // Two ends of TLS with a wire between them that passes bytes as the test says. No thread, no time.
-#include "http/tls/engine.hpp"
+#include <curfew/tls/detail/engine.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -11,7 +11,7 @@
 #include <cerrno>
 #include <csignal>
 #include <cstdint>
-#include <curfew/http/certificate_authority.hpp>
+#include <curfew/tls/certificate_authority.hpp>
 #include <functional>
 #include <random>
 #include <string>
@@ -20,18 +20,18 @@
 #include <utility>
 #include <vector>
 
-#include "http/tls_wire.hpp"
+#include "tls/wire.hpp"
 
-namespace curfew::http {
+namespace curfew::tls {
 namespace {
 
-using namespace tls_tests;
+using namespace tests;
 using curfew::testing::certificate_options;
 using curfew::testing::validity;
 using ::testing::AllOf;
 using ::testing::AnyOf;
 using ::testing::HasSubstr;
-using progress = tls_engine::progress;
+using progress = tls::engine::progress;
 
 std::string text_of(std::size_t size) {
   std::string made;
@@ -40,10 +40,10 @@ std::string text_of(std::size_t size) {
   return made;
 }
 
-ssize_t write(tls_engine& to, std::string_view text) { return to.write({&text, 1}); }
+ssize_t write(tls::engine& to, std::string_view text) { return to.write({&text, 1}); }
 
 /// All that can be read now, up to `most` bytes a time; what it ends with is in errno, 0 for close_notify.
-std::string read_all(tls_engine& from, std::size_t most = 4096) {
+std::string read_all(tls::engine& from, std::size_t most = 4096) {
   std::string all;
   std::string into(most, '\0');
   for (ssize_t n = 0; (n = from.read(into)) != 0;) {
@@ -256,7 +256,7 @@ TEST_P(TlsEngine, ACutInTheHandshakeFailsWhereverItIs) {
       while (pair.pump()) {
       }
       pair.up.cut();  // signatures differ in length: there may be fewer bytes
-      for (tls_engine* each : {&pair.client, &pair.server}) {
+      for (tls::engine* each : {&pair.client, &pair.server}) {
         const bool was_open = each->is_open();
         EXPECT_EQ(read_all(*each), "");
         EXPECT_EQ(errno, ECONNRESET) << at << ' ' << each->failure();
@@ -400,7 +400,7 @@ TEST_P(TlsEngine, WhatDoesNotSpeakTlsFails) {
   for (int i = 0; i < 200; ++i) {
     for (const bool is_server : {true, false}) {
       tls_pair pair(GetParam());
-      tls_engine& engine = is_server ? pair.server : pair.client;
+      tls::engine& engine = is_server ? pair.server : pair.client;
       const int other = is_server ? pair.at_server.fds[1] : pair.at_client.fds[1];
       std::string garbage(numbers() % 3000, '\0');
       randomize(garbage, 0, numbers);
@@ -475,7 +475,7 @@ TEST(TlsEngineKeyUpdate, MayComeAnywhereInBothDirections) {
       speaker client(pair.client, numbers);
       speaker server(pair.server, numbers);
       while (client.said().size() < 300'000 || server.said().size() < 300'000) {
-        for (tls_engine* each : {&pair.client, &pair.server}) {
+        for (tls::engine* each : {&pair.client, &pair.server}) {
           if (numbers() % 8 != 0) continue;
           const int kind = numbers() % 4 == 0 ? SSL_KEY_UPDATE_NOT_REQUESTED : SSL_KEY_UPDATE_REQUESTED;
           updates += SSL_key_update(each->ssl(), kind);
@@ -582,4 +582,4 @@ TEST(TlsEngineTrust, AClientLearnsThatItsCertificateIsRefused) {
 }
 
 }  // namespace
-}  // namespace curfew::http
+}  // namespace curfew::tls

@@ -8,7 +8,7 @@
 #include <string_view>
 #include <vector>
 
-namespace curfew::http {
+namespace curfew::tls {
 
 // What certificates say, as text. It is a stranger's: shown are printable characters, and not many.
 
@@ -35,4 +35,4 @@ constexpr std::string_view pin_scheme = "sha256/";
 /// "sha256/" and the base64 of it.
 [[nodiscard]] std::string pin_text(const key_digest& digest);
 
-}  // namespace curfew::http
+}  // namespace curfew::tls

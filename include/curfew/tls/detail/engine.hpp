@@ -5,13 +5,14 @@
 #include <openssl/x509v3.h>
 #include <sys/types.h>
 
+#include <cerrno>
 #include <cstddef>
 #include <memory>
 #include <span>
 #include <string>
 #include <string_view>
 
-namespace curfew::http {
+namespace curfew::tls {
 
 /// Destroys what OpenSSL has made.
 struct free_openssl {
@@ -44,17 +45,17 @@ using openssl_ptr = std::unique_ptr<T, free_openssl>;
 /// bytes that write() has taken are its own, and what comes next may be something else.
 ///
 /// Thread safety: none; one thread at a time.
-class tls_engine {
+class engine {
  public:
   enum class progress { done, blocked, failed };
 
   /// \param ssl     Fresh, with all that is set for it, its role too.
   /// \param socket  Does not block; outlives this.
   /// Throws: std::bad_alloc.
-  tls_engine(openssl_ptr<SSL> ssl, int socket);
-  tls_engine(const tls_engine&) = delete;
-  tls_engine& operator=(const tls_engine&) = delete;
-  ~tls_engine();
+  engine(openssl_ptr<SSL> ssl, int socket);
+  engine(const engine&) = delete;
+  engine& operator=(const engine&) = delete;
+  ~engine();
 
   /// Goes on with it. Again when it is done: only sends what is kept.
   progress handshake() noexcept;
@@ -81,6 +82,8 @@ class tls_engine {
   [[nodiscard]] const std::string& failure() const noexcept { return failure_; }
   /// Of a breach of the protocol: OpenSSL's number for it, such as SSL_R_HTTP_REQUEST; else 0.
   [[nodiscard]] int reason() const noexcept { return reason_; }
+  /// Has it failed since the socket has ended or is broken, and not by what was said?
+  [[nodiscard]] bool was_cut() const noexcept { return failed_ == ECONNRESET; }
   [[nodiscard]] bool is_open() const noexcept { return open_; }
   [[nodiscard]] SSL* ssl() const noexcept { return ssl_.get(); }
 
@@ -120,4 +123,4 @@ class tls_engine {
   bool finished_ = false;
 };
 
-}  // namespace curfew::http
+}  // namespace curfew::tls

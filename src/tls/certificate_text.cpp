@@ -1,4 +1,4 @@
-#include "http/tls/certificate_text.hpp"
+#include "tls/certificate_text.hpp"
 
 #include <arpa/inet.h>
 #include <netinet/in.h>
@@ -9,10 +9,9 @@
 #include <array>
 #include <cstdio>
 #include <ctime>
+#include <curfew/tls/detail/engine.hpp>
 
-#include "http/tls/engine.hpp"
-
-namespace curfew::http {
+namespace curfew::tls {
 
 namespace {
 
@@ -135,4 +134,4 @@ std::string pin_text(const key_digest& digest) {
   return std::string(pin_scheme) + reinterpret_cast<const char*>(base64.data());
 }
 
-}  // namespace curfew::http
+}  // namespace curfew::tls

@@ -9,7 +9,8 @@
 #include <array>
 #include <cerrno>
 #include <cstddef>
-#include <curfew/http/certificate_authority.hpp>
+#include <curfew/tls/certificate_authority.hpp>
+#include <curfew/tls/detail/engine.hpp>
 #include <functional>
 #include <optional>
 #include <random>
@@ -20,9 +21,7 @@
 #include <tuple>
 #include <utility>
 
-#include "http/tls/engine.hpp"
-
-namespace curfew::http::tls_tests {
+namespace curfew::tls::tests {
 
 /// Both ends of a connection, neither of which blocks.
 struct socket_pair {
@@ -144,29 +143,29 @@ inline void check(bool holds, const char* what) {
   if (!holds) throw std::runtime_error(what);
 }
 
-inline openssl_ptr<SSL_CTX> server_context(const testing::test_certificate& who) {
-  openssl_ptr<SSL_CTX> made(SSL_CTX_new(TLS_server_method()));
+inline tls::openssl_ptr<SSL_CTX> server_context(const testing::test_certificate& who) {
+  tls::openssl_ptr<SSL_CTX> made(SSL_CTX_new(TLS_server_method()));
   check(SSL_CTX_use_certificate_chain_file(made.get(), who.chain_file().c_str()) == 1, "the chain");
   check(SSL_CTX_use_PrivateKey_file(made.get(), who.key_file().c_str(), SSL_FILETYPE_PEM) == 1, "the key");
   return made;
 }
 
-inline openssl_ptr<SSL_CTX> client_context(const std::string& root_file) {
-  openssl_ptr<SSL_CTX> made(SSL_CTX_new(TLS_client_method()));
+inline tls::openssl_ptr<SSL_CTX> client_context(const std::string& root_file) {
+  tls::openssl_ptr<SSL_CTX> made(SSL_CTX_new(TLS_client_method()));
   check(SSL_CTX_load_verify_file(made.get(), root_file.c_str()) == 1, "the root");
   SSL_CTX_set_verify(made.get(), SSL_VERIFY_PEER, nullptr);
   return made;
 }
 
-inline openssl_ptr<SSL> server_end(SSL_CTX* of, int version = 0) {
-  openssl_ptr<SSL> made(SSL_new(of));
+inline tls::openssl_ptr<SSL> server_end(SSL_CTX* of, int version = 0) {
+  tls::openssl_ptr<SSL> made(SSL_new(of));
   SSL_set_max_proto_version(made.get(), version);
   SSL_set_accept_state(made.get());
   return made;
 }
 
-inline openssl_ptr<SSL> client_end(SSL_CTX* of, const char* host = "localhost") {
-  openssl_ptr<SSL> made(SSL_new(of));
+inline tls::openssl_ptr<SSL> client_end(SSL_CTX* of, const char* host = "localhost") {
+  tls::openssl_ptr<SSL> made(SSL_new(of));
   SSL_set1_host(made.get(), host);
   SSL_set_connect_state(made.get());
   return made;
@@ -202,8 +201,8 @@ struct tls_pair {
   }
 
   struct contexts {
-    openssl_ptr<SSL_CTX> server = server_context(shared_authority::get().localhost);
-    openssl_ptr<SSL_CTX> client = client_context(shared_authority::get().ca.root_file());
+    tls::openssl_ptr<SSL_CTX> server = server_context(shared_authority::get().localhost);
+    tls::openssl_ptr<SSL_CTX> client = client_context(shared_authority::get().ca.root_file());
 
     static const contexts& shared() {
       static const contexts made;
@@ -213,8 +212,8 @@ struct tls_pair {
 
   socket_pair at_client;  // [0] is the engine's
   socket_pair at_server;
-  tls_engine client;
-  tls_engine server;
+  tls::engine client;
+  tls::engine server;
   lane up;
   lane down;
 };
@@ -224,7 +223,7 @@ class speaker {
  public:
   using random = std::mt19937_64;
 
-  speaker(tls_engine& engine, random& numbers) : engine_(engine), numbers_(numbers) {}
+  speaker(tls::engine& engine, random& numbers) : engine_(engine), numbers_(numbers) {}
 
   /// \return did anything happen?
   bool write(std::size_t most) {
@@ -279,7 +278,7 @@ class speaker {
     return wrong != 0;
   }
 
-  tls_engine& engine_;
+  tls::engine& engine_;
   random& numbers_;
   std::string said_;
   std::string heard_;
@@ -288,4 +287,4 @@ class speaker {
   bool at_end_ = false;
 };
 
-}  // namespace curfew::http::tls_tests
+}  // namespace curfew::tls::tests
