@@ -241,7 +241,10 @@ TEST_P(ClientTable, Holds) {
     EXPECT_LT(curfew::clock::now() - ended, 5s);
     const error e = call.get();
     EXPECT_EQ(e.code(), code_of(r.what)) << e;
-    EXPECT_THAT(e.doing(), ::testing::HasSubstr(url + " : " + texts[r.when]));
+    // A proxy that closes throws away what still comes: the body may be sent to its end before the client sees that.
+    const phase latest = r.when == sending && r.how == fin ? waiting : r.when;
+    EXPECT_THAT(e.doing(), ::testing::AnyOf(::testing::HasSubstr(url + " : " + texts[r.when]),
+                                            ::testing::HasSubstr(url + " : " + texts[latest])));
     EXPECT_EQ(e.cause().message(), r.what == canceled ? "enough" : r.what == late ? "budget" : "");
 
     if (r.when == resolving) release_stuck_lookups();
