@@ -52,6 +52,30 @@ class coroutine_reference : public function_check {
   void look_at(const clang::FunctionDecl& function, clang::ASTContext& ast) override;
 };
 
+class endless_loop : public function_check {
+ public:
+  using function_check::function_check;
+
+ private:
+  void look_at(const clang::FunctionDecl& function, clang::ASTContext& ast) override;
+};
+
+class gcc12_coroutine : public function_check {
+ public:
+  using function_check::function_check;
+
+ private:
+  void look_at(const clang::FunctionDecl& function, clang::ASTContext& ast) override;
+};
+
+class ignored_end : public function_check {
+ public:
+  using function_check::function_check;
+
+ private:
+  void look_at(const clang::FunctionDecl& function, clang::ASTContext& ast) override;
+};
+
 class blocking_call : public function_check {
  public:
   blocking_call(llvm::StringRef name, clang::tidy::ClangTidyContext* of);
