@@ -1,11 +1,11 @@
 #!/usr/bin/env python3
 """clang-tidy over the files of a build directory that a regular expression finds, but not twice over the same text.
 
-    tidy.py <build directory> <regex> [--jobs <n>] [--cache <directory>]
+    tidy.py <build directory> <regex> [--jobs <n>] [--cache <directory>] [--module <library> --module-sources <directory>]
     tidy.py --self-test
 
 What clang-tidy says of a file follows from the file's text with everything that it includes, the compile command,
-.clang-tidy and clang-tidy itself. A file is left out when the cache knows that all of these gave no finding before.
+.clang-tidy, clang-tidy itself, and the module of checks that it loads, whose sources tell one from another. A file is left out when the cache knows that all of these gave no finding before.
 Findings are never remembered. Paths below the project's root count as relative: a clone hits, too.
 """
 
@@ -45,6 +45,14 @@ def configuration(directory):
                       for d in (directory, *directory.parents) if (d / ".clang-tidy").is_file())
 
 
+def version_of(module, sources):
+    """clang-tidy's and the module's."""
+    parts = [subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout]
+    if module:
+        parts += [file.name.encode() + b"\0" + file.read_bytes() for file in sorted(sources.glob("*.?pp"))]
+    return b"\0".join(parts)
+
+
 def key_of(entry, root, version):
     """The name of what clang-tidy sees; None where the compiler does not get through."""
     command = command_of(entry)
@@ -58,7 +66,7 @@ def key_of(entry, root, version):
     return key.hexdigest()
 
 
-def check(entry, build, cache, root, version):
+def check(entry, build, cache, root, version, module):
     """(was it remembered, what clang-tidy says or "")."""
     key = key_of(entry, root, version)
     remembered = cache / key if key else None
@@ -66,7 +74,8 @@ def check(entry, build, cache, root, version):
         remembered.touch()
         return True, ""
     # In the root: HeaderFilterRegex is that of the current directory's .clang-tidy.
-    run = subprocess.run([TIDY, "-quiet", f"-p={build}", entry["file"]], cwd=root, capture_output=True, text=True)
+    loaded = [f"-load={module}"] if module else []
+    run = subprocess.run([TIDY, *loaded, "-quiet", f"-p={build}", entry["file"]], cwd=root, capture_output=True, text=True)
     # How many warnings system headers gave is no news.
     said = "".join(line for line in (run.stdout + run.stderr).splitlines(keepends=True)
                    if line.strip() and not re.search(r"warnings? generated\.$", line))
@@ -77,7 +86,7 @@ def check(entry, build, cache, root, version):
     return False, said or f"{entry['file']}: clang-tidy failed with status {run.returncode}\n"
 
 
-def lint(build, regex, jobs, cache, out=sys.stdout):
+def lint(build, regex, jobs, cache, out=sys.stdout, module=None, sources=None):
     """How many files have findings, how many were checked, how many left out."""
     cache.mkdir(parents=True, exist_ok=True)
     for old in cache.iterdir():
@@ -85,11 +94,11 @@ def lint(build, regex, jobs, cache, out=sys.stdout):
             old.unlink()
     entries = [e for e in json.loads((build / "compile_commands.json").read_text()) if re.search(regex, e["file"])]
     entries = list({e["file"]: e for e in entries}.values())
-    version = subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout
+    version = version_of(module, sources)
     root = str(pathlib.Path(os.path.commonpath([str(build), *(e["file"] for e in entries)]))).encode()
     bad = left_out = 0
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for known, said in pool.map(lambda e: check(e, build, cache, root, version), entries):
+        for known, said in pool.map(lambda e: check(e, build, cache, root, version, module), entries):
             left_out += known
             bad += said != ""
             out.write(said)
@@ -129,6 +138,13 @@ def self_test():
             got = tree(name, header, checks)
             assert got == answer, f"step {number}: {got} instead of {answer}"
 
+        # A module counts by its sources.
+        (base / "check.cpp").write_text("int one;\n")
+        with_one = version_of(base / "module.so", base)
+        assert with_one == version_of(base / "another.so", base) != version_of(None, None)
+        (base / "check.cpp").write_text("int two;\n")
+        assert with_one != version_of(base / "module.so", base)
+
 
 def main():
     if sys.argv[1:] == ["--self-test"]:
@@ -139,8 +155,12 @@ def main():
     parser.add_argument("regex")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--cache", type=pathlib.Path, required=True)
+    parser.add_argument("--module", type=lambda text: pathlib.Path(text).resolve(), help="a library of checks that clang-tidy loads")
+    parser.add_argument("--module-sources", type=pathlib.Path, help="where its .cpp and .hpp files are")
     options = parser.parse_args()
-    sys.exit(lint(options.build, options.regex, options.jobs, options.cache)[0] != 0)
+    if (options.module is None) != (options.module_sources is None):
+        parser.error("--module and --module-sources go together")
+    sys.exit(lint(options.build, options.regex, options.jobs, options.cache, sys.stdout, options.module, options.module_sources)[0] != 0)
 
 
 if __name__ == "__main__":
