@@ -21,7 +21,7 @@ class function_check : public clang::tidy::ClangTidyCheck {
     return language.CPlusPlus20 != 0;
   }
   void registerMatchers(clang::ast_matchers::MatchFinder* finder) override;
-  void check(const clang::ast_matchers::MatchFinder::MatchResult& found) final;
+  void check(const clang::ast_matchers::MatchFinder::MatchResult& found) override;
 
  protected:
   /// `function` is a definition in the user's code: a function, a member function, or the call of a lambda.
@@ -69,6 +69,34 @@ class gcc12_coroutine : public function_check {
 };
 
 class ignored_end : public function_check {
+ public:
+  using function_check::function_check;
+
+ private:
+  void look_at(const clang::FunctionDecl& function, clang::ASTContext& ast) override;
+};
+
+class context_parameter : public function_check {
+ public:
+  using function_check::function_check;
+
+ private:
+  void look_at(const clang::FunctionDecl& function, clang::ASTContext& ast) override;
+};
+
+class stored_context : public function_check {
+ public:
+  using function_check::function_check;
+  void registerMatchers(clang::ast_matchers::MatchFinder* finder) override;
+  void check(const clang::ast_matchers::MatchFinder::MatchResult& found) override;
+
+ private:
+  void look_at(const clang::FunctionDecl& function, clang::ASTContext& ast) override;
+  void look_at_class(const clang::CXXRecordDecl& record, clang::ASTContext& ast);
+  void look_at_statics(const clang::FunctionDecl& function, const clang::ASTContext& ast);
+};
+
+class value_as_parameter : public function_check {
  public:
   using function_check::function_check;
 

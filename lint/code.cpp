@@ -86,6 +86,18 @@ bool is_class(QualType type, llvm::StringRef space, llvm::StringRef name) {
   return false;
 }
 
+bool is_datum(QualType type) {
+  type = type.getNonReferenceType();
+  if (type->isArithmeticType() || type->isEnumeralType()) return true;
+  if (type->isPointerType() && type->getPointeeType()->isAnyCharacterType()) return true;
+  if (type->isArrayType()) return type->getArrayElementTypeNoTypeQual()->isAnyCharacterType();
+  for (const char* name : {"basic_string", "basic_string_view", "vector", "span", "array", "map",
+                           "unordered_map", "set", "duration", "time_point", "path"}) {
+    if (is_class(type, "std", name)) return true;
+  }
+  return false;
+}
+
 bool is_result(QualType type) { return is_of_curfew(class_of(type), "result"); }
 
 const FunctionDecl* callee_of(const Expr* call) {

@@ -25,6 +25,9 @@ namespace curfew::lint {
 /// The class `name` of a namespace in which `space` stands, at any depth, as `boost::asio` and `asio`.
 [[nodiscard]] bool is_class(clang::QualType type, llvm::StringRef space, llvm::StringRef name);
 
+/// A number, a text, a time or a container of std: neither can be called, nor has a context.
+[[nodiscard]] bool is_datum(clang::QualType type);
+
 /// Is it the function or class `name` of the namespace curfew itself?
 [[nodiscard]] bool is_of_curfew(const clang::NamedDecl* declaration, llvm::StringRef name);
 /// Does it stand in the namespace curfew, at any depth?
