@@ -96,6 +96,14 @@ class stored_context : public function_check {
   void look_at_statics(const clang::FunctionDecl& function, const clang::ASTContext& ast);
 };
 
+class context_dropped : public function_check {
+ public:
+  using function_check::function_check;
+
+ private:
+  void look_at(const clang::FunctionDecl& function, clang::ASTContext& ast) override;
+};
+
 class value_as_parameter : public function_check {
  public:
   using function_check::function_check;

@@ -12,6 +12,7 @@ class checks_module : public clang::tidy::ClangTidyModule {
   void addCheckFactories(clang::tidy::ClangTidyCheckFactories& checks) override {
     checks.registerCheck<background_in_request>("curfew-background-in-request");
     checks.registerCheck<blocking_call>("curfew-blocking-call");
+    checks.registerCheck<context_dropped>("curfew-context-dropped");
     checks.registerCheck<context_parameter>("curfew-context-parameter");
     checks.registerCheck<coroutine_reference>("curfew-coroutine-reference");
     checks.registerCheck<endless_loop>("curfew-endless-loop");
