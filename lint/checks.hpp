@@ -20,12 +20,15 @@ class function_check : public clang::tidy::ClangTidyCheck {
   [[nodiscard]] bool isLanguageVersionSupported(const clang::LangOptions& language) const override {
     return language.CPlusPlus20 != 0;
   }
-  void registerMatchers(clang::ast_matchers::MatchFinder* finder) override;
-  void check(const clang::ast_matchers::MatchFinder::MatchResult& found) override;
+  void registerMatchers(clang::ast_matchers::MatchFinder* finder) final;
+  void check(const clang::ast_matchers::MatchFinder::MatchResult& found) final;
+  void onStartOfTranslationUnit() final;
 
  protected:
   /// `function` is a definition in the user's code: a function, a member function, or the call of a lambda.
   virtual void look_at(const clang::FunctionDecl& function, clang::ASTContext& ast) = 0;
+  /// The same for classes.
+  virtual void look_at_class(const clang::CXXRecordDecl& /*record*/, clang::ASTContext& /*ast*/) {}
 };
 
 class scope_not_used : public function_check {
@@ -87,12 +90,10 @@ class context_parameter : public function_check {
 class stored_context : public function_check {
  public:
   using function_check::function_check;
-  void registerMatchers(clang::ast_matchers::MatchFinder* finder) override;
-  void check(const clang::ast_matchers::MatchFinder::MatchResult& found) override;
 
  private:
   void look_at(const clang::FunctionDecl& function, clang::ASTContext& ast) override;
-  void look_at_class(const clang::CXXRecordDecl& record, clang::ASTContext& ast);
+  void look_at_class(const clang::CXXRecordDecl& record, clang::ASTContext& ast) override;
   void look_at_statics(const clang::FunctionDecl& function, const clang::ASTContext& ast);
 };
 

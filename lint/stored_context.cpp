@@ -300,22 +300,6 @@ class find_objects : public RecursiveASTVisitor<find_objects> {
 
 }  // namespace
 
-void stored_context::registerMatchers(ast_matchers::MatchFinder* finder) {
-  using namespace clang::ast_matchers;  // NOLINT(google-build-using-namespace): the matchers are a language
-  function_check::registerMatchers(finder);
-  finder->addMatcher(
-      cxxRecordDecl(isDefinition(), unless(isImplicit()), unless(isExpansionInSystemHeader())).bind("class"),
-      this);
-}
-
-void stored_context::check(const ast_matchers::MatchFinder::MatchResult& found) {
-  if (const auto* record = found.Nodes.getNodeAs<CXXRecordDecl>("class")) {
-    look_at_class(*record, *found.Context);
-  } else {
-    function_check::check(found);
-  }
-}
-
 void stored_context::look_at_class(const CXXRecordDecl& record, ASTContext& ast) {
   if (isa<ClassTemplateSpecializationDecl>(record) || record.isInvalidDecl() || is_operation(&record)) return;
   for (const FieldDecl* field : record.fields()) {
