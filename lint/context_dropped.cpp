@@ -174,6 +174,7 @@ void context_dropped::look_at(const FunctionDecl& function, ASTContext& ast) {
     const ParmVarDecl* left_out = defaulted(call);
     const FunctionDecl* twin = left_out == nullptr ? twin_of(callee) : nullptr;
     if (left_out == nullptr && twin == nullptr) continue;
+    if (is_of_curfew(callee, "after")) continue;  // a case of a select, whose other cases say what ends it
     const SourceLocation at = call->getExprLoc();
     if (is_in_macro(at, ast)) continue;
     // The overload with a context that is made from the one without, and the other way around.

@@ -184,6 +184,12 @@ class operation {
   context ctx_;
 };
 
+namespace curfew {
+int after(clock::duration d);
+int after(const context& ctx, clock::duration d);
+}  // namespace curfew
+int a_case_of_a_select(const context& ctx) { return load(ctx, 1) + curfew::after(1s); }
+
 int waived(const context& ctx) {
   return load(ctx, 1) + load(2);  // NOLINT(curfew-context-dropped): from memory
 }
