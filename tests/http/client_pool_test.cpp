@@ -30,6 +30,24 @@ TEST(ClientPool, KeepsConnections) {
   EXPECT_EQ(server.connections(), 4);
 }
 
+// A write finds the reset, and then a read does: one of them alone may begin anew.
+TEST(ClientPool, UsesAFreshConnectionWhereTheKeptOneIsResetWhileABodyIsSent) {
+  constexpr std::size_t size = 4'000'000;
+  peer server([](conversation& c) {
+    if (c.read_request().empty() || !c.write(ok(std::to_string(c.number())))) return;
+    if (c.read_header().empty()) return;
+    c.read_exactly(static_cast<std::size_t>(c.number()) * 37'337 % size);
+    c.reset();
+  });
+  client sender;
+  ASSERT_TRUE(sender.get(background(), server.url()));
+  for (int i = 2; i != 60; ++i) {
+    const auto answer = sender.put(background(), server.url(), std::string(size, 'u'), "text/plain");
+    ASSERT_TRUE(answer) << answer.error();
+    EXPECT_EQ(answer->body(), std::to_string(i));
+  }
+}
+
 TEST(ClientPool, UsesAFreshConnectionWhereTheServerHasClosedTheKeptOne) {
   // Closed while it was idle, and closed in answer to the second request: what a server does whose idle limit
   // passes just then.

@@ -75,26 +75,26 @@ void client_call::go_on(send_question& about, const verdict& said) {
   if (const std::string why = target_.problem_with(about.fields); !why.empty())
     return fail(std::make_error_code(std::errc::invalid_argument), "on_request: " + why);
   hooked_fields_ = std::move(about.fields);
-  if (kept_ && !exchange_->lease.connection
-                    ->is_quiet()) {  // it has been closed meanwhile, or what came answers nothing
+  // It may have been closed meanwhile, and what has come then answers nothing.
+  if (kept_ && !exchange_->lease.connection->is_quiet()) {
     let_go(false);
     return hop();
   }
-  const client_exchange* const over = exchange_.get();
+  const unsigned asked = exchange_number_;
   send_request();
-  if (uses(over) && !asks_) pump_in(true);
+  if (goes_on(asked) && !asks_) pump_in(true);
 }
 
 void client_call::go_on(head_question& /*about*/, const verdict& said) {
   if (said.refused) return fail(said.refused, said.detail);
-  const client_exchange* const over = exchange_.get();
+  const unsigned answered = exchange_number_;
   if (streams() && !following_) {
     open_download();
   } else {
     if (take({}) == progress::over) return;
     pump_in(true);
   }
-  if (uses(over)) pump_out();
+  if (goes_on(answered)) pump_out();
 }
 
 }  // namespace curfew::http

@@ -323,9 +323,9 @@ void client_call::pump_out() {
       if (why == EAGAIN || why == EWOULDBLOCK) return;
       cut_off();
       if (opens_later_) return finish(std::move(exchange_));
-      const client_exchange* const failed = exchange_.get();
+      const unsigned failed = exchange_number_;
       pump_in(true);  // the server may have answered before it closed
-      if (uses(failed) && !asks_) broken(why);
+      if (goes_on(failed) && !asks_) broken(why);
       return;
     }
     sent_some_ = true;

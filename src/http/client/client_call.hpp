@@ -187,8 +187,9 @@ class client_call final : public job,
   [[nodiscard]] const fields& sent_fields() const noexcept {
     return hooked_fields_ ? *hooked_fields_ : target_.what.fields();
   }
-  [[nodiscard]] bool uses(const client_exchange* exchange) const noexcept {
-    return phase_ != phase::over && exchange_ && exchange_.get() == exchange;
+  /// Is the exchange with that number still under way?
+  [[nodiscard]] bool goes_on(unsigned number) const noexcept {
+    return phase_ != phase::over && exchange_ && exchange_number_ == number;
   }
   void enter(phase into) noexcept;
   [[nodiscard]] const char* phase_name() const noexcept;
@@ -230,6 +231,7 @@ class client_call final : public job,
   std::shared_ptr<alarm> alarm_;
 
   std::unique_ptr<client_exchange> exchange_;
+  unsigned exchange_number_ = 0;  // not its address tells it from the next one, which may get the same
   std::string out_;
   std::array<std::string_view, 3>
       unsent_{};  // the header or the size of a chunk; the body; the end of a chunk

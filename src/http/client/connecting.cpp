@@ -58,6 +58,7 @@ void client_call::hop() {
 
 void client_call::with_place() {
   exchange_ = std::make_unique<client_exchange>(client_->options.max_header_size());
+  ++exchange_number_;
   exchange_->lease = client_lease(client_->pool, origin_);
   waiter_.granted = false;
   auto kept = std::move(waiter_.connection);
