@@ -84,7 +84,7 @@ bool is_a_value(const FunctionDecl& function, ASTContext& ast) {
   return values.found();
 }
 
-/// The signature is somebody else's: of a base, of a language rule, of what calls a lambda.
+/// Something else sets the signature: a base, a rule of the language, what calls a lambda.
 bool is_dictated(const FunctionDecl& function) {
   if (is_lambda(function) || function.isOverloadedOperator() || function.isMain() || function.isExternC() ||
       isa<CXXConversionDecl>(function)) {

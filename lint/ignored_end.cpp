@@ -212,7 +212,7 @@ class find_dropped : public RecursiveASTVisitor<find_dropped> {
     if (isa<CXXOperatorCallExpr>(call) || caught_ > 0) return true;
     for (const Expr* argument : call->arguments()) {
       const QualType type = argument->getType();
-      // Who knows: it may throw.
+      // It is not known: it may throw.
       if (type->isDependentType() || is_result(type) || is_class(type, "curfew", "error") ||
           is_error_code(type))
         return stop();

@@ -1,6 +1,3 @@
-#include <clang/ASTMatchers/ASTMatchFinder.h>
-#include <clang/ASTMatchers/ASTMatchers.h>
-
 #include "checks.hpp"
 #include "code.hpp"
 

@@ -75,7 +75,7 @@ class find_keys : public own_code<find_keys> {
   llvm::SmallVector<const CallExpr*, 16> calls;
 };
 
-/// Each place in a translation unit that names a key: who reads it, and what else is done with it.
+/// Each place in a translation unit that names a key: what reads it, and what else is done with it.
 class find_readers : public RecursiveASTVisitor<find_readers> {
  public:
   explicit find_readers(const VarDecl* key) : key_(key) {}
@@ -176,7 +176,7 @@ void value_as_parameter::look_at(const FunctionDecl& function, ASTContext& ast) 
     if (method != nullptr && method->isVirtual()) continue;
     find_readers readers(each.key);
     readers.TraverseDecl(ast.getTranslationUnitDecl());
-    // Named once more than it is read and given: somebody else knows it.
+    // Named once more than it is read and given: something else knows it.
     if (readers.reads != 1 || readers.gives != 1 || readers.names != 2 || readers.reader != body) continue;
     if (!reads_its_parameter(body, each.key)) continue;
     diag(each.call->getBeginLoc(), "%0 is read by %1 alone, which is called here: it is a parameter of it")

@@ -12,7 +12,6 @@
 #include <algorithm>
 #include <array>
 #include <atomic>
-#include <boost/asio/ip/address.hpp>
 #include <cerrno>
 #include <cstdlib>
 #include <curfew/tls/certificate_authority.hpp>
@@ -24,7 +23,6 @@
 #include <string>
 #include <string_view>
 #include <system_error>
-#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -117,9 +115,7 @@ int kind_of(const std::string& name) {
   constexpr std::string_view of_hosts = "-._*";
   const auto is_plain = [](char c) { return c > ' ' && c < '\x7f'; };
   if (name.empty() || !std::ranges::all_of(name, is_plain)) throw no_name(name);
-  boost::system::error_code no_address;
-  std::ignore = boost::asio::ip::make_address(name, no_address);
-  if (!no_address && name.find('%') == std::string::npos) return GEN_IPADD;
+  if (tls::is_address(name)) return GEN_IPADD;
   if (name.find("://") != std::string::npos) return GEN_URI;
   if (name.find('@') != std::string::npos) return GEN_EMAIL;
   const bool is_host = std::ranges::all_of(name, [&](char c) {

@@ -7,9 +7,11 @@
 #include <openssl/x509v3.h>
 
 #include <array>
+#include <boost/asio/ip/address.hpp>
 #include <cstdio>
 #include <ctime>
 #include <curfew/tls/detail/engine.hpp>
+#include <tuple>
 
 namespace curfew::tls {
 
@@ -85,6 +87,12 @@ std::string time_text(const ASN1_TIME* at) {
   std::array<char, 64> text{};
   const auto size = std::strftime(text.data(), text.size(), "%Y-%m-%d %H:%M:%S UTC", &parts);
   return {text.data(), size};
+}
+
+bool is_address(const std::string& host) {
+  boost::system::error_code no_address;
+  std::ignore = boost::asio::ip::make_address(host, no_address);
+  return !no_address && host.find('%') == std::string::npos;
 }
 
 std::string distrust_text(int error, const X509* certificate, std::string_view host) {

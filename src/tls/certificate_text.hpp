@@ -20,6 +20,9 @@ namespace curfew::tls {
 /// "2026-11-02 13:05:00 UTC"
 [[nodiscard]] std::string time_text(const ASN1_TIME* at);
 
+/// Is it an address of IPv4 or IPv6, without a zone, as certificates have them apart from names?
+[[nodiscard]] bool is_address(const std::string& host);
+
 /// Why it is not trusted.
 /// \param error        X509_V_ERR_…
 /// \param certificate  Which; may be null.

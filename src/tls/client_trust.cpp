@@ -3,17 +3,12 @@
 #include <openssl/err.h>
 #include <openssl/evp.h>
 #include <openssl/x509v3.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <boost/asio/ip/address.hpp>
-#include <cerrno>
-#include <cstring>
 #include <curfew/tls/detail/begin.hpp>
-#include <fstream>
+#include <curfew/tls/detail/pem_files.hpp>
 #include <new>
 #include <optional>
-#include <tuple>
 #include <utility>
 
 #include "tls/certificate_text.hpp"
@@ -25,22 +20,6 @@ namespace {
 
 // Of TLS 1.2; every cipher of TLS 1.3 is one that authenticates what it encrypts.
 constexpr const char* ciphers = "ECDHE+AESGCM:ECDHE+CHACHA20:DHE+AESGCM:DHE+CHACHA20";
-
-bool is_address(const std::string& host) {
-  boost::system::error_code no_address;
-  std::ignore = boost::asio::ip::make_address(host, no_address);
-  return !no_address;
-}
-
-/// What is wrong with a file that OpenSSL has not taken.
-std::string problem_of(const std::string& file, std::string_view wanted) {
-  if (::access(file.c_str(), R_OK) != 0) return file + ": " + std::strerror(errno);
-  const unsigned long code = ERR_peek_last_error();
-  if (ERR_GET_LIB(code) == ERR_LIB_PEM && ERR_GET_REASON(code) == PEM_R_NO_START_LINE)
-    return file + ": it has no " + std::string(wanted) + " in PEM";
-  const char* const text = ERR_reason_error_string(code);
-  return file + ": " + (text != nullptr ? std::string(text) : "no " + std::string(wanted));
-}
 
 /// "sha256/" and the base64 of 32 bytes.
 std::optional<key_digest> parse_pin(std::string_view text) {
@@ -55,35 +34,25 @@ std::optional<key_digest> parse_pin(std::string_view text) {
   return pin;
 }
 
-bool trust_authorities(SSL_CTX* ctx, const std::string& file, std::string& why) {
-  if (file.empty()) {
-    if (SSL_CTX_set_default_verify_paths(ctx) == 1) return true;
-    why = "the system's authorities cannot be read";
-    return false;
+/// \return what is wrong; empty: nothing.
+std::string trust_authorities(SSL_CTX* ctx, const std::string& file) {
+  if (file.empty())
+    return SSL_CTX_set_default_verify_paths(ctx) == 1 ? "" : "the system's authorities cannot be read";
+  const auto all = read_authorities(file);
+  if (!all) return all.error().text();
+  for (const auto& each : *all) {
+    if (X509_STORE_add_cert(SSL_CTX_get_cert_store(ctx), each.get()) != 1) throw std::bad_alloc();
   }
-  if (SSL_CTX_load_verify_file(ctx, file.c_str()) == 1) return true;
-  why = "the authorities of " + problem_of(file, "certificate");
-  return false;
+  return {};
 }
 
-bool use_certificate(SSL_CTX* ctx, const std::string& chain, const std::string& key, std::string& why) {
-  if (chain.empty() && key.empty()) return true;
-  if (SSL_CTX_use_certificate_chain_file(ctx, chain.c_str()) != 1) {
-    why = "the client's certificate " + problem_of(chain, "certificate");
-    return false;
-  }
-  ERR_clear_error();
-  if (SSL_CTX_use_PrivateKey_file(ctx, key.c_str(), SSL_FILETYPE_PEM) != 1) {
-    const bool is_for_another = ERR_GET_LIB(ERR_peek_last_error()) == ERR_LIB_X509 &&
-                                (ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_VALUES_MISMATCH ||
-                                 ERR_GET_REASON(ERR_peek_last_error()) == X509_R_KEY_TYPE_MISMATCH);
-    why = is_for_another ? "the client's key " + key + " is not that of the certificate " + chain
-                         : "the client's key " + problem_of(key, "private key");
-    return false;
-  }
-  if (SSL_CTX_check_private_key(ctx) == 1) return true;
-  why = "the client's key " + key + " is not that of the certificate " + chain;
-  return false;
+/// The same.
+std::string use_certificate(SSL_CTX* ctx, const std::string& chain_file, const std::string& key_file) {
+  if (chain_file.empty() && key_file.empty()) return {};
+  const auto pair = read_key_pair(chain_file, key_file);
+  if (!pair) return pair.error().text();
+  const std::string why = use(ctx, *pair);
+  return why.empty() ? why : "using the certificate " + chain_file + " (" + why + ')';
 }
 
 }  // namespace
@@ -116,12 +85,10 @@ std::shared_ptr<client_trust> client_trust::make(const trust_options& options, s
   SSL_CTX_set_options(ctx, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_COMPRESSION);
   SSL_CTX_set_verify(ctx, SSL_VERIFY_PEER, nullptr);
   SSL_CTX_set_mode(ctx, SSL_MODE_RELEASE_BUFFERS);
-  if (!trust_authorities(ctx, options.ca_file, why) ||
-      !use_certificate(ctx, options.chain_file, options.key_file, why)) {
-    ERR_clear_error();
-    return nullptr;
-  }
+  why = trust_authorities(ctx, options.ca_file);
+  if (why.empty()) why = use_certificate(ctx, options.chain_file, options.key_file);
   ERR_clear_error();
+  if (!why.empty()) return nullptr;
   sessions::collect(ctx);
   made->sessions_ = std::make_shared<sessions>();
   return made;

@@ -1,11 +1,12 @@
 #include <curfew/tls/detail/pem_files.hpp>
 
-#include <fcntl.h>
 #include <openssl/err.h>
 #include <openssl/pem.h>
-#include <unistd.h>
 
 #include <cerrno>
+#include <cstdio>
+#include <memory>
+#include <new>
 #include <string_view>
 #include <system_error>
 #include <utility>
@@ -21,14 +22,8 @@ std::unexpected<pem_problem> bad(std::string_view what, const std::string& file,
       .system = {}, .doing = "reading " + std::string(what) + ' ' + file + " (" + std::string(why) + ')'});
 }
 
-struct closes {
-  int fd;
-  explicit closes(int opened) noexcept : fd(opened) {}
-  closes(const closes&) = delete;
-  closes& operator=(const closes&) = delete;
-  ~closes() {
-    if (fd >= 0) ::close(fd);
-  }
+struct close_file {
+  void operator()(std::FILE* file) const noexcept { std::fclose(file); }
 };
 
 pem_result<std::string> read_file(std::string_view what, const std::string& file) {
@@ -36,18 +31,18 @@ pem_result<std::string> read_file(std::string_view what, const std::string& file
     return std::unexpected(pem_problem{.system = std::error_code(code, std::generic_category()),
                                        .doing = "reading " + std::string(what) + ' ' + file});
   };
-  const closes from(::open(file.c_str(), O_RDONLY | O_CLOEXEC));
-  if (from.fd < 0) return fail(errno);
+  const std::unique_ptr<std::FILE, close_file> from(std::fopen(file.c_str(), "rbe"));
+  if (!from) return fail(errno);
   std::string bytes;
   char block[16 * 1024];
   for (;;) {
-    const ssize_t count = ::read(from.fd, block, sizeof block);
-    if (count == 0) return bytes;
-    if (count < 0 && errno == EINTR) continue;
-    if (count < 0) return fail(errno);
-    bytes.append(block, static_cast<std::size_t>(count));
+    const std::size_t count = std::fread(block, 1, sizeof block, from.get());
+    if (count == 0) break;
+    bytes.append(block, count);
     if (bytes.size() > largest_file) return fail(EFBIG);
   }
+  if (std::ferror(from.get()) != 0) return fail(errno);
+  return bytes;
 }
 
 openssl_ptr<BIO> bio_of(const std::string& bytes) {
@@ -110,6 +105,8 @@ pem_result<openssl_ptr<EVP_PKEY>> read_key(const std::string& file) {
 
 }  // namespace
 
+std::string pem_problem::text() const { return system ? doing + ": " + system.message() : doing; }
+
 pem_result<key_pair> read_key_pair(const std::string& chain_file, const std::string& key_file) {
   auto all = read_certificates("the certificate", chain_file);
   if (!all) return std::unexpected(all.error());
@@ -128,6 +125,16 @@ pem_result<key_pair> read_key_pair(const std::string& chain_file, const std::str
 
 pem_result<std::vector<openssl_ptr<X509>>> read_authorities(const std::string& file) {
   return read_certificates("the authorities", file);
+}
+
+std::string use(SSL_CTX* context, const key_pair& pair) {
+  ERR_clear_error();
+  bool taken = SSL_CTX_use_certificate(context, pair.certificate.get()) == 1 &&
+               SSL_CTX_use_PrivateKey(context, pair.key.get()) == 1;
+  for (const auto& above : pair.chain) taken = taken && SSL_CTX_add1_chain_cert(context, above.get()) == 1;
+  const std::string why(taken ? "" : openssl_reason());
+  ERR_clear_error();
+  return why;
 }
 
 }  // namespace curfew::tls

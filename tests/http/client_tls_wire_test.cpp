@@ -1,11 +1,15 @@
 // TLS while it carries requests: sessions, other keys, the end of a connection, and who the client is.
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <openssl/bio.h>
+#include <openssl/evp.h>
+#include <openssl/pem.h>
 
 #include <chrono>
 #include <curfew/core.hpp>
 #include <curfew/http/client.hpp>
 #include <curfew/http/errc.hpp>
+#include <curfew/tls/detail/engine.hpp>
 #include <fstream>
 #include <future>
 #include <string>
@@ -455,6 +459,18 @@ TEST_P(TlsClientCertificate, IsMissedByAServerThatWantsOne) {
 INSTANTIATE_TEST_SUITE_P(OfEachVersion, TlsClientCertificate, ::testing::Values(&tls12, &tls13),
                          [](const auto& of) { return of.param == &tls12 ? "Tls12" : "Tls13"; });
 
+/// The key of a file, in another one that wants a password.
+std::string encrypted_copy_of(const std::string& key_file) {
+  const tls::openssl_ptr<BIO> from(BIO_new_file(key_file.c_str(), "r"));
+  const tls::openssl_ptr<EVP_PKEY> key(PEM_read_bio_PrivateKey(from.get(), nullptr, nullptr, nullptr));
+  std::string to = test_authority().directory() + "/encrypted.pem";
+  const tls::openssl_ptr<BIO> into(BIO_new_file(to.c_str(), "w"));
+  EXPECT_EQ(
+      PEM_write_bio_PKCS8PrivateKey(into.get(), key.get(), EVP_aes_256_cbc(), "secret", 6, nullptr, nullptr),
+      1);
+  return to;
+}
+
 TEST(TlsFiles, OfNoUseAreNamed) {
   tls_script_peer server(answering_each(ok("trusted")));
   const auto a = test_authority().issue({"a"});
@@ -476,6 +492,10 @@ TEST(TlsFiles, OfNoUseAreNamed) {
   EXPECT_THAT(says(trusting_options().client_certificate(no_pem, a.key_file())), HasSubstr(no_pem));
   EXPECT_THAT(says(trusting_options().client_certificate(a.chain_file(), b.key_file())),
               HasSubstr(b.key_file()));
+  // Nothing asks the terminal for a password.
+  const std::string encrypted = encrypted_copy_of(a.key_file());
+  EXPECT_THAT(says(trusting_options().client_certificate(a.chain_file(), encrypted)),
+              HasSubstr(encrypted + " (it is encrypted"));
 }
 
 }  // namespace

@@ -110,14 +110,22 @@ TEST(ClientAtAUnixSocket, RefusesWhatCannotBeOne) {
   }
 }
 
-TEST(ClientAtAUnixSocket, TheCertificateHasToBeForTheHostOfTheUrl) {
+/// It has a certificate for shop.test.
+class ClientAtAUnixSocketOverTls : public ::testing::Test {
+ protected:
+  [[nodiscard]] listen_options encrypted() const {
+    const auto shop = ca.issue({"shop.test"});
+    const auto certificates =
+        tls_server::load(tls_server_options().certificate(shop.chain_file(), shop.key_file()));
+    return listen_options().tls(certificates.value());
+  }
+
   const curfew::testing::certificate_authority ca;
-  const auto shop = ca.issue({"shop.test"});
-  const auto certificates =
-      tls_server::load(tls_server_options().certificate(shop.chain_file(), shop.key_file()));
-  ASSERT_TRUE(certificates) << certificates.error();
-  const local_server there(false, listen_options().tls(*certificates));
-  client sender(there.options().ca_file(ca.root_file()));
+  const local_server there{false, encrypted()};
+  client sender{there.options().ca_file(ca.root_file())};
+};
+
+TEST_F(ClientAtAUnixSocketOverTls, TheCertificateHasToBeForTheHostOfTheUrl) {
   const auto answer = sender.get(background(), "https://shop.test/who");
   ASSERT_TRUE(answer) << answer.error();
   EXPECT_EQ(answer->body(), "unix: shop.test");
@@ -127,14 +135,7 @@ TEST(ClientAtAUnixSocket, TheCertificateHasToBeForTheHostOfTheUrl) {
   EXPECT_EQ(there.asked(), 1);
 }
 
-TEST(ClientAtAUnixSocket, ARedirectFromHttpsToHttpIsNotFollowed) {
-  const curfew::testing::certificate_authority ca;
-  const auto shop = ca.issue({"shop.test"});
-  const auto certificates =
-      tls_server::load(tls_server_options().certificate(shop.chain_file(), shop.key_file()));
-  ASSERT_TRUE(certificates) << certificates.error();
-  const local_server there(false, listen_options().tls(*certificates));
-  client sender(there.options().ca_file(ca.root_file()));
+TEST_F(ClientAtAUnixSocketOverTls, ARedirectFromHttpsToHttpIsNotFollowed) {
   const auto answer = sender.get(background(), "https://shop.test/moved");
   ASSERT_FALSE(answer);
   EXPECT_EQ(answer.error(), errc::redirect_refused);

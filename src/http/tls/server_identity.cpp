@@ -126,16 +126,9 @@ result<> server_identity::add(const tls_server_options::files& files) {
   expect(made != nullptr);
   SSL_CTX* const c = made.get();
   SSL_CTX_set_security_level(c, security_level);
-  ERR_clear_error();
-  bool taken = SSL_CTX_use_certificate(c, pair->certificate.get()) == 1 &&
-               SSL_CTX_use_PrivateKey(c, pair->key.get()) == 1;
-  for (const auto& above : pair->chain) taken = taken && SSL_CTX_add1_chain_cert(c, above.get()) == 1;
-  if (!taken) {
-    const char* const why = ERR_reason_error_string(ERR_peek_last_error());
-    const std::string text = why != nullptr ? why : "OpenSSL does not say why";
-    ERR_clear_error();
+  if (const std::string why = tls::use(c, *pair); !why.empty()) {
     return error(make_error_code(errc::tls_failure),
-                 "using the certificate " + files.chain + " (" + text + ')');
+                 "using the certificate " + files.chain + " (" + why + ')');
   }
   const X509* const certificate = pair->certificate.get();
   for_each_name(certificate, [&](int kind, std::string_view name) {

@@ -11,8 +11,8 @@
 
 namespace curfew::http {
 
-/// The keys by which a server closes the tickets of its sessions, and opens them again. Whoever gets hold of a key can read what
-/// was recorded of the sessions of TLS 1.2 that were closed by it, so none lasts long: each closes for `lasts`, opens for as
+/// The keys by which a server closes the tickets of its sessions, and opens them again. A key that is stolen opens what was
+/// recorded of the sessions of TLS 1.2 whose tickets it has closed, so none lasts long: each closes for `lasts`, opens for as
 /// long again, and is wiped out at the first use after that.
 /// Thread safety: any thread.
 class ticket_keys {

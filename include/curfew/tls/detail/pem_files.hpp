@@ -18,8 +18,10 @@ struct key_pair {
 /// Why a file is of no use.
 struct pem_problem {
   std::error_code system;  ///< That of the system, for one that cannot be read.
-  std::string
-      doing;  ///< "reading the key /etc/key.pem", and else what is wrong with it: that it is encrypted.
+  std::string doing;       ///< "reading the key /etc/key.pem", and without a code what is wrong with it.
+
+  /// Both in one line.
+  [[nodiscard]] std::string text() const;
 };
 template <class T>
 using pem_result = std::expected<T, pem_problem>;
@@ -29,5 +31,8 @@ using pem_result = std::expected<T, pem_problem>;
 
 /// Reads a file of authorities in PEM: one at least.
 [[nodiscard]] pem_result<std::vector<openssl_ptr<X509>>> read_authorities(const std::string& file);
+
+/// Has the context show the certificate, with its chain. \return why OpenSSL does not take it; empty: it does.
+[[nodiscard]] std::string use(SSL_CTX* context, const key_pair& pair);
 
 }  // namespace curfew::tls
