@@ -265,10 +265,16 @@ test("no holes and nothing cut off, whatever the width and the colours", { timeo
     for (const width of [390, 768, 1280, 1600]) {
       await page.emulateMedia({ colorScheme });
       await page.setViewportSize({ width, height: 900 });
+      await page.evaluate(drawn_anew);
       assert.deepEqual(await page.evaluate(layout_problems), [], `${width} pixels, ${colorScheme}`);
     }
   }
 });
+
+/** Runs in the page: an element learns of its new width in the next frame. */
+async function drawn_anew() {
+  for (let i = 0; i < 2; ++i) await new Promise(requestAnimationFrame);
+}
 
 /** Runs in the page. */
 function layout_problems() {
