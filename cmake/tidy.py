@@ -1,12 +1,14 @@
 #!/usr/bin/env python3
 """clang-tidy over the files of a build directory that a regular expression finds, but not twice over the same text.
 
-    tidy.py <build directory> <regex> [--jobs <n>] [--cache <directory>] [--module <library> --module-sources <directory>]
+    tidy.py <build directory> <regex> --cache <directory> [--jobs <n>]
+            [--module <library> --module-sources <directory>] [-- <clang-tidy's arguments>]
     tidy.py --self-test
 
 What clang-tidy says of a file follows from the file's text with everything that it includes, the compile command,
-.clang-tidy, clang-tidy itself, and the module of checks that it loads, whose sources tell one from another. A file is left out when the cache knows that all of these gave no finding before.
-Findings are never remembered. Paths below the project's root count as relative: a clone hits, too.
+.clang-tidy, clang-tidy itself with its arguments, and the module of checks that it loads, whose sources tell one from
+another. A file is left out when the cache knows that all of these gave no finding before. Findings are never remembered.
+Paths below the project's root count as relative: a clone hits, too.
 """
 
 import argparse
@@ -45,12 +47,16 @@ def configuration(directory):
                       for d in (directory, *directory.parents) if (d / ".clang-tidy").is_file())
 
 
-def version_of(module, sources):
-    """clang-tidy's and the module's."""
-    parts = [subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout]
-    if module:
-        parts += [file.name.encode() + b"\0" + file.read_bytes() for file in sorted(sources.glob("*.?pp"))]
-    return b"\0".join(parts)
+class tidy:
+    """clang-tidy as it is called."""
+
+    def __init__(self, arguments=(), module=None, sources=None):
+        self.command = [TIDY, *([f"-load={module}"] if module else []), "-quiet", *arguments]
+        parts = [subprocess.run([TIDY, "--version"], capture_output=True, check=True).stdout]
+        parts += [each.encode() for each in arguments]
+        if module:
+            parts += [file.name.encode() + b"\0" + file.read_bytes() for file in sorted(sources.glob("*.?pp"))]
+        self.version = b"\0".join(parts)
 
 
 def key_of(entry, root, version):
@@ -66,16 +72,15 @@ def key_of(entry, root, version):
     return key.hexdigest()
 
 
-def check(entry, build, cache, root, version, module):
+def check(entry, build, cache, root, tool):
     """(was it remembered, what clang-tidy says or "")."""
-    key = key_of(entry, root, version)
+    key = key_of(entry, root, tool.version)
     remembered = cache / key if key else None
     if remembered and remembered.exists():
         remembered.touch()
         return True, ""
     # In the root: HeaderFilterRegex is that of the current directory's .clang-tidy.
-    loaded = [f"-load={module}"] if module else []
-    run = subprocess.run([TIDY, *loaded, "-quiet", f"-p={build}", entry["file"]], cwd=root, capture_output=True, text=True)
+    run = subprocess.run([*tool.command, f"-p={build}", entry["file"]], cwd=root, capture_output=True, text=True)
     # How many warnings system headers gave is no news.
     said = "".join(line for line in (run.stdout + run.stderr).splitlines(keepends=True)
                    if line.strip() and not re.search(r"warnings? generated\.$", line))
@@ -86,7 +91,7 @@ def check(entry, build, cache, root, version, module):
     return False, said or f"{entry['file']}: clang-tidy failed with status {run.returncode}\n"
 
 
-def lint(build, regex, jobs, cache, out=sys.stdout, module=None, sources=None):
+def lint(build, regex, jobs, cache, tool, out=sys.stdout):
     """How many files have findings, how many were checked, how many left out."""
     cache.mkdir(parents=True, exist_ok=True)
     for old in cache.iterdir():
@@ -94,11 +99,10 @@ def lint(build, regex, jobs, cache, out=sys.stdout, module=None, sources=None):
             old.unlink()
     entries = [e for e in json.loads((build / "compile_commands.json").read_text()) if re.search(regex, e["file"])]
     entries = list({e["file"]: e for e in entries}.values())
-    version = version_of(module, sources)
     root = str(pathlib.Path(os.path.commonpath([str(build), *(e["file"] for e in entries)]))).encode()
     bad = left_out = 0
     with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for known, said in pool.map(lambda e: check(e, build, cache, root, version, module), entries):
+        for known, said in pool.map(lambda e: check(e, build, cache, root, tool), entries):
             left_out += known
             bad += said != ""
             out.write(said)
@@ -111,7 +115,7 @@ def self_test():
         base = pathlib.Path(temporary)
         cache = base / "cache"
 
-        def tree(name, header, checks):
+        def tree(name, header, checks, *arguments):
             root = base / name
             (root / "build").mkdir(parents=True, exist_ok=True)
             (root / "a.cpp").write_text('#include "a.hpp"\nint* a() { return zero(); }\n')
@@ -120,7 +124,7 @@ def self_test():
             command = f"clang++-19 -std=c++23 -I{root} -o a.o -c {root}/a.cpp"
             (root / "build/compile_commands.json").write_text(
                 json.dumps([{"directory": str(root / "build"), "command": command, "file": f"{root}/a.cpp"}]))
-            return lint(root / "build", "a.cpp$", 1, cache, nowhere)
+            return lint(root / "build", "a.cpp$", 1, cache, tidy(arguments), nowhere)
 
         null, zero = "inline int* zero() { return nullptr; }\n", "inline int* zero() { return 0; }\n"
         waived = "inline int* zero() { return 0; }  // NOLINT\n"
@@ -133,17 +137,18 @@ def self_test():
             ("one", waived, "modernize-use-nullptr", (0, 1, 0)),  # a comment counts
             ("one", null, "modernize-use-auto", (0, 1, 0)),       # another configuration
             ("one", null, "modernize-use-nullptr", (0, 0, 1)),    # and back
+            ("one", zero, "modernize-use-nullptr", (0, 1, 0), "-checks=-*,modernize-use-auto"),
         ]
-        for number, (name, header, checks, answer) in enumerate(expected):
-            got = tree(name, header, checks)
+        for number, (name, header, checks, answer, *arguments) in enumerate(expected):
+            got = tree(name, header, checks, *arguments)
             assert got == answer, f"step {number}: {got} instead of {answer}"
 
         # A module counts by its sources.
         (base / "check.cpp").write_text("int one;\n")
-        with_one = version_of(base / "module.so", base)
-        assert with_one == version_of(base / "another.so", base) != version_of(None, None)
+        with_one = tidy((), base / "module.so", base).version
+        assert with_one == tidy((), base / "another.so", base).version != tidy().version
         (base / "check.cpp").write_text("int two;\n")
-        assert with_one != version_of(base / "module.so", base)
+        assert with_one != tidy((), base / "module.so", base).version
 
 
 def main():
@@ -157,10 +162,12 @@ def main():
     parser.add_argument("--cache", type=pathlib.Path, required=True)
     parser.add_argument("--module", type=lambda text: pathlib.Path(text).resolve(), help="a library of checks that clang-tidy loads")
     parser.add_argument("--module-sources", type=pathlib.Path, help="where its .cpp and .hpp files are")
+    parser.add_argument("arguments", nargs="*", help="of clang-tidy, behind --")
     options = parser.parse_args()
     if (options.module is None) != (options.module_sources is None):
         parser.error("--module and --module-sources go together")
-    sys.exit(lint(options.build, options.regex, options.jobs, options.cache, sys.stdout, options.module, options.module_sources)[0] != 0)
+    tool = tidy(options.arguments, options.module, options.module_sources)
+    sys.exit(lint(options.build, options.regex, options.jobs, options.cache, tool)[0] != 0)
 
 
 if __name__ == "__main__":

@@ -63,7 +63,8 @@ queue_worker::queue_worker(hub& h, std::string stream, const queue_options& opti
 asio::awaitable<result<>> queue_worker::run(context ctx) {
   const auto self = shared_from_this();
   const auto here = co_await asio::this_coro::executor;
-  auto keeping = with_cancel(background());
+  const context beyond = without_cancel(ctx);  // for what its end leaves to do
+  auto keeping = with_cancel(beyond);
   co_await make_group(ctx);
   asio::co_spawn(here, keep(keeping.ctx()), asio::detached);
   pauses between;
@@ -91,9 +92,9 @@ asio::awaitable<result<>> queue_worker::run(context ctx) {
     }
   }
   // Its jobs, whose contexts have ended, too.
-  std::ignore = co_await async_acquire(background(), slots_, at_a_time_);
+  std::ignore = co_await async_acquire(beyond, slots_, at_a_time_);
   keeping.cancel();
-  const auto limit = with_timeout(background(), 1s);
+  const auto limit = with_timeout(beyond, 1s);
   std::ignore = co_await client_.async_run(limit.ctx(), scripts::leave(stream_, worker_group, name_));
   co_return error::ended(ctx, "a worker");
 }
@@ -223,7 +224,7 @@ asio::awaitable<void> queue_worker::do_joined(context ctx, context own, scripts:
 /// \param own  While it lives, the answer has to be delivered where `must` says so.
 asio::awaitable<void> queue_worker::finish(context own, scripts::queued_job job, std::string kind,
                                            std::string text, bool must) {
-  const auto limit = with_timeout(background(), std::max<clock::duration>(lease_, 1s));
+  const auto limit = with_timeout(without_cancel(own), std::max<clock::duration>(lease_, 1s));
   pauses between;
   while (!limit.err()) {
     auto done = co_await client_.async_run(
@@ -241,7 +242,7 @@ asio::awaitable<void> queue_worker::give_back(std::string id) {
 }
 
 asio::awaitable<void> queue_worker::bury(scripts::queued_job job, std::string why) {
-  const auto limit = with_timeout(background(), std::max<clock::duration>(lease_, 1s));
+  const auto limit = with_timeout(without_cancel(own), std::max<clock::duration>(lease_, 1s));
   const auto how = redis::xadd_options().max_length(options_.max_dead());
   const std::vector<redis::pair_of_words> fields{{"id", job.id}, {"b", job.body}, {"why", why}};
   auto written = co_await client_.async_run(limit.ctx(), redis::xadd(dead_letters_of(stream_), fields, how));

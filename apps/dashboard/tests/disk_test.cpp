@@ -124,7 +124,7 @@ TEST(WalkTree, StopsWhereItIsWhenTheContextEnds) {
 
 std::expected<duplicate_report, failure> duplicates_in(const curfew::context& ctx, const std::string& root,
                                                        const compare_visitor& compared = uncompared) {
-  return find_duplicates(ctx, walk_tree(curfew::background(), root, unseen)->files, compared);
+  return find_duplicates(ctx, walk_tree(curfew::without_cancel(ctx), root, unseen)->files, compared);
 }
 
 TEST(FindDuplicates, GroupsByWholeContent) {

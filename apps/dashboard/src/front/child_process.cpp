@@ -138,7 +138,7 @@ asio::awaitable<curfew::result<std::string>> child_process::async_exit(curfew::c
   auto ready = co_await handle_.async_wait(asio::posix::descriptor_base::wait_read, curfew::with(ctx));
   if (!ready) co_return std::unexpected(std::move(ready).error());
   int status = 0;
-  ::waitpid(pid_, &status, 0);
+  ::waitpid(pid_, &status, WNOHANG);  // it has ended: the handle is readable
   pid_ = 0;
   co_return describe_exit(status);
 }

@@ -178,10 +178,11 @@ asio::awaitable<void> service::answer_streamed(curfew::context ctx, http::body_w
   };
   curfew::async_offload(life->ctx(), std::move(job), asio::bind_executor(executor, std::move(home)));
 
-  // Not under ctx: the work obeys its own context, and this coroutine waits until it has ended.
+  // The work obeys a context of its own, and this coroutine waits until it has ended.
+  const curfew::context beyond = curfew::without_cancel(ctx);
   bool heard = true;
   for (;;) {
-    auto line = co_await box->async_take(curfew::background());
+    auto line = co_await box->async_take(beyond);
     if (!line || !*line) break;
     if (heard) heard = (co_await out.async_write(ctx, **std::move(line))).has_value();
   }
