@@ -242,7 +242,7 @@ asio::awaitable<void> queue_worker::give_back(std::string id) {
 }
 
 asio::awaitable<void> queue_worker::bury(scripts::queued_job job, std::string why) {
-  const auto limit = with_timeout(without_cancel(own), std::max<clock::duration>(lease_, 1s));
+  const auto limit = with_timeout(background(), std::max<clock::duration>(lease_, 1s));
   const auto how = redis::xadd_options().max_length(options_.max_dead());
   const std::vector<redis::pair_of_words> fields{{"id", job.id}, {"b", job.body}, {"why", why}};
   auto written = co_await client_.async_run(limit.ctx(), redis::xadd(dead_letters_of(stream_), fields, how));
