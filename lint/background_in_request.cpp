@@ -9,9 +9,9 @@ namespace {
 
 /// The roots that are handed on, or that a variable is made from. Not those in a comparison or a choice, nor those that are
 /// written over a context, which is how it is given up.
-class find_roots : public own_code<find_roots> {
+class find_roots : public own_code {
  public:
-  bool VisitCallExpr(CallExpr* call) {
+  bool VisitCallExpr(CallExpr* call) override {
     if (const auto* by = dyn_cast<CXXOperatorCallExpr>(call); by != nullptr && by->getOperator() != OO_Call)
       return true;
     const FunctionDecl* callee = call->getDirectCallee();
@@ -19,12 +19,12 @@ class find_roots : public own_code<find_roots> {
     for (const Expr* argument : call->arguments()) note(argument);
     return true;
   }
-  bool VisitCXXConstructExpr(CXXConstructExpr* made) {
+  bool VisitCXXConstructExpr(CXXConstructExpr* made) override {
     if (is_context(made->getType())) return true;
     for (const Expr* argument : made->arguments()) note(argument);
     return true;
   }
-  bool VisitVarDecl(VarDecl* variable) {
+  bool VisitVarDecl(VarDecl* variable) override {
     // One that can change is a place for the contexts to come.
     const QualType type = variable->getType();
     if (!type->isReferenceType() && is_context(type) && !type.isConstQualified()) return true;

@@ -40,23 +40,23 @@ std::string name_of(const FunctionDecl* function) {
   return "::" + name;
 }
 
-class find_waits : public own_code<find_waits> {
+class find_waits : public own_code {
  public:
   explicit find_waits(const std::vector<std::string>& names) : names_(names) {}
 
   // What is awaited does not block, whatever its name.
-  bool TraverseCoawaitExpr(CoawaitExpr* awaited) {
+  bool TraverseCoawaitExpr(CoawaitExpr* awaited) override {
     const Expr* operand = spelled(awaited->getOperand());
     if (const auto* call = dyn_cast<CallExpr>(operand)) {
       awaited_ = call;
     }
     return TraverseStmt(awaited->getOperand());
   }
-  bool TraverseDependentCoawaitExpr(DependentCoawaitExpr* awaited) {
+  bool TraverseDependentCoawaitExpr(DependentCoawaitExpr* awaited) override {
     if (const auto* call = dyn_cast<CallExpr>(spelled(awaited->getOperand()))) awaited_ = call;
     return TraverseStmt(awaited->getOperand());
   }
-  bool VisitCallExpr(CallExpr* call) {
+  bool VisitCallExpr(CallExpr* call) override {
     if (call == awaited_) return true;
     const FunctionDecl* callee = call->getDirectCallee();
     if (callee == nullptr || callee->getIdentifier() == nullptr) return true;

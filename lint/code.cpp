@@ -225,15 +225,15 @@ std::optional<reach> context_in_reach(const FunctionDecl& function, captures of)
 namespace {
 
 /// Is a context, a scope, or one of `known`, in it?
-class mention : public RecursiveASTVisitor<mention> {
+class mention : public tree_walk {
  public:
   explicit mention(const llvm::DenseSet<const ValueDecl*>& known) : known_(known) {}
 
-  bool VisitDeclRefExpr(DeclRefExpr* named) {
+  bool VisitDeclRefExpr(DeclRefExpr* named) override {
     return !(found = known_.contains(named->getDecl()) || obeys(named));
   }
-  bool VisitMemberExpr(MemberExpr* named) { return !(found = obeys(named)); }
-  bool VisitCallExpr(CallExpr* call) {
+  bool VisitMemberExpr(MemberExpr* named) override { return !(found = obeys(named)); }
+  bool VisitCallExpr(CallExpr* call) override {
     return !(found = !is_root(call) && !call->getType().isNull() && obeys(call));
   }
 
@@ -291,11 +291,11 @@ bool interrupts(QualType type) {
   return is_of_curfew(class_of(type), "on_done") || is_class(type, "std", "stop_callback");
 }
 
-class collector : public RecursiveASTVisitor<collector> {
+class collector : public tree_walk {
  public:
   explicit collector(llvm::DenseSet<const ValueDecl*>& into) : into_(into) {}
 
-  bool VisitVarDecl(VarDecl* variable) {
+  bool VisitVarDecl(VarDecl* variable) override {
     interrupted |= interrupts(variable->getType());
     if (variable->hasInit() && mentions(variable->getInit())) add(variable);
     if (const auto* several = dyn_cast<DecompositionDecl>(variable);
@@ -304,11 +304,11 @@ class collector : public RecursiveASTVisitor<collector> {
     }
     return true;
   }
-  bool VisitBinaryOperator(BinaryOperator* assigned) {
+  bool VisitBinaryOperator(BinaryOperator* assigned) override {
     if (assigned->isAssignmentOp() && mentions(assigned->getRHS())) add(root_of(assigned->getLHS()));
     return true;
   }
-  bool VisitCallExpr(CallExpr* call) {
+  bool VisitCallExpr(CallExpr* call) override {
     const FunctionDecl* callee = call->getDirectCallee();
     if (callee != nullptr && is_of_curfew(callee, "after_func")) interrupted = true;
     // start(ctx, [&made] { … }): what is given to a call together with a context obeys it.
@@ -335,7 +335,7 @@ class collector : public RecursiveASTVisitor<collector> {
     }
     return true;
   }
-  bool VisitCXXConstructExpr(CXXConstructExpr* made) {
+  bool VisitCXXConstructExpr(CXXConstructExpr* made) override {
     interrupted |= interrupts(made->getType()) || guards(made);
     return true;
   }

@@ -2,7 +2,6 @@
 
 #include <clang/AST/ASTContext.h>
 #include <clang/AST/ExprCXX.h>
-#include <clang/AST/RecursiveASTVisitor.h>
 #include <clang/AST/StmtCXX.h>
 #include <clang/Basic/SourceManager.h>
 #include <llvm/ADT/DenseSet.h>
@@ -10,6 +9,8 @@
 
 #include <optional>
 #include <string>
+
+#include "walk.hpp"
 
 /// What code says about contexts, as the checks ask it.
 namespace curfew::lint {
@@ -69,29 +70,6 @@ struct reach {
 enum class captures { used, possible };
 /// The nearest of them: a parameter, what a lambda captures, the `ctx()` of a parameter.
 [[nodiscard]] std::optional<reach> context_in_reach(const clang::FunctionDecl& function, captures of);
-
-/// Goes through the code of one function, and not through that of lambdas in it, whose calls are functions themselves.
-template <class Derived>
-class own_code : public clang::RecursiveASTVisitor<Derived> {
- public:
-  bool TraverseLambdaExpr(clang::LambdaExpr* lambda) {
-    // What it captures is evaluated here.
-    for (unsigned i = 0; i < lambda->capture_size(); ++i) {
-      const clang::LambdaCapture* capture = lambda->capture_begin() + i;
-      if (capture->isExplicit() && lambda->isInitCapture(capture))
-        this->TraverseStmt(lambda->capture_init_begin()[i]);
-    }
-    return true;
-  }
-  bool TraverseDecl(clang::Decl* declaration) {
-    // A class in a function has functions of its own.
-    if (declaration != nullptr && clang::isa<clang::CXXRecordDecl>(declaration)) return true;
-    return clang::RecursiveASTVisitor<Derived>::TraverseDecl(declaration);
-  }
-  bool TraverseCoroutineBodyStmt(clang::CoroutineBodyStmt* body) {
-    return this->TraverseStmt(body->getBody());
-  }
-};
 
 /// The variables of a function that contexts have something to do with: contexts, scopes, what was made from them.
 class obedient {

@@ -59,9 +59,9 @@ const FunctionDecl* twin_of(const FunctionDecl* callee) {
 }
 
 /// Does it say of the code under it that the context, or a call, has ended?
-class find_end : public RecursiveASTVisitor<find_end> {
+class find_end : public tree_walk {
  public:
-  bool VisitExpr(Expr* part) {
+  bool VisitExpr(Expr* part) override {
     const QualType type = part->getType();
     if (!type.isNull() && (is_context(type) || is_scope(type) || is_result(type) || is_of_end(type)))
       found = true;
@@ -82,10 +82,10 @@ bool tells_end(Stmt* condition) {
   return end.found;
 }
 
-class twin_calls : public own_code<twin_calls> {
+class twin_calls : public own_code {
  public:
   // What is done once a context or a call has ended is done without it.
-  bool TraverseIfStmt(IfStmt* choice) {
+  bool TraverseIfStmt(IfStmt* choice) override {
     if (choice->getInit() != nullptr && !TraverseStmt(choice->getInit())) return false;
     if (!TraverseStmt(choice->getCond())) return false;
     if (choice->hasVarStorage() && !TraverseDecl(choice->getConditionVariable())) return false;
@@ -105,13 +105,13 @@ class twin_calls : public own_code<twin_calls> {
     };
     return look(choice->getThen(), in_then) && look(choice->getElse(), is_end);
   }
-  bool TraverseCXXCatchStmt(CXXCatchStmt* caught) {
+  bool TraverseCXXCatchStmt(CXXCatchStmt* caught) override {
     ++depth_;
     const bool goes_on = own_code::TraverseCXXCatchStmt(caught);
     --depth_;
     return goes_on;
   }
-  bool VisitCallExpr(CallExpr* call) {
+  bool VisitCallExpr(CallExpr* call) override {
     const FunctionDecl* callee = call->getDirectCallee();
     if (depth_ == 0 && callee != nullptr && callee->getIdentifier() != nullptr && !callee->isInStdNamespace())
       found.push_back(call);

@@ -10,11 +10,11 @@ using namespace clang;  // NOLINT(google-build-using-namespace)
 namespace {
 
 /// Where the parameter is used in a function: its name, and whether each use leaves it as it is.
-class parameter_uses : public RecursiveASTVisitor<parameter_uses> {
+class parameter_uses : public tree_walk {
  public:
   explicit parameter_uses(const ParmVarDecl* of) : of_(of) {}
 
-  bool VisitDeclRefExpr(DeclRefExpr* named) {
+  bool VisitDeclRefExpr(DeclRefExpr* named) override {
     if (named->getDecl() == of_) {
       if (!llvm::is_contained(places, named->getLocation())) places.push_back(named->getLocation());
       ++uses_;
@@ -25,7 +25,7 @@ class parameter_uses : public RecursiveASTVisitor<parameter_uses> {
     }
     return true;
   }
-  bool VisitImplicitCastExpr(ImplicitCastExpr* cast) {
+  bool VisitImplicitCastExpr(ImplicitCastExpr* cast) override {
     const auto* named = dyn_cast<DeclRefExpr>(cast->getSubExpr()->IgnoreParens());
     if (named != nullptr && named->getDecl() == of_ && cast->getType().isConstQualified() &&
         !named->getType().isConstQualified()) {
@@ -33,13 +33,13 @@ class parameter_uses : public RecursiveASTVisitor<parameter_uses> {
     }
     return true;
   }
-  bool VisitMemberExpr(MemberExpr* member) {
+  bool VisitMemberExpr(MemberExpr* member) override {
     const ValueDecl* named = member->getMemberDecl();
     has_other_ctx |=
         member->isImplicitAccess() && named->getIdentifier() != nullptr && named->getName() == "ctx";
     return true;
   }
-  bool VisitNamedDecl(NamedDecl* declared) {
+  bool VisitNamedDecl(NamedDecl* declared) override {
     has_other_ctx |= declared->getIdentifier() != nullptr && declared->getName() == "ctx";
     return true;
   }
@@ -57,15 +57,15 @@ class parameter_uses : public RecursiveASTVisitor<parameter_uses> {
 };
 
 /// Is the function given to something that calls it, and that says what its parameters are?
-class address_uses : public RecursiveASTVisitor<address_uses> {
+class address_uses : public tree_walk {
  public:
   explicit address_uses(const FunctionDecl& of) : of_(of) {}
 
-  bool VisitDeclRefExpr(DeclRefExpr* named) {
+  bool VisitDeclRefExpr(DeclRefExpr* named) override {
     if (named->getDecl()->getCanonicalDecl() == of_.getCanonicalDecl()) ++named_;
     return true;
   }
-  bool VisitCallExpr(CallExpr* call) {
+  bool VisitCallExpr(CallExpr* call) override {
     const auto* named = dyn_cast<DeclRefExpr>(call->getCallee()->IgnoreParenImpCasts());
     if (named != nullptr && named->getDecl()->getCanonicalDecl() == of_.getCanonicalDecl()) ++called_;
     return true;

@@ -68,25 +68,25 @@ const FunctionDecl* coroutine_of(const CallExpr* call) {
   return is_in_curfew(callee) || callee->isTemplateInstantiation() ? nullptr : callee;
 }
 
-class find_calls : public own_code<find_calls> {
+class find_calls : public own_code {
  public:
   explicit find_calls(const FunctionDecl& function)
       : function_(function),
         in_coroutine_(is_coroutine(function)) {}
 
   // What lives to the end of the expression lives until the coroutine has ended.
-  bool TraverseCoawaitExpr(CoawaitExpr* /*awaited*/) { return true; }
-  bool TraverseDependentCoawaitExpr(DependentCoawaitExpr* /*awaited*/) { return true; }
+  bool TraverseCoawaitExpr(CoawaitExpr* /*awaited*/) override { return true; }
+  bool TraverseDependentCoawaitExpr(DependentCoawaitExpr* /*awaited*/) override { return true; }
 
-  bool VisitReturnStmt(ReturnStmt* returned) {
+  bool VisitReturnStmt(ReturnStmt* returned) override {
     if (returned->getRetValue() != nullptr) look(spelled(returned->getRetValue()), how::returned);
     return true;
   }
-  bool VisitVarDecl(VarDecl* variable) {
+  bool VisitVarDecl(VarDecl* variable) override {
     if (variable->hasInit()) look(spelled(variable->getInit()), how::kept);
     return true;
   }
-  bool VisitCallExpr(CallExpr* call) {
+  bool VisitCallExpr(CallExpr* call) override {
     const FunctionDecl* callee = call->getDirectCallee();
     if (callee == nullptr || callee->getIdentifier() == nullptr) return true;
     const bool spawns = callee->getName() == "co_spawn" || is_of_curfew(callee, "spawn");
@@ -151,16 +151,16 @@ class find_calls : public own_code<find_calls> {
 };
 
 /// Whether a parameter is read after the first suspension.
-class find_late_use : public own_code<find_late_use> {
+class find_late_use : public own_code {
  public:
   explicit find_late_use(const ParmVarDecl* of) : of_(of) {}
 
-  bool TraverseCoawaitExpr(CoawaitExpr* awaited) {
+  bool TraverseCoawaitExpr(CoawaitExpr* awaited) override {
     if (!TraverseStmt(awaited->getOperand())) return false;
     suspended_ = true;
     return true;
   }
-  bool VisitDeclRefExpr(DeclRefExpr* named) {
+  bool VisitDeclRefExpr(DeclRefExpr* named) override {
     if (suspended_ && named->getDecl() == of_) found = named;
     return found == nullptr;
   }

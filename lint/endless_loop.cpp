@@ -16,22 +16,22 @@ bool is_own_member(const Expr* expression) {
 }
 
 /// Whether the object itself was given something made from a context: `begin(ctx);`, `ctx_ = ctx;`.
-class find_gifts : public RecursiveASTVisitor<find_gifts> {
+class find_gifts : public tree_walk {
  public:
   explicit find_gifts(const obedient& under) : under_(under) {}
 
-  bool VisitCXXMemberCallExpr(CXXMemberCallExpr* call) {
+  bool VisitCXXMemberCallExpr(CXXMemberCallExpr* call) override {
     const Expr* object = bare(call->getImplicitObjectArgument());
     if (!isa<CXXThisExpr>(object) && !is_own_member(object)) return true;
     for (const Expr* argument : call->arguments()) found |= under_.in(argument);
     return !found;
   }
-  bool VisitBinaryOperator(BinaryOperator* assigned) {
+  bool VisitBinaryOperator(BinaryOperator* assigned) override {
     if (assigned->isAssignmentOp() && is_own_member(assigned->getLHS()))
       found |= under_.in(assigned->getRHS());
     return !found;
   }
-  bool VisitCXXOperatorCallExpr(CXXOperatorCallExpr* assigned) {
+  bool VisitCXXOperatorCallExpr(CXXOperatorCallExpr* assigned) override {
     if (assigned->isAssignmentOp() && assigned->getNumArgs() == 2 && is_own_member(assigned->getArg(0)))
       found |= under_.in(assigned->getArg(1));
     return !found;
@@ -48,10 +48,10 @@ bool is_counter(const Expr* expression) {
 }
 
 /// What a loop does, as far as it says how long it goes on.
-class find_habits : public own_code<find_habits> {
+class find_habits : public own_code {
  public:
-  bool VisitCXXThisExpr(CXXThisExpr* /*used*/) { return uses_this = true; }
-  bool VisitCallExpr(CallExpr* call) {
+  bool VisitCXXThisExpr(CXXThisExpr* /*used*/) override { return uses_this = true; }
+  bool VisitCallExpr(CallExpr* call) override {
     const FunctionDecl* callee = call->getDirectCallee();
     if (callee == nullptr || callee->getIdentifier() == nullptr) return true;
     const llvm::StringRef name = callee->getName();
@@ -64,11 +64,11 @@ class find_habits : public own_code<find_habits> {
     }
     return true;
   }
-  bool VisitUnaryOperator(UnaryOperator* stepped) {
+  bool VisitUnaryOperator(UnaryOperator* stepped) override {
     if (stepped->isIncrementDecrementOp() && is_counter(stepped->getSubExpr())) counts = true;
     return true;
   }
-  bool VisitCompoundAssignOperator(CompoundAssignOperator* stepped) {
+  bool VisitCompoundAssignOperator(CompoundAssignOperator* stepped) override {
     if (is_counter(stepped->getLHS()) || stepped->getLHS()->getType()->isDependentType()) counts = true;
     return true;
   }

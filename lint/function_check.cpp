@@ -1,4 +1,3 @@
-#include <clang/AST/RecursiveASTVisitor.h>
 #include <clang/ASTMatchers/ASTMatchFinder.h>
 #include <clang/ASTMatchers/ASTMatchers.h>
 
@@ -38,7 +37,7 @@ struct own_declarations {
   std::vector<const clang::CXXRecordDecl*> classes;
 };
 
-class find_own : public clang::RecursiveASTVisitor<find_own> {
+class find_own : public tree_walk {
  public:
   find_own(clang::ASTContext& ast, own_declarations& into) : ast_(ast), into_(into) {
     for (clang::Decl* each : ast.getTranslationUnitDecl()->decls()) {
@@ -46,15 +45,15 @@ class find_own : public clang::RecursiveASTVisitor<find_own> {
     }
   }
 
-  bool VisitFunctionDecl(clang::FunctionDecl* function) {
+  bool VisitFunctionDecl(clang::FunctionDecl* function) override {
     note(*function);
     return true;
   }
-  bool VisitLambdaExpr(clang::LambdaExpr* lambda) {
+  bool VisitLambdaExpr(clang::LambdaExpr* lambda) override {
     note(*lambda->getCallOperator());
     return true;
   }
-  bool VisitCXXRecordDecl(clang::CXXRecordDecl* record) {
+  bool VisitCXXRecordDecl(clang::CXXRecordDecl* record) override {
     if (record->isThisDeclarationADefinition() && !record->isImplicit() && !is_of_the_system(*record))
       into_.classes.push_back(record);
     return true;

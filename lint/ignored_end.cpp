@@ -59,18 +59,18 @@ struct unseen {
 };
 
 /// Variables that hold how a wait went, and the places where they are named.
-class find_outcomes : public RecursiveASTVisitor<find_outcomes> {
+class find_outcomes : public tree_walk {
  public:
   explicit find_outcomes(const FunctionDecl& function) : function_(function) {}
 
-  bool TraverseCompoundStmt(CompoundStmt* block) {
+  bool TraverseCompoundStmt(CompoundStmt* block) override {
     const Stmt* around = last_;
     last_ = block->body_empty() ? nullptr : block->body_back();
-    const bool goes_on = RecursiveASTVisitor::TraverseCompoundStmt(block);
+    const bool goes_on = tree_walk::TraverseCompoundStmt(block);
     last_ = around;
     return goes_on;
   }
-  bool VisitDeclStmt(DeclStmt* line) {
+  bool VisitDeclStmt(DeclStmt* line) override {
     if (line == last_ || !line->isSingleDecl()) return true;  // nothing goes on after it
     auto* variable = dyn_cast<VarDecl>(line->getSingleDecl());
     if (variable == nullptr || !variable->isLocalVarDecl() || variable->isStaticLocal() ||
@@ -88,11 +88,11 @@ class find_outcomes : public RecursiveASTVisitor<find_outcomes> {
     if (context != nullptr) waits.push_back({variable, call, context, !holds_nothing(variable->getType())});
     return true;
   }
-  bool VisitDeclRefExpr(DeclRefExpr* named) {
+  bool VisitDeclRefExpr(DeclRefExpr* named) override {
     if (const auto* variable = dyn_cast<VarDecl>(named->getDecl())) ++uses[variable];
     return true;
   }
-  bool VisitCallExpr(CallExpr* call) {
+  bool VisitCallExpr(CallExpr* call) override {
     const Expr* context = context_given_to(call);
     if (context == nullptr) return true;
     for (const Expr* argument : call->arguments()) {
@@ -126,20 +126,20 @@ class find_outcomes : public RecursiveASTVisitor<find_outcomes> {
 };
 
 /// What is done with contexts after a wait.
-class find_after : public RecursiveASTVisitor<find_after> {
+class find_after : public tree_walk {
  public:
   find_after(SourceLocation from, const ASTContext& ast) : from_(from), ast_(ast) {}
 
-  bool VisitCXXMemberCallExpr(CXXMemberCallExpr* call) {
+  bool VisitCXXMemberCallExpr(CXXMemberCallExpr* call) override {
     const Expr* object = spelled(call->getImplicitObjectArgument());
     if (object != nullptr && is_obeyed(object) && is_after(call->getExprLoc())) asked = true;
     return true;
   }
-  bool VisitDeclRefExpr(DeclRefExpr* named) {
+  bool VisitDeclRefExpr(DeclRefExpr* named) override {
     if (is_obeyed(named) && is_after(named->getLocation())) mentioned = true;
     return true;
   }
-  bool VisitMemberExpr(MemberExpr* named) {
+  bool VisitMemberExpr(MemberExpr* named) override {
     if (is_obeyed(named) && is_after(named->getMemberLoc())) mentioned = true;
     return true;
   }
@@ -174,11 +174,11 @@ bool catches_ends(const CXXTryStmt* attempt) {
 }
 
 /// Whether a loop does nothing with contexts but give them to calls whose error it then drops.
-class find_dropped : public RecursiveASTVisitor<find_dropped> {
+class find_dropped : public tree_walk {
  public:
   find_dropped(const endless_loop_of& loop, const ASTContext& ast) : loop_(loop), ast_(ast) {}
 
-  bool TraverseCXXTryStmt(CXXTryStmt* attempt) {
+  bool TraverseCXXTryStmt(CXXTryStmt* attempt) override {
     const int more = catches_ends(attempt) ? 1 : 0;
     caught_ += more;
     const bool goes_on = TraverseStmt(attempt->getTryBlock());
@@ -189,16 +189,16 @@ class find_dropped : public RecursiveASTVisitor<find_dropped> {
     }
     return true;
   }
-  bool TraverseCallExpr(CallExpr* call) {
+  bool TraverseCallExpr(CallExpr* call) override {
     if (const Expr* parent = derived_from(call); parent != nullptr && is_around(parent)) {
       for (unsigned i = 1; i < call->getNumArgs(); ++i) {
         if (!TraverseStmt(call->getArg(i))) return false;
       }
       return true;
     }
-    return take(call) ? !other : RecursiveASTVisitor::TraverseCallExpr(call);
+    return take(call) ? !other : tree_walk::TraverseCallExpr(call);
   }
-  bool TraverseCXXMemberCallExpr(CXXMemberCallExpr* call) {
+  bool TraverseCXXMemberCallExpr(CXXMemberCallExpr* call) override {
     const CXXMethodDecl* method = call->getMethodDecl();
     const bool is_value =
         method != nullptr && method->getIdentifier() != nullptr && method->getName() == "value";
@@ -206,9 +206,9 @@ class find_dropped : public RecursiveASTVisitor<find_dropped> {
     const QualType of = call->getImplicitObjectArgument()->IgnoreParenImpCasts()->getType();
     if (caught_ == 0 && is_value && is_result(of)) return stop();  // which throws
     return take(call) ? !other && TraverseStmt(call->getCallee())
-                      : RecursiveASTVisitor::TraverseCXXMemberCallExpr(call);
+                      : tree_walk::TraverseCXXMemberCallExpr(call);
   }
-  bool VisitCallExpr(CallExpr* call) {
+  bool VisitCallExpr(CallExpr* call) override {
     if (isa<CXXOperatorCallExpr>(call) || caught_ > 0) return true;
     for (const Expr* argument : call->arguments()) {
       const QualType type = argument->getType();
@@ -219,8 +219,8 @@ class find_dropped : public RecursiveASTVisitor<find_dropped> {
     }
     return true;
   }
-  bool VisitDeclRefExpr(DeclRefExpr* named) { return !obeys(named) || stop(); }
-  bool VisitMemberExpr(MemberExpr* named) { return !obeys(named) || stop(); }
+  bool VisitDeclRefExpr(DeclRefExpr* named) override { return !obeys(named) || stop(); }
+  bool VisitMemberExpr(MemberExpr* named) override { return !obeys(named) || stop(); }
 
   bool other = false;
   const CallExpr* wait = nullptr;

@@ -12,20 +12,20 @@ bool is_always_true(const Expr* condition, const ASTContext& ast) {
   return !condition->isValueDependent() && condition->EvaluateAsBooleanCondition(value, ast) && value;
 }
 
-class find_loops : public own_code<find_loops> {
+class find_loops : public own_code {
  public:
   explicit find_loops(const ASTContext& ast) : ast_(ast) {}
 
-  bool VisitWhileStmt(WhileStmt* loop) {
+  bool VisitWhileStmt(WhileStmt* loop) override {
     if (loop->getConditionVariable() == nullptr && is_always_true(loop->getCond(), ast_))
       found.push_back({loop, loop->getBody()});
     return true;
   }
-  bool VisitDoStmt(DoStmt* loop) {
+  bool VisitDoStmt(DoStmt* loop) override {
     if (is_always_true(loop->getCond(), ast_)) found.push_back({loop, loop->getBody()});
     return true;
   }
-  bool VisitForStmt(ForStmt* loop) {
+  bool VisitForStmt(ForStmt* loop) override {
     if (loop->getConditionVariable() == nullptr && is_always_true(loop->getCond(), ast_))
       found.push_back({loop, loop->getBody()});
     return true;
@@ -37,23 +37,38 @@ class find_loops : public own_code<find_loops> {
   const ASTContext& ast_;
 };
 
-class find_ways_out : public own_code<find_ways_out> {
+class find_ways_out : public own_code {
  public:
-  bool TraverseWhileStmt(WhileStmt* loop) { return within(loop, &find_ways_out::plain_while); }
-  bool TraverseDoStmt(DoStmt* loop) { return within(loop, &find_ways_out::plain_do); }
-  bool TraverseForStmt(ForStmt* loop) { return within(loop, &find_ways_out::plain_for); }
-  bool TraverseCXXForRangeStmt(CXXForRangeStmt* loop) { return within(loop, &find_ways_out::plain_range); }
-  bool TraverseSwitchStmt(SwitchStmt* choice) { return within(choice, &find_ways_out::plain_switch); }
+  bool TraverseWhileStmt(WhileStmt* loop) override {
+    const deeper within(depth_);
+    return own_code::TraverseWhileStmt(loop);
+  }
+  bool TraverseDoStmt(DoStmt* loop) override {
+    const deeper within(depth_);
+    return own_code::TraverseDoStmt(loop);
+  }
+  bool TraverseForStmt(ForStmt* loop) override {
+    const deeper within(depth_);
+    return own_code::TraverseForStmt(loop);
+  }
+  bool TraverseCXXForRangeStmt(CXXForRangeStmt* loop) override {
+    const deeper within(depth_);
+    return own_code::TraverseCXXForRangeStmt(loop);
+  }
+  bool TraverseSwitchStmt(SwitchStmt* choice) override {
+    const deeper within(depth_);
+    return own_code::TraverseSwitchStmt(choice);
+  }
 
-  bool VisitBreakStmt(BreakStmt* /*leaves*/) { return !(found |= depth_ == 0); }
-  bool VisitReturnStmt(ReturnStmt* /*leaves*/) { return leave(); }
-  bool VisitCoreturnStmt(CoreturnStmt* /*leaves*/) { return leave(); }
-  bool VisitCXXThrowExpr(CXXThrowExpr* /*leaves*/) { return leave(); }
-  bool VisitGotoStmt(GotoStmt* /*leaves*/) { return leave(); }
-  bool VisitIndirectGotoStmt(IndirectGotoStmt* /*leaves*/) { return leave(); }
-  bool VisitAsmStmt(AsmStmt* /*leaves*/) { return leave(); }
-  bool VisitCoyieldExpr(CoyieldExpr* /*pauses*/) { return leave(); }
-  bool VisitCallExpr(CallExpr* call) {
+  bool VisitBreakStmt(BreakStmt* /*leaves*/) override { return !(found |= depth_ == 0); }
+  bool VisitReturnStmt(ReturnStmt* /*leaves*/) override { return leave(); }
+  bool VisitCoreturnStmt(CoreturnStmt* /*leaves*/) override { return leave(); }
+  bool VisitCXXThrowExpr(CXXThrowExpr* /*leaves*/) override { return leave(); }
+  bool VisitGotoStmt(GotoStmt* /*leaves*/) override { return leave(); }
+  bool VisitIndirectGotoStmt(IndirectGotoStmt* /*leaves*/) override { return leave(); }
+  bool VisitAsmStmt(AsmStmt* /*leaves*/) override { return leave(); }
+  bool VisitCoyieldExpr(CoyieldExpr* /*pauses*/) override { return leave(); }
+  bool VisitCallExpr(CallExpr* call) override {
     const FunctionDecl* callee = call->getDirectCallee();
     return callee == nullptr || !callee->isNoReturn() || leave();
   }
@@ -61,18 +76,15 @@ class find_ways_out : public own_code<find_ways_out> {
   bool found = false;
 
  private:
-  bool plain_while(WhileStmt* loop) { return own_code::TraverseWhileStmt(loop); }
-  bool plain_do(DoStmt* loop) { return own_code::TraverseDoStmt(loop); }
-  bool plain_for(ForStmt* loop) { return own_code::TraverseForStmt(loop); }
-  bool plain_range(CXXForRangeStmt* loop) { return own_code::TraverseCXXForRangeStmt(loop); }
-  bool plain_switch(SwitchStmt* choice) { return own_code::TraverseSwitchStmt(choice); }
-  template <class Part>
-  bool within(Part* part, bool (find_ways_out::*plain)(Part*)) {
-    ++depth_;
-    const bool goes_on = (this->*plain)(part);
-    --depth_;
-    return goes_on;
-  }
+  struct deeper {
+    explicit deeper(int& depth) : depth_(depth) { ++depth_; }
+    deeper(const deeper&) = delete;
+    deeper& operator=(const deeper&) = delete;
+    ~deeper() { --depth_; }
+
+   private:
+    int& depth_;
+  };
   bool leave() {
     found = true;
     return false;

@@ -26,17 +26,17 @@ bool derives(const FunctionDecl* callee) {
   return false;
 }
 
-class find_scopes : public own_code<find_scopes> {
+class find_scopes : public own_code {
  public:
   explicit find_scopes(ASTContext& ast) : ast_(ast) {}
 
-  bool TraverseCompoundStmt(CompoundStmt* block) {
+  bool TraverseCompoundStmt(CompoundStmt* block) override {
     const SourceLocation around = std::exchange(block_end_, block->getRBracLoc());
     const bool goes_on = own_code::TraverseCompoundStmt(block);
     block_end_ = around;
     return goes_on;
   }
-  bool VisitVarDecl(VarDecl* variable) {
+  bool VisitVarDecl(VarDecl* variable) override {
     if (!variable->isLocalVarDecl() || variable->isStaticLocal() || variable->getType()->isReferenceType())
       return true;
     if (!is_scope(variable->getType()) || !variable->hasInit() || variable->hasAttr<UnusedAttr>())
@@ -57,16 +57,16 @@ class find_scopes : public own_code<find_scopes> {
   SourceLocation block_end_;
 };
 
-class find_uses : public RecursiveASTVisitor<find_uses> {
+class find_uses : public tree_walk {
  public:
   find_uses(const made& of, ASTContext& ast) : of_(of), ast_(ast) {}
 
-  bool TraverseLambdaCapture(LambdaExpr* lambda, const LambdaCapture* capture, Expr* value) {
+  bool TraverseLambdaCapture(LambdaExpr* lambda, const LambdaCapture* capture, Expr* value) override {
     // What is captured as it is counts where the lambda's body uses it.
     if (!lambda->isInitCapture(capture)) return true;
-    return RecursiveASTVisitor::TraverseLambdaCapture(lambda, capture, value);
+    return tree_walk::TraverseLambdaCapture(lambda, capture, value);
   }
-  bool TraverseCXXMemberCallExpr(CXXMemberCallExpr* call) {
+  bool TraverseCXXMemberCallExpr(CXXMemberCallExpr* call) override {
     const auto* object = dyn_cast_or_null<DeclRefExpr>(spelled(call->getImplicitObjectArgument()));
     const CXXMethodDecl* method = call->getMethodDecl();
     if (object != nullptr && object->getDecl() == of_.scope && method != nullptr &&
@@ -78,13 +78,13 @@ class find_uses : public RecursiveASTVisitor<find_uses> {
       }
       return true;
     }
-    return RecursiveASTVisitor::TraverseCXXMemberCallExpr(call);
+    return tree_walk::TraverseCXXMemberCallExpr(call);
   }
-  bool VisitDeclRefExpr(DeclRefExpr* named) {
+  bool VisitDeclRefExpr(DeclRefExpr* named) override {
     if (named->getDecl() == of_.scope) is_used = true;
     return true;
   }
-  bool VisitCallExpr(CallExpr* call) {
+  bool VisitCallExpr(CallExpr* call) override {
     if (const auto* by = dyn_cast<CXXOperatorCallExpr>(call); by != nullptr && by->getOperator() != OO_Call)
       return true;
     const FunctionDecl* callee = call->getDirectCallee();
@@ -99,7 +99,7 @@ class find_uses : public RecursiveASTVisitor<find_uses> {
     }
     return true;
   }
-  bool VisitCXXConstructExpr(CXXConstructExpr* made) {
+  bool VisitCXXConstructExpr(CXXConstructExpr* made) override {
     if (is_context(made->getType())) return true;
     for (unsigned i = 0; i < made->getNumArgs(); ++i)
       note(made->getArg(i), takes_context(made->getConstructor(), i));

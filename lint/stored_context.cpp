@@ -73,18 +73,18 @@ const ParmVarDecl* parameter_in(const Expr* value) {
 }
 
 /// What the code does to the places in which contexts are kept: members of this, and variables of static storage.
-class find_keeping : public own_code<find_keeping> {
+class find_keeping : public own_code {
  public:
-  bool VisitBinaryOperator(BinaryOperator* assigned) {
+  bool VisitBinaryOperator(BinaryOperator* assigned) override {
     if (assigned->getOpcode() == BO_Assign) note(assigned->getLHS(), assigned->getRHS(), assigned);
     return true;
   }
-  bool VisitCXXOperatorCallExpr(CXXOperatorCallExpr* assigned) {
+  bool VisitCXXOperatorCallExpr(CXXOperatorCallExpr* assigned) override {
     if (assigned->getOperator() == OO_Equal && assigned->getNumArgs() == 2)
       note(assigned->getArg(0), assigned->getArg(1), assigned);
     return true;
   }
-  bool VisitCXXMemberCallExpr(CXXMemberCallExpr* call) {
+  bool VisitCXXMemberCallExpr(CXXMemberCallExpr* call) override {
     const CXXMethodDecl* method = call->getMethodDecl();
     if (method == nullptr || method->getIdentifier() == nullptr) return true;
     const llvm::StringRef name = method->getName();
@@ -103,7 +103,7 @@ class find_keeping : public own_code<find_keeping> {
     }
     return true;
   }
-  bool VisitCallExpr(CallExpr* call) {
+  bool VisitCallExpr(CallExpr* call) override {
     // exchange(ctx_, …), swap(a, b), erase_if(all_, …), move(ctx_), and whatever takes a reference that may change it
     const FunctionDecl* callee = call->getDirectCallee();
     const bool is_operator = isa<CXXOperatorCallExpr>(call);
@@ -157,17 +157,17 @@ class find_keeping : public own_code<find_keeping> {
 };
 
 /// All functions of a translation unit, the lambdas in them, too: what any of them gives up.
-class find_all : public RecursiveASTVisitor<find_all> {
+class find_all : public tree_walk {
  public:
   explicit find_all(const ASTContext& ast) : ast_(ast) {}
 
-  bool TraverseDecl(Decl* declaration) {
+  bool TraverseDecl(Decl* declaration) override {
     // Headers of the system and of others say nothing about the user's variables.
     if (declaration != nullptr && ast_.getSourceManager().isInSystemHeader(declaration->getLocation()))
       return true;
-    return RecursiveASTVisitor::TraverseDecl(declaration);
+    return tree_walk::TraverseDecl(declaration);
   }
-  bool VisitFunctionDecl(FunctionDecl* function) {
+  bool VisitFunctionDecl(FunctionDecl* function) override {
     if (!function->doesThisDeclarationHaveABody()) return true;
     find_keeping here;
     here.TraverseStmt(function->getBody());
@@ -243,10 +243,12 @@ const CXXCtorInitializer* keeper_of(const CXXRecordDecl* record, const FieldDecl
   return nullptr;
 }
 
-class find_field : public RecursiveASTVisitor<find_field> {
+class find_field : public tree_walk {
  public:
   explicit find_field(const FieldDecl* of) : of_(of) {}
-  bool VisitMemberExpr(MemberExpr* member) { return !(found = found || member->getMemberDecl() == of_); }
+  bool VisitMemberExpr(MemberExpr* member) override {
+    return !(found = found || member->getMemberDecl() == of_);
+  }
   bool found = false;
 
  private:
@@ -278,10 +280,10 @@ bool is_shared(const CXXRecordDecl* record) {
 }
 
 /// Where objects of a class are made: as variables of functions alone, or elsewhere, too.
-class find_objects : public RecursiveASTVisitor<find_objects> {
+class find_objects : public tree_walk {
  public:
   explicit find_objects(const CXXRecordDecl* of) : of_(of->getCanonicalDecl()) {}
-  bool VisitVarDecl(VarDecl* variable) {
+  bool VisitVarDecl(VarDecl* variable) override {
     const CXXRecordDecl* record = record_of(variable->getType());
     if (record != nullptr && record->getCanonicalDecl() == of_ && !variable->getType()->isReferenceType() &&
         !isa<ParmVarDecl>(variable)) {
@@ -369,9 +371,9 @@ void stored_context::look_at(const FunctionDecl& function, ASTContext& ast) {
 
 namespace {
 
-class find_statics : public own_code<find_statics> {
+class find_statics : public own_code {
  public:
-  bool VisitVarDecl(VarDecl* variable) {
+  bool VisitVarDecl(VarDecl* variable) override {
     if (variable->isStaticLocal() && variable->hasInit() && !variable->getType()->isReferenceType())
       found.push_back(variable);
     return true;

@@ -37,15 +37,15 @@ const VarDecl* variable_in(const Expr* expression) {
 }
 
 /// What one function does with keys.
-class find_keys : public own_code<find_keys> {
+class find_keys : public own_code {
  public:
-  bool VisitVarDecl(VarDecl* variable) {
+  bool VisitVarDecl(VarDecl* variable) override {
     const VarDecl* key = variable->hasInit() ? given_by(variable->getInit()) : nullptr;
     if (key == nullptr || !variable->isLocalVarDecl() || variable->getType()->isReferenceType()) return true;
     made.push_back({variable, key});
     return true;
   }
-  bool VisitCallExpr(CallExpr* call) {
+  bool VisitCallExpr(CallExpr* call) override {
     if (const VarDecl* key = read_by(call)) {
       const Expr* object = cast<CXXMemberCallExpr>(call)->getImplicitObjectArgument();
       reads.push_back({call, key, variable_in(object), given_by(object)});
@@ -76,11 +76,11 @@ class find_keys : public own_code<find_keys> {
 };
 
 /// Each place in a translation unit that names a key: what reads it, and what else is done with it.
-class find_readers : public RecursiveASTVisitor<find_readers> {
+class find_readers : public tree_walk {
  public:
   explicit find_readers(const VarDecl* key) : key_(key) {}
 
-  bool VisitFunctionDecl(FunctionDecl* function) {
+  bool VisitFunctionDecl(FunctionDecl* function) override {
     if (!function->doesThisDeclarationHaveABody() || function->isTemplateInstantiation()) return true;
     find_keys here;
     here.TraverseStmt(function->getBody());
@@ -92,7 +92,7 @@ class find_readers : public RecursiveASTVisitor<find_readers> {
     for (const find_keys::give& each : here.gives) gives += each.key == key_ ? 1 : 0;
     return true;
   }
-  bool VisitDeclRefExpr(DeclRefExpr* named) {
+  bool VisitDeclRefExpr(DeclRefExpr* named) override {
     const auto* variable = dyn_cast<VarDecl>(named->getDecl());
     if (variable != nullptr && variable->getCanonicalDecl() == key_) ++names;
     return true;
@@ -113,10 +113,10 @@ const CallExpr* only_user(const find_keys& keys, const find_keys::give& of, cons
   for (const find_keys::derived& each : keys.made) {
     if (spelled(each.variable->getInit()) == of.call) into = each.variable;
   }
-  class count_names : public RecursiveASTVisitor<count_names> {
+  class count_names : public tree_walk {
    public:
     explicit count_names(const VarDecl* of) : of_(of) {}
-    bool VisitDeclRefExpr(DeclRefExpr* named) {
+    bool VisitDeclRefExpr(DeclRefExpr* named) override {
       if (named->getDecl() == of_) ++count;
       return true;
     }
