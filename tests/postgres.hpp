@@ -68,8 +68,15 @@ class postgres_options {
   /// Another line of postgresql.conf: "log_statement=all".
   postgres_options& set(std::string line) { return lines_.push_back(std::move(line)), *this; }
   [[nodiscard]] const std::vector<std::string>& lines() const noexcept { return lines_; }
+  /// It can have standbys. Default: no.
+  postgres_options& primary() { return set("wal_level=replica").set("max_wal_senders=4"); }
+  /// It is a standby of that one, which runs: a copy of it that follows it.
+  /// \param url  Of the primary.
+  postgres_options& standby_of(std::string url) { return primary_url_ = std::move(url), primary(); }
+  [[nodiscard]] const std::string& primary_url() const noexcept { return primary_url_; }
 
  private:
+  std::string primary_url_;
   bool fsync_ = false;
   int max_connections_ = 50;
   std::vector<std::string> lines_;
@@ -85,8 +92,12 @@ class postgres_server {
  public:
   explicit postgres_server(const postgres_options& options = {}) {
     detail::give_to(user_, folder_ / "");
-    std::filesystem::copy(detail::postgres_template(user_), folder_ / "data",
-                          std::filesystem::copy_options::recursive);
+    if (options.primary_url().empty()) {
+      std::filesystem::copy(detail::postgres_template(user_), folder_ / "data",
+                            std::filesystem::copy_options::recursive);
+    } else {
+      copy_primary(options.primary_url());
+    }
     detail::give_to(user_, folder_ / "data");
     command_ = {find_program("postgres"), "-D", folder_ / "data"};
     auto lines = options.lines();
@@ -183,6 +194,11 @@ class postgres_server {
   [[nodiscard]] std::string log() const { return detail::read_file(folder_ / "log"); }
 
  private:
+  void copy_primary(const std::string& url) const {
+    const auto done = run({find_program("pg_basebackup"), "-d", url, "-D", folder_ / "data",
+                           "--checkpoint=fast", "--write-recovery-conf", "--no-sync"});
+    if (done.code != 0) throw std::runtime_error("pg_basebackup ends with " + std::to_string(done.code));
+  }
   /// Stops the main process, which could start others, and then these. \return these.
   std::vector<pid_t> freeze() {
     const auto freeze_one = [](pid_t pid) {

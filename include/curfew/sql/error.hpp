@@ -24,6 +24,9 @@ struct error_details {
       sqlstate;  ///< PostgreSQL's five characters; of SQLite its extended code, in digits. Empty: no answer.
   std::string message;  ///< The database's own.
   std::string
+      detail;  ///< More of it, with values: "Key (id)=(1) already exists." Not part of the error's text.
+  std::string hint;  ///< What PostgreSQL would do about it.
+  std::string
       constraint;  ///< Which one was violated: a name, or "table.column". Empty: none, or it does not say.
   std::size_t position = 0;  ///< In the text, from 1, in characters; 0: it does not say.
   sql::outcome outcome = sql::outcome::did_not_happen;

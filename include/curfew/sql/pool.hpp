@@ -16,6 +16,7 @@
 #include <curfew/sql/rows.hpp>
 #include <curfew/sql/savepoint.hpp>
 #include <curfew/sql/text.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -23,6 +24,12 @@
 #include <vector>
 
 namespace curfew::sql {
+
+/// What PostgreSQL says beside its answers: `raise notice`, "relation … already exists, skipping".
+struct notice {
+  std::string severity;  ///< "WARNING", "NOTICE", "INFO", "LOG" or "DEBUG", in whatever language it speaks.
+  error_details details;
+};
 
 /// How a pool connects. Each setter returns the options, so they can be chained; the overload without an argument reads
 /// the option.
@@ -41,6 +48,10 @@ class pool_options {
   /// needs the connection. Default: none.
   pool_options& on_connect(text what) { return on_connect_.emplace_back(what.view()), *this; }
   [[nodiscard]] const std::vector<std::string>& on_connect() const noexcept { return on_connect_; }
+  /// PostgreSQL: hears its notices. It is called in whichever thread reads the answer, so in several at a time; it must not
+  /// throw, nor wait, nor use the pool. What is of interest is the server's to say: `client_min_messages`. Default: none.
+  pool_options& on_notice(std::function<void(const notice&)> f) { return on_notice_ = std::move(f), *this; }
+  [[nodiscard]] const std::function<void(const notice&)>& on_notice() const noexcept { return on_notice_; }
   /// SQLite: how long a statement waits for a lock that another process holds, if its context lives that long. Then it
   /// ends with errc::busy. Default: 30 s.
   pool_options& busy_timeout(clock::duration d) { return busy_timeout_ = d, *this; }
@@ -64,6 +75,7 @@ class pool_options {
   clock::duration busy_timeout_ = std::chrono::seconds(30);
   clock::duration grace_ = std::chrono::seconds(5);
   std::vector<std::string> on_connect_;
+  std::function<void(const notice&)> on_notice_;
   std::size_t statements_ = 64;
   bool prepared_ = true;
 };
@@ -113,7 +125,9 @@ enum class purpose : std::uint8_t { rows, effect };
 ///
 /// URL: `sqlite:path`, relative or absolute, which is made if it is not there; `sqlite::memory:` for one that goes with the
 /// pool. SQLite's file is in WAL mode, foreign keys are enforced. `postgresql://user@host:port/database?…`, as libpq
-/// takes it, with `sslmode` and the other parameters; what is left out comes from libpq's environment (PGPASSFILE, …).
+/// takes it, with `sslmode` and the other parameters; what is left out comes from libpq's environment (PGPASSFILE, …). Of several
+/// hosts, `postgresql://app@db1,db2/shop?target_session_attrs=primary`, one that cannot be reached, that does not answer
+/// within `connect_timeout` (of each; without it 5 s of all but the last), or that has another role is passed over.
 ///
 /// All statements:
 /// Completes when:  it is done, or fails, or ctx ends, in each phase: waiting for a connection, waiting for a lock, running.

@@ -6,11 +6,47 @@
 #include <charconv>
 #include <chrono>
 #include <memory>
+#include <ranges>
 #include <string_view>
+#include <vector>
 
 #include "sql/postgres/answer.hpp"
 
 namespace curfew::sql::postgres {
+
+namespace {
+
+std::vector<std::string> split(const std::string& list) {
+  std::vector<std::string> parts;
+  for (const auto part : std::views::split(list, ',')) parts.emplace_back(part.begin(), part.end());
+  return parts;
+}
+
+/// Each of several hosts, so that the one that does not answer is passed over: libpq alone would wait for it for good. Where
+/// the lists do not fit each other, or leave one to libpq's default, it is libpq's to say: a host that says nothing.
+std::vector<host> hosts_of(const std::string& names, const std::string& numeric, const std::string& ports) {
+  const auto all_names = split(names);
+  const auto all_numeric = split(numeric);
+  const auto all_ports = split(ports);
+  const std::size_t count = std::max(all_names.size(), all_numeric.size());
+  const auto fits = [count](const std::vector<std::string>& list) {
+    return list.empty() || list.size() == count;
+  };
+  const auto at = [](const std::vector<std::string>& list, std::size_t i) {
+    return list.empty() ? std::string() : list[i];
+  };
+  std::vector<host> made;
+  if (count > 1 && fits(all_names) && fits(all_numeric) && (fits(all_ports) || all_ports.size() == 1)) {
+    for (std::size_t i = 0; i != count; ++i) {
+      made.push_back({at(all_names, i), at(all_numeric, i), at(all_ports, all_ports.size() == 1 ? 0 : i)});
+    }
+  }
+  const auto says_nothing = [](const host& each) { return each.name.empty() && each.numeric.empty(); };
+  if (made.empty() || std::ranges::any_of(made, says_nothing)) return {host{}};
+  return made;
+}
+
+}  // namespace
 
 result<address> parse_url(const std::string& url) {
   char* why = nullptr;
@@ -35,6 +71,9 @@ result<address> parse_url(const std::string& url) {
   std::from_chars(timeout.data(), timeout.data() + timeout.size(),
                   seconds);  // libpq refuses what is no number
   made.connect_timeout = std::chrono::seconds(std::max(seconds, 0));
+  made.hosts = hosts_of(value_of("host"), value_of("hostaddr"), value_of("port"));
+  made.in_any_order = value_of("load_balance_hosts") == "random";
+  made.prefers_standby = value_of("target_session_attrs") == "prefer-standby";
   return made;
 }
 

@@ -3,13 +3,24 @@
 #include <curfew/core/clock.hpp>
 #include <curfew/sql/error.hpp>
 #include <string>
+#include <vector>
 
 namespace curfew::sql::postgres {
+
+/// One of the servers that a URL names. What is empty is as the URL, or libpq, says.
+struct host {
+  std::string name;
+  std::string numeric;  ///< `hostaddr`.
+  std::string port;
+};
 
 /// What a URL says.
 struct address {
   std::string shown;  ///< "app on 127.0.0.1:5432"; a password is not told.
-  clock::duration connect_timeout = clock::duration::zero();
+  clock::duration connect_timeout = clock::duration::zero();  ///< Of each host. Zero: none.
+  std::vector<host> hosts;                                    ///< In their order; one at least.
+  bool in_any_order = false;                                  ///< `load_balance_hosts=random`
+  bool prefers_standby = false;                               ///< `target_session_attrs=prefer-standby`
 };
 
 /// Errors: errc::bad_url.

@@ -168,14 +168,21 @@ std::string trimmed(const char* message) {
   return text;
 }
 
-error failed(const PGresult* answer, std::string doing) {
+error_details details_of(const PGresult* answer) {
   error_details details;
   details.sqlstate = sqlstate_of(answer);
   details.message = field(answer, PG_DIAG_MESSAGE_PRIMARY);
   if (details.message.empty()) details.message = trimmed(::PQresultErrorMessage(answer));
+  details.detail = field(answer, PG_DIAG_MESSAGE_DETAIL);
+  details.hint = field(answer, PG_DIAG_MESSAGE_HINT);
   details.constraint = constraint_of(answer);
   const auto position = field(answer, PG_DIAG_STATEMENT_POSITION);
   parse(position.data(), static_cast<int>(position.size()), details.position);
+  return details;
+}
+
+error failed(const PGresult* answer, std::string doing) {
+  auto details = details_of(answer);
   const std::error_code code =
       code_of(details.sqlstate, ::PQresultErrorField(answer, PG_DIAG_SOURCE_FUNCTION));
   return {code, std::move(doing), std::move(details)};

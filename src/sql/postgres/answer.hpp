@@ -57,6 +57,9 @@ class decoder {
   std::vector<detail::cell_kind> kinds_;
 };
 
+/// What the server says in an error, or in a notice.
+[[nodiscard]] error_details details_of(const PGresult* answer);
+
 /// What the server says went wrong, or libpq, where there is no server any more.
 [[nodiscard]] error failed(const PGresult* answer, std::string doing);
 

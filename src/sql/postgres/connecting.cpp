@@ -7,6 +7,8 @@
 #include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/on_done.hpp>
 #include <memory>
+#include <optional>
+#include <random>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -20,12 +22,6 @@
 namespace curfew::sql::postgres {
 
 namespace {
-
-/// Of an idle connection libpq calls the server's last word a notice, too.
-void take_notice(void* is_told_to_go, const PGresult* notice) {
-  const char* severity = ::PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
-  if (severity != nullptr && std::string_view(severity) == "FATAL") *static_cast<bool*>(is_told_to_go) = true;
-}
 
 /// Why there is no connection, by what libpq says verbosely: "… FATAL:  53300: sorry, too many clients already\nLOCATION: …".
 error not_connected(const char* message) {
@@ -48,30 +44,99 @@ error not_connected(const char* message) {
   return {code, "connecting", std::move(details)};
 }
 
+/// How long one of several hosts has that does not say how long.
+constexpr clock::duration default_limit = std::chrono::seconds(5);
+
+/// A server has answered, and refuses: the others of the URL would, too. Not one that is starting or shutting down.
+bool is_final(const error& why) {
+  return !why.sqlstate().empty() && why.sqlstate() != "57P03" && why != errc::connection_lost;
+}
+
+error timed_out(const host& at) {
+  const std::string& named = at.name.empty() ? at.numeric : at.name;
+  std::string message = "no answer within the URL's connect_timeout";
+  if (!named.empty()) message = named + (at.port.empty() ? "" : ':' + at.port) + ": no answer in time";
+  return {errc::connection_failed, "connecting", error_details::saying(std::move(message))};
+}
+
 }  // namespace
 
 result<std::unique_ptr<connection>> connection::open(const context& ctx, const settings& with) {
+  auto hosts = with.at.hosts;
+  if (with.at.in_any_order) std::ranges::shuffle(hosts, std::minstd_rand(std::random_device{}()));
+  std::unique_ptr<connection> second_choice;
+  std::optional<error> failed;
+  std::string said;
+  for (const host& each : hosts) {
+    const bool is_last = &each == &hosts.back() && second_choice == nullptr;
+    const bool has_limit = with.at.connect_timeout > clock::duration::zero() || is_last;
+    auto made = open(ctx, with, each, has_limit ? with.at.connect_timeout : default_limit);
+    if (made) {
+      if (hosts.size() == 1 || !with.at.prefers_standby || (*made)->is_of_standby()) return made;
+      if (second_choice == nullptr) second_choice = *std::move(made);
+      continue;
+    }
+    if (ctx.err()) break;
+    failed = std::move(made).error();
+    said += (said.empty() ? "" : "; ") + failed->details().message;
+    if (is_final(*failed)) break;
+  }
+  if (second_choice != nullptr) return second_choice;
+  if (ctx.err()) return error(curfew::error::ended(ctx, "connecting"));
+  if (!failed) return error(errc::connection_failed, "connecting");
+  auto details = failed->details();
+  details.message = std::move(said);
+  return error(failed->code(), "connecting", std::move(details));
+}
+
+result<std::unique_ptr<connection>> connection::open(const context& ctx, const settings& with, const host& at,
+                                                     clock::duration limit) {
   std::unique_ptr<connection> made(new connection(with));
-  const bool is_limited = with.connect_timeout > clock::duration::zero();
-  const cancel_scope limited = is_limited ? with_timeout(ctx, with.connect_timeout) : with_cancel(ctx);
-  auto done = made->connect(limited.ctx());
+  const bool is_limited = limit > clock::duration::zero();
+  const cancel_scope limited = is_limited ? with_timeout(ctx, limit) : with_cancel(ctx);
+  auto done = made->connect(limited.ctx(), at);
   if (done) done = made->set_up(limited.ctx());
   if (done) return made;
   if (!limited.ctx().err() || ctx.err()) return std::move(done).error();
-  return error(errc::connection_failed, "connecting",
-               error_details::saying("no answer within the URL's connect_timeout"));
+  return timed_out(at);
 }
 
-result<> connection::connect(const context& ctx) {
-  const std::array<const char*, 4> keywords{"dbname", "client_encoding", "fallback_application_name",
+bool connection::is_of_standby() const noexcept {
+  const char* const said = ::PQparameterStatus(server_.get(), "in_hot_standby");  // from PostgreSQL 14
+  return said != nullptr && std::string_view(said) == "on";
+}
+
+void connection::take_notice(void* self, const PGresult* notice) noexcept {
+  auto& on = *static_cast<connection*>(self);
+  const char* const severity = ::PQresultErrorField(notice, PG_DIAG_SEVERITY_NONLOCALIZED);
+  if (severity == nullptr) return;  // libpq's own
+  // Of an idle connection libpq calls the server's last word a notice, too.
+  if (std::string_view(severity) == "FATAL") {
+    on.is_told_to_go_ = true;
+  } else if (on.with_.on_notice) {
+    on.with_.on_notice({severity, details_of(notice)});
+  }
+}
+
+result<> connection::connect(const context& ctx, const host& at) {
+  // Those behind the URL count, unless they are empty.
+  const char* const role = with_.at.prefers_standby && with_.at.hosts.size() > 1 ? "any" : "";
+  const std::array<const char*, 8> keywords{"dbname",
+                                            "client_encoding",
+                                            "fallback_application_name",
+                                            "host",
+                                            "hostaddr",
+                                            "port",
+                                            "target_session_attrs",
                                             nullptr};
-  const std::array<const char*, 4> values{with_.url.c_str(), "UTF8", "curfew", nullptr};
+  const std::array<const char*, 8> values{with_.url.c_str(),  "UTF8",          "curfew", at.name.c_str(),
+                                          at.numeric.c_str(), at.port.c_str(), role,     nullptr};
   if (ctx.err()) return error(curfew::error::ended(ctx, "connecting"));
   server_.reset(::PQconnectStartParams(keywords.data(), values.data(), 1));
   if (!server_) return error(std::make_error_code(std::errc::not_enough_memory), "connecting");
   const auto refused = [this] { return not_connected(::PQerrorMessage(server_.get())); };
   if (is_broken()) return refused();
-  ::PQsetNoticeReceiver(server_.get(), &take_notice, &is_told_to_go_);
+  ::PQsetNoticeReceiver(server_.get(), &connection::take_notice, this);
   ::PQsetErrorVerbosity(server_.get(), PQERRORS_VERBOSE);  // the only way to learn the SQLSTATE of a refusal
   const on_done<wake_up> ending(ctx, wake_up{&waker_});
   for (auto state = PGRES_POLLING_WRITING; state != PGRES_POLLING_OK;

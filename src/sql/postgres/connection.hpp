@@ -10,6 +10,7 @@
 #include <curfew/sql/error.hpp>
 #include <curfew/sql/listener.hpp>
 #include <curfew/sql/parameters.hpp>
+#include <curfew/sql/pool.hpp>
 #include <curfew/sql/rows.hpp>
 #include <functional>
 #include <list>
@@ -20,6 +21,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "sql/postgres/address.hpp"
 #include "sql/postgres/answer.hpp"
 #include "sql/postgres/wait.hpp"
 #include "sql/postgres/watched_socket.hpp"
@@ -48,7 +50,8 @@ class connection {
     bool prepared;
     std::size_t statements;
     std::vector<std::string> on_connect;
-    clock::duration connect_timeout;  // zero: none but the context
+    std::function<void(const notice&)> on_notice;
+    address at;
   };
   /// How a statement is sent.
   enum class how : std::uint8_t {
@@ -60,7 +63,7 @@ class connection {
     copied_out,  ///< A COPY that gives data, a piece at a time.
   };
 
-  /// Blocks; ends with ctx.
+  /// To the first of the hosts that will have it. Blocks; ends with ctx.
   static result<std::unique_ptr<connection>> open(const context& ctx, const settings& with);
   connection(const connection&) = delete;
   connection& operator=(const connection&) = delete;
@@ -99,6 +102,7 @@ class connection {
   /// Nothing runs, and the server is there.
   [[nodiscard]] bool is_idle() const noexcept { return phase_ == phase::idle && !is_broken(); }
   [[nodiscard]] bool is_broken() const noexcept { return ::PQstatus(server_.get()) == CONNECTION_BAD; }
+  [[nodiscard]] bool is_of_standby() const noexcept;
   [[nodiscard]] bool in_transaction() const noexcept {
     return ::PQtransactionStatus(server_.get()) != PQTRANS_IDLE;
   }
@@ -141,8 +145,13 @@ class connection {
 
   explicit connection(const settings& with) : with_(with) {}
 
-  [[nodiscard]] result<> connect(const context& ctx);
+  /// \param limit  Zero: none but ctx.
+  static result<std::unique_ptr<connection>> open(const context& ctx, const settings& with, const host& at,
+                                                  clock::duration limit);
+  [[nodiscard]] result<> connect(const context& ctx, const host& at);
   [[nodiscard]] result<> set_up(const context& ctx);
+  /// For libpq.
+  static void take_notice(void* self, const PGresult* notice) noexcept;
   /// Why a text is not sent at all, if it is not.
   [[nodiscard]] static std::optional<error> unsendable(std::string_view text);
   /// Sends what this phase is for.

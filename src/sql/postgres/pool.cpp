@@ -59,7 +59,7 @@ bool is_url(std::string_view url) noexcept {
 pool::pool(const std::string& url, const sql::pool_options& how) : pool(url, parsed(url), how) {}
 
 pool::pool(const std::string& url, const address& at, const sql::pool_options& how)
-    : settings_{url, how.prepared(), how.statements(), how.on_connect(), at.connect_timeout},
+    : settings_{url, how.prepared(), how.statements(), how.on_connect(), how.on_notice(), at},
       database_(at.shown),
       size_(how.size()),
       janitor_(std::make_shared<janitor>(how.grace())),
