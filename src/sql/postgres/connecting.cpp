@@ -7,7 +7,6 @@
 #include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/on_done.hpp>
 #include <memory>
-#include <optional>
 #include <random>
 #include <string>
 #include <string_view>
@@ -65,7 +64,7 @@ result<std::unique_ptr<connection>> connection::open(const context& ctx, const s
   auto hosts = with.at.hosts;
   if (with.at.in_any_order) std::ranges::shuffle(hosts, std::minstd_rand(std::random_device{}()));
   std::unique_ptr<connection> second_choice;
-  std::optional<error> failed;
+  error failed(errc::connection_failed, "connecting");
   std::string said;
   for (const host& each : hosts) {
     const bool is_last = &each == &hosts.back() && second_choice == nullptr;
@@ -78,15 +77,14 @@ result<std::unique_ptr<connection>> connection::open(const context& ctx, const s
     }
     if (ctx.err()) break;
     failed = std::move(made).error();
-    said += (said.empty() ? "" : "; ") + failed->details().message;
-    if (is_final(*failed)) break;
+    said += (said.empty() ? "" : "; ") + failed.details().message;
+    if (is_final(failed)) break;
   }
   if (second_choice != nullptr) return second_choice;
   if (ctx.err()) return error(curfew::error::ended(ctx, "connecting"));
-  if (!failed) return error(errc::connection_failed, "connecting");
-  auto details = failed->details();
+  auto details = failed.details();
   details.message = std::move(said);
-  return error(failed->code(), "connecting", std::move(details));
+  return error(failed.code(), "connecting", std::move(details));
 }
 
 result<std::unique_ptr<connection>> connection::open(const context& ctx, const settings& with, const host& at,
