@@ -8,7 +8,7 @@
 What clang-tidy says of a file follows from the file's text with everything that it includes, the compile command,
 .clang-tidy, clang-tidy itself with its arguments, and the module of checks that it loads, whose sources tell one from
 another. A file is left out when the cache knows that all of these gave no finding before. Findings are never remembered.
-Paths below the project's root count as relative: a clone hits, too.
+Paths below the project's root count as relative: a clone hits, too. Of several commands that compile a file, the first counts.
 """
 
 import argparse
@@ -72,7 +72,7 @@ def key_of(entry, root, version):
     return key.hexdigest()
 
 
-def check(entry, build, cache, root, tool):
+def check(entry, commands, cache, root, tool):
     """(was it remembered, what clang-tidy says or "")."""
     key = key_of(entry, root, tool.version)
     remembered = cache / key if key else None
@@ -80,7 +80,7 @@ def check(entry, build, cache, root, tool):
         remembered.touch()
         return True, ""
     # In the root: HeaderFilterRegex is that of the current directory's .clang-tidy.
-    run = subprocess.run([*tool.command, f"-p={build}", entry["file"]], cwd=root, capture_output=True, text=True)
+    run = subprocess.run([*tool.command, f"-p={commands}", entry["file"]], cwd=root, capture_output=True, text=True)
     # How many warnings system headers gave is no news.
     said = "".join(line for line in (run.stdout + run.stderr).splitlines(keepends=True)
                    if line.strip() and not re.search(r"warnings? generated\.$", line))
@@ -98,11 +98,13 @@ def lint(build, regex, jobs, cache, tool, out=sys.stdout):
         if old.stat().st_mtime < time.time() - REMEMBERED_DAYS * 86400:
             old.unlink()
     entries = [e for e in json.loads((build / "compile_commands.json").read_text()) if re.search(regex, e["file"])]
-    entries = list({e["file"]: e for e in entries}.values())
+    entries = list({e["file"]: e for e in reversed(entries)}.values())[::-1]
     root = str(pathlib.Path(os.path.commonpath([str(build), *(e["file"] for e in entries)]))).encode()
     bad = left_out = 0
-    with concurrent.futures.ThreadPoolExecutor(jobs) as pool:
-        for known, said in pool.map(lambda e: check(e, build, cache, root, tool), entries):
+    with tempfile.TemporaryDirectory() as commands, concurrent.futures.ThreadPoolExecutor(jobs) as pool:
+        # clang-tidy looks at a file once for each command that it finds there.
+        pathlib.Path(commands, "compile_commands.json").write_text(json.dumps(entries))
+        for known, said in pool.map(lambda e: check(e, commands, cache, root, tool), entries):
             left_out += known
             bad += said != ""
             out.write(said)
@@ -118,12 +120,14 @@ def self_test():
         def tree(name, header, checks, *arguments):
             root = base / name
             (root / "build").mkdir(parents=True, exist_ok=True)
-            (root / "a.cpp").write_text('#include "a.hpp"\nint* a() { return zero(); }\n')
+            (root / "a.cpp").write_text('#include "a.hpp"\nint* a() { return zero(); }\n'
+                                        '#ifdef OTHER\nint* b() { return 0; }\n#endif\n')
             (root / "a.hpp").write_text(header)
             (root / ".clang-tidy").write_text(f"Checks: '-*,{checks}'\nWarningsAsErrors: '*'\nHeaderFilterRegex: '.*'\n")
             command = f"clang++-19 -std=c++23 -I{root} -o a.o -c {root}/a.cpp"
             (root / "build/compile_commands.json").write_text(
-                json.dumps([{"directory": str(root / "build"), "command": command, "file": f"{root}/a.cpp"}]))
+                json.dumps([{"directory": str(root / "build"), "command": each, "file": f"{root}/a.cpp"}
+                            for each in (command, command + " -DOTHER")]))
             return lint(root / "build", "a.cpp$", 1, cache, tidy(arguments), nowhere)
 
         null, zero = "inline int* zero() { return nullptr; }\n", "inline int* zero() { return 0; }\n"
@@ -155,18 +159,20 @@ def main():
     if sys.argv[1:] == ["--self-test"]:
         self_test()
         return
-    parser = argparse.ArgumentParser()
+    own, behind = sys.argv[1:], []
+    if "--" in own:
+        own, behind = own[:own.index("--")], own[own.index("--") + 1:]
+    parser = argparse.ArgumentParser(epilog="What stands behind -- is given to clang-tidy.")
     parser.add_argument("build", type=lambda text: pathlib.Path(text).resolve())
     parser.add_argument("regex")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
     parser.add_argument("--cache", type=pathlib.Path, required=True)
     parser.add_argument("--module", type=lambda text: pathlib.Path(text).resolve(), help="a library of checks that clang-tidy loads")
     parser.add_argument("--module-sources", type=pathlib.Path, help="where its .cpp and .hpp files are")
-    parser.add_argument("arguments", nargs="*", help="of clang-tidy, behind --")
-    options = parser.parse_args()
+    options = parser.parse_args(own)
     if (options.module is None) != (options.module_sources is None):
         parser.error("--module and --module-sources go together")
-    tool = tidy(options.arguments, options.module, options.module_sources)
+    tool = tidy(behind, options.module, options.module_sources)
     sys.exit(lint(options.build, options.regex, options.jobs, options.cache, tool)[0] != 0)
 
 
