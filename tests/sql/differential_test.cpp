@@ -111,14 +111,10 @@ value read(const row& from, std::size_t column, type as) {
   return null();
 }
 
-template <std::size_t Size = 0>
 parameters packed(const values& all) {
-  if constexpr (Size < 24) {
-    if (all.size() != Size) return packed<Size + 1>(all);
-  }
-  return [&all]<std::size_t... I>(std::index_sequence<I...>) {
-    return parameters(all.at(I)...);
-  }(std::make_index_sequence<Size>());
+  parameters made;
+  for (const auto& each : all) made.add(each);
+  return made;
 }
 
 /// Runs a coroutine to its end, on a loop of its own.

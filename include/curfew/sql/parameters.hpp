@@ -98,7 +98,16 @@ void encode(parameter& to, const T& value) {
 
 }  // namespace detail
 
-/// The values of `$1`, `$2` and so on; copied.
+/// The values of `$1`, `$2` and so on; copied. A statement whose number of values is known only when the program runs takes
+/// one of these in the place of values:
+///
+///     std::string text = "select id, name from users where id in (";
+///     sql::parameters values;
+///     for (const std::int64_t each : {3, 7, 11}) {
+///       values.add(each);
+///       text += (values.size() == 1 ? "$" : ", $") + std::to_string(values.size());
+///     }
+///     auto found = db.query(ctx, sql::dynamic(text + ")"), values);
 class parameters {
  public:
   template <class... T>
@@ -106,6 +115,14 @@ class parameters {
     all_.reserve(sizeof...(T));
     (detail::encode(all_.emplace_back(), values), ...);
   }
+
+  /// Adds the next one.
+  template <class T>
+  parameters& add(const T& value) {
+    detail::encode(all_.emplace_back(), value);
+    return *this;
+  }
+  [[nodiscard]] std::size_t size() const noexcept { return all_.size(); }
 
   [[nodiscard]] const std::vector<detail::parameter>& all() const noexcept { return all_; }
 
