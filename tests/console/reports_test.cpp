@@ -274,7 +274,7 @@ TEST_F(Planted, AChildThatIsDetachedIsBelowItsParent) {
   const auto parent = zombie_of(
       [&](const context& ctx) {
         const task below(without_cancel(ctx), cleaning);
-        while (goes_on.load()) std::this_thread::sleep_for(1ms);
+        while (goes_on.load()) std::this_thread::sleep_for(1ms);  // NOLINT(curfew-blocking-call): a zombie
       },
       [&] {
         child = first([](const task_info& t) { return std::string_view(t.kind) == "clean up"; });

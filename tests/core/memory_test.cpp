@@ -274,7 +274,7 @@ TEST_F(NoMemory, LeavesNothingOfAWholeRequest) {
     const context ctx = with_value(parent, text, std::string(long_text));
     auto scope = with_timeout(ctx, 5s, cause(errc::deadline_exceeded, long_text));
     const on_done ends(scope, [&] { ++runs; });
-    const auto child = with_cancel(scope);
+    [[maybe_unused]] const auto child = with_cancel(scope);
     const canceler stop = child.canceler();
     const std::stop_token token = scope.stop_token();
     stop.cancel(long_text);

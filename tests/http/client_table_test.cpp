@@ -153,7 +153,7 @@ class ClientTable : public ::testing::TestWithParam<row> {
     auto from = sender.open(ctx, what);
     if (!from) return from.error();
     for (;;) {
-      const auto piece = from->read(background());
+      const auto piece = from->read(without_cancel(ctx));
       if (!piece) return piece.error();
       if (!*piece) return error(std::error_code());
     }

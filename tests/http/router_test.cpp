@@ -215,7 +215,7 @@ response answer_of(const router& r, std::string method, std::string target) {
   return got.get();
 }
 
-asio::awaitable<response> marked(handler inner, std::string mark, context ctx, const request& r) {
+asio::awaitable<response> marked(context ctx, const request& r, handler inner, std::string mark) {
   response made = co_await inner(std::move(ctx), r);
   const auto inside = made.fields().find("Mark");
   made.set("Mark", mark + std::string(inside ? *inside : ""));
@@ -224,7 +224,7 @@ asio::awaitable<response> marked(handler inner, std::string mark, context ctx, c
 
 wrapper mark(std::string text) {
   return [text](handler inner) -> handler {
-    return [text, inner](context ctx, const request& r) { return marked(inner, text, std::move(ctx), r); };
+    return [text, inner](context ctx, const request& r) { return marked(std::move(ctx), r, inner, text); };
   };
 }
 

@@ -234,13 +234,13 @@ struct writes_on {
 
   body_source make(std::size_t size, clock::duration pause = {}) {
     return [this, size, pause](context ctx, body_writer out) -> asio::awaitable<void> {
-      return run(this, size, pause, std::move(ctx), out);
+      return run(std::move(ctx), out, this, size, pause);
     };
   }
 
  private:
-  static asio::awaitable<void> run(writes_on* self, std::size_t size, clock::duration pause, context ctx,
-                                   body_writer out) {
+  static asio::awaitable<void> run(context ctx, body_writer out, writes_on* self, std::size_t size,
+                                   clock::duration pause) {
     for (;;) {
       auto sent = co_await out.async_write(ctx, std::string(size, 'x'));
       self->started.set();
@@ -444,7 +444,8 @@ TEST(ServerStream, AStreamWithoutALimitOutlivesTheServersLimit) {
                       const auto first = co_await out.async_write(ctx, "1");
                       EXPECT_TRUE(first);
                       while (!go.is_set()) {
-                        const auto scope = with_cancel(without_cancel(background()));
+                        const auto scope =
+                            with_cancel(background());  // NOLINT(curfew-background-in-request): real time
                         std::ignore = co_await async_sleep_for(scope, 1ms);
                       }
                       const auto second = co_await out.async_write(ctx, "2");

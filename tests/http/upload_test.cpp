@@ -300,7 +300,7 @@ TEST_P(Upload, TheEndOfTheContextEndsTheSourceAndThenTheCall) {
     auto ending = async_wait(ctx.done());
     co_await std::move(ending);
     why = ctx.cause().message();
-    std::this_thread::sleep_for(20ms);  // the call waits for it
+    std::this_thread::sleep_for(20ms);  // NOLINT(curfew-blocking-call): the call waits for it
     returned = true;
   };
   const error of = error_of(sender.send(scope, request("POST", server.url()).stream(waits)));

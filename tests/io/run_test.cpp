@@ -41,7 +41,7 @@ asio::awaitable<int> deaf(curfew::context ctx) {
   ::raise(SIGTERM);
   co_await curfew::async_wait(ctx.done());
   ::raise(SIGTERM);
-  for (;;) ::pause();
+  for (;;) ::pause();  // NOLINT(curfew-endless-loop, curfew-blocking-call): the second signal ends it
 }
 
 /// Each program is a process of its own, because run() owns the signals of its process.
@@ -164,7 +164,7 @@ TEST_F(Run, ASignalOfAForkedChildIsNotTheParents) {
       ::_exit(0);
     }
     int status = 0;
-    if (::waitpid(child, &status, 0) != child) return 1;
+    if (::waitpid(child, &status, 0) != child) return 1;  // NOLINT(curfew-blocking-call): it ends at once
     return WIFSIGNALED(status) && WTERMSIG(status) == SIGTERM && !ctx.err() ? 42 : 2;
   };
   EXPECT_EXIT(exit_with(main), testing::ExitedWithCode(42), "");

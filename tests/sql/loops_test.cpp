@@ -20,8 +20,8 @@ namespace {
 
 class PostgresLoops : public postgres_test {};
 
-boost::asio::awaitable<int> echo(const context& ctx, pool& db, int number) {
-  auto found = co_await db.async_query(ctx, "select $1::int", number);
+boost::asio::awaitable<int> echo(context ctx, pool& db, int number) {
+  auto found = co_await db.async_query(std::move(ctx), "select $1::int", number);
   EXPECT_TRUE(found) << found.error();
   co_return found ? (*found)[0].get<int>(0) : -1;
 }

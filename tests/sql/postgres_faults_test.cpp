@@ -71,7 +71,7 @@ class PostgresMessages : public postgres_test,
     return right;
   }
 
-  static done_thing act(pool& db, scenario what, const context& ctx, int number) {
+  static done_thing act(const context& ctx, pool& db, scenario what, int number) {
     switch (what) {
       case scenario::read:
         return of(db.query(ctx, "select $1::int", number), number);
@@ -97,7 +97,7 @@ class PostgresMessages : public postgres_test,
     }
     return {};
   }
-  static asio::awaitable<done_thing> async_act(pool& db, scenario what, context ctx, int number) {
+  static asio::awaitable<done_thing> async_act(context ctx, pool& db, scenario what, int number) {
     switch (what) {
       case scenario::read: {
         auto read = co_await db.async_query(ctx, "select $1::int", number);
@@ -154,8 +154,8 @@ TEST_P(PostgresMessages, AreNotMissed) {
           scope.cancel();
         });
       }
-      const auto done = by == caller::blocking ? act(db, what, scope, number)
-                                               : run_coroutine(async_act(db, what, scope, number));
+      const auto done = by == caller::blocking ? act(scope, db, what, number)
+                                               : run_coroutine(async_act(scope, db, what, number));
       over = true;
       if (ends.joinable()) ends.join();
       const bool is_broken = between.order_done();

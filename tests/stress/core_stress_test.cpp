@@ -273,7 +273,7 @@ class worker {
   std::deque<std::stop_callback<std::function<void()>>> stop_callbacks_;
 };
 
-void stress_one_tree(std::uint64_t seed, const context& root) {
+void stress_one_tree(const context& root, std::uint64_t seed) {
   std::mt19937_64 random(seed);
   std::deque<place> shared;
   std::vector<canceler> cancelers;
@@ -322,7 +322,7 @@ TEST(CoreStress, TreeKeepsItsInvariantsOnTheSystemsClock) {
   const time_box box(3s);
   for (std::uint64_t i = 0; box.open() && !::testing::Test::HasFailure(); ++i) {
     SCOPED_TRACE("round " + std::to_string(i));
-    stress_one_tree(seed + i, background());
+    stress_one_tree(background(), seed + i);
   }
 }
 

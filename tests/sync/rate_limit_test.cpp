@@ -274,7 +274,7 @@ class crowd {
     threads_.emplace_back([this, ctx, tokens, number] {
       const auto got = limit_.acquire(ctx, tokens);
       std::ignore =
-          told_.send(background(), {number, got ? std::error_code() : got.error().code(), ctx.now()});
+          told_.send(without_cancel(ctx), {number, got ? std::error_code() : got.error().code(), ctx.now()});
     });
     testing::await([&] { return rate_access::asked_for(limit_) == before + tokens; });
     return number;
