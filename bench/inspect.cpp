@@ -47,7 +47,7 @@ void measure(costs& into) {
   auto scope = curfew::with_cancel(curfew::background());
   into.task.push_back(nanoseconds_each(times, [&] { const curfew::task t(scope, working, "photo 17"); }));
   into.context.push_back(nanoseconds_each(times, [&] {
-    auto child = curfew::with_cancel(scope);
+    [[maybe_unused]] auto child = curfew::with_cancel(scope);
     child.cancel();
   }));
   const curfew::detail::open_task a(scope, working, "a", std::source_location::current());

@@ -67,6 +67,9 @@ class find_waits : public own_code {
           looked_at.push_back(std::move(*object));
       }
     }
+    if (callee->getName() == "PQisBusy" && call->getNumArgs() == 1) {
+      if (auto connection = place_of(call->getArg(0))) asked_first.push_back(std::move(*connection));
+    }
     if (is_listed(callee)) {
       listed.push_back({call, nullptr});
     } else if (const NamedDecl* twin = twin_of(callee)) {
@@ -80,8 +83,9 @@ class find_waits : public own_code {
     const NamedDecl* twin;
   };
   llvm::SmallVector<wait, 4> listed;
-  llvm::SmallVector<wait, 4> twins;       // blocks, and has an asynchronous twin
-  llvm::SmallVector<place, 4> looked_at;  // by a wait with a limit
+  llvm::SmallVector<wait, 4> twins;         // blocks, and has an asynchronous twin
+  llvm::SmallVector<place, 4> looked_at;    // by a wait with a limit
+  llvm::SmallVector<place, 2> asked_first;  // whether they would block
 
  private:
   bool is_listed(const FunctionDecl* callee) const {
@@ -187,6 +191,10 @@ void blocking_call::look_at(const FunctionDecl& function, ASTContext& ast) {
     if (const auto* member = dyn_cast<CXXMemberCallExpr>(call)) {
       const auto object = place_of(member->getImplicitObjectArgument());
       if (object && llvm::is_contained(waits.looked_at, *object)) continue;
+    }
+    if (call->getDirectCallee()->getName() == "PQgetResult" && call->getNumArgs() == 1) {
+      const auto connection = place_of(call->getArg(0));
+      if (connection && llvm::is_contained(waits.asked_first, *connection)) continue;
     }
     const FunctionDecl* callee = call->getDirectCallee();
     if (in_coroutine) {

@@ -119,7 +119,7 @@ numbers observed() {
   const auto parent = with_cancel(background());
   const auto derive_and_cancel = [&] {
     return nanoseconds_each(200'000 / slices, [&] {
-      auto scope = with_cancel(parent);
+      [[maybe_unused]] auto scope = with_cancel(parent);
       scope.cancel();
     });
   };

@@ -59,7 +59,7 @@ double machine_throughput() {
 numbers contexts() {
   const auto derive_from = [](const context& parent) {
     return bench::nanoseconds_each(children, [&] {
-      auto scope = with_cancel(parent);
+      [[maybe_unused]] auto scope = with_cancel(parent);
       scope.cancel();
     });
   };

@@ -36,7 +36,7 @@ double bytes_in_use() { return static_cast<double>(mallinfo2().uordblks); }
 numbers with_cancel_and_cancel() {
   const auto parent = with_cancel(background());
   return {nanoseconds_each(200'000, [&] {
-    auto scope = with_cancel(parent);
+    [[maybe_unused]] auto scope = with_cancel(parent);
     scope.cancel();
   })};
 }
@@ -54,7 +54,7 @@ numbers stop_source_and_stop() {
 numbers with_timeout_and_cancel() {
   const auto parent = with_cancel(background());
   return {nanoseconds_each(200'000, [&] {
-    auto scope = with_timeout(parent, 1h);
+    [[maybe_unused]] auto scope = with_timeout(parent, 1h);
     scope.cancel();
   })};
 }

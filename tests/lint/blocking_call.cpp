@@ -30,6 +30,18 @@ curfew::result<> sleeps_and_says_so(const context& ctx) {
   return {};
 }
 
+struct PGconn;
+struct PGresult;
+extern "C" PGresult* PQgetResult(PGconn*);
+extern "C" int PQisBusy(PGconn*);
+
+asio::awaitable<PGresult*> awaits_the_database_in_vain(context ctx, PGconn* database, PGconn* other) {
+  std::ignore = co_await curfew::async_sleep_for(ctx, 1ms);
+  if (PQisBusy(other)) co_return nullptr;
+  co_return PQgetResult(database);
+  // CHECK: 'PQgetResult' blocks the thread of a coroutine
+}
+
 int reads(const context& ctx, int fd, char* to) {
   pollfd one{fd, POLLIN, 0};
   poll(&one, 1, -1);
@@ -144,6 +156,16 @@ asio::awaitable<void> on_another_thread(context ctx) {
   std::thread other([] { std::this_thread::sleep_for(1s); });
   other.detach();
   std::ignore = co_await curfew::async_sleep_for(ctx, 1s);
+}
+
+asio::awaitable<int> asks_the_database_first(context ctx, PGconn* database) {
+  int count = 0;
+  while (PQisBusy(database) == 0) {
+    if (PQgetResult(database) == nullptr) break;
+    ++count;
+  }
+  std::ignore = co_await curfew::async_sleep_for(ctx, 1ms);
+  co_return count;
 }
 
 struct sleep_for {  // of another family

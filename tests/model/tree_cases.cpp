@@ -74,7 +74,7 @@ void cancel_against_derive_and_drop() {
   parallel({[&] { parent.cancel(); },
             [&] {
               const auto child = curfew::with_cancel(parent);
-              const auto grandchild = curfew::with_cancel(child);
+              [[maybe_unused]] const auto grandchild = curfew::with_cancel(child);
             }});
   check_end(sibling, canceled, "canceled");
 }
@@ -179,8 +179,8 @@ void derives_from_spread_against_drop_of_parent() {
   std::optional<cancel_scope> parent(curfew::with_cancel(curfew::background()));
   const context other = parent->ctx();
   spread(other);
-  parallel({[&] { parent.reset(); }, [&] { const auto child = curfew::with_cancel(other); },
-            [&] { const auto child = curfew::with_cancel(other); }});
+  parallel({[&] { parent.reset(); }, [&] { [[maybe_unused]] const auto child = curfew::with_cancel(other); },
+            [&] { [[maybe_unused]] const auto child = curfew::with_cancel(other); }});
 }
 
 void drop_of_spread_parent_against_drops() {
@@ -762,7 +762,8 @@ void observer_sees_each_once() {
   {
     const curfew::observation watch(seen);
     auto parent = curfew::with_cancel(curfew::background());
-    parallel({[&] { parent.cancel(); }, [&] { const auto child = curfew::with_cancel(parent); }});
+    parallel(
+        {[&] { parent.cancel(); }, [&] { [[maybe_unused]] const auto child = curfew::with_cancel(parent); }});
   }
   check(seen.made.load() == 2 && seen.gone.load() == 2, "two came and went");
   check(seen.over.load() <= 2 && seen.over.load() + seen.made_ended.load() >= 2,
