@@ -30,7 +30,7 @@ std::atomic<bool> program_ends{false};
 /// The bug: it was given a context, and does not look at it.
 void add_up(const curfew::context& ctx, const std::string& month) {
   const curfew::task working(ctx, adding, month);
-  while (!program_ends) std::this_thread::sleep_for(1ms);  // NOLINT(curfew-blocking-call): the bug that is shown
+  while (!program_ends) std::this_thread::sleep_for(1ms);  // NOLINT(curfew-blocking-call): the bug
 }
 
 void report(const curfew::context& ctx) {
