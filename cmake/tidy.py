@@ -98,7 +98,10 @@ def lint(build, regex, jobs, cache, tool, out=sys.stdout):
         if old.stat().st_mtime < time.time() - REMEMBERED_DAYS * 86400:
             old.unlink()
     entries = [e for e in json.loads((build / "compile_commands.json").read_text()) if re.search(regex, e["file"])]
-    entries = list({e["file"]: e for e in reversed(entries)}.values())[::-1]
+    first = {}
+    for entry in entries:
+        first.setdefault(entry["file"], entry)
+    entries = list(first.values())
     root = str(pathlib.Path(os.path.commonpath([str(build), *(e["file"] for e in entries)]))).encode()
     bad = left_out = 0
     with tempfile.TemporaryDirectory() as commands, concurrent.futures.ThreadPoolExecutor(jobs) as pool:

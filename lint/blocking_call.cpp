@@ -40,6 +40,23 @@ std::string name_of(const FunctionDecl* function) {
   return "::" + name;
 }
 
+/// What a call is about: the object that it is called on, or libpq's connection.
+std::optional<place> object_of(const CallExpr* call) {
+  if (const auto* member = dyn_cast<CXXMemberCallExpr>(call))
+    return place_of(member->getImplicitObjectArgument());
+  const llvm::StringRef name = call->getDirectCallee()->getName();
+  const bool is_of_libpq = name == "PQisBusy" || name == "PQgetResult";
+  if (is_of_libpq && call->getNumArgs() == 1) return place_of(call->getArg(0));
+  return std::nullopt;
+}
+
+/// A call after which another one of the same object need not block.
+bool looks(const CallExpr* call) {
+  const llvm::StringRef name = call->getDirectCallee()->getName();
+  return isa<CXXMemberCallExpr>(call) ? name == "wait_for" || name == "wait_until" || name == "request_stop"
+                                      : name == "PQisBusy";
+}
+
 class find_waits : public own_code {
  public:
   explicit find_waits(const std::vector<std::string>& names) : names_(names) {}
@@ -60,15 +77,8 @@ class find_waits : public own_code {
     if (call == awaited_) return true;
     const FunctionDecl* callee = call->getDirectCallee();
     if (callee == nullptr || callee->getIdentifier() == nullptr) return true;
-    if (const auto* member = dyn_cast<CXXMemberCallExpr>(call)) {
-      const llvm::StringRef name = callee->getName();
-      if (name == "wait_for" || name == "wait_until" || name == "request_stop") {
-        if (auto object = place_of(member->getImplicitObjectArgument()))
-          looked_at.push_back(std::move(*object));
-      }
-    }
-    if (callee->getName() == "PQisBusy" && call->getNumArgs() == 1) {
-      if (auto connection = place_of(call->getArg(0))) asked_first.push_back(std::move(*connection));
+    if (looks(call)) {
+      if (auto object = object_of(call)) looked_at.push_back(std::move(*object));
     }
     if (is_listed(callee)) {
       listed.push_back({call, nullptr});
@@ -83,9 +93,8 @@ class find_waits : public own_code {
     const NamedDecl* twin;
   };
   llvm::SmallVector<wait, 4> listed;
-  llvm::SmallVector<wait, 4> twins;         // blocks, and has an asynchronous twin
-  llvm::SmallVector<place, 4> looked_at;    // by a wait with a limit
-  llvm::SmallVector<place, 2> asked_first;  // whether they would block
+  llvm::SmallVector<wait, 4> twins;       // blocks, and has an asynchronous twin
+  llvm::SmallVector<place, 4> looked_at;  // by a wait with a limit, or asked whether it would block
 
  private:
   bool is_listed(const FunctionDecl* callee) const {
@@ -188,14 +197,7 @@ void blocking_call::look_at(const FunctionDecl& function, ASTContext& ast) {
     const SourceLocation at = call->getBeginLoc();
     if (is_in_macro(at, ast) || is_instant(call, ast)) continue;
     if (!in_coroutine && under.in(call)) continue;
-    if (const auto* member = dyn_cast<CXXMemberCallExpr>(call)) {
-      const auto object = place_of(member->getImplicitObjectArgument());
-      if (object && llvm::is_contained(waits.looked_at, *object)) continue;
-    }
-    if (call->getDirectCallee()->getName() == "PQgetResult" && call->getNumArgs() == 1) {
-      const auto connection = place_of(call->getArg(0));
-      if (connection && llvm::is_contained(waits.asked_first, *connection)) continue;
-    }
+    if (const auto object = object_of(call); object && llvm::is_contained(waits.looked_at, *object)) continue;
     const FunctionDecl* callee = call->getDirectCallee();
     if (in_coroutine) {
       auto told = diag(at, "'%0' blocks the thread of a coroutine, and all that runs on it")

@@ -1,5 +1,7 @@
 #include "loops.hpp"
 
+#include <llvm/Support/SaveAndRestore.h>
+
 namespace curfew::lint {
 
 using namespace clang;  // NOLINT(google-build-using-namespace)
@@ -40,23 +42,23 @@ class find_loops : public own_code {
 class find_ways_out : public own_code {
  public:
   bool TraverseWhileStmt(WhileStmt* loop) override {
-    const deeper within(depth_);
+    const llvm::SaveAndRestore within(depth_, depth_ + 1);
     return own_code::TraverseWhileStmt(loop);
   }
   bool TraverseDoStmt(DoStmt* loop) override {
-    const deeper within(depth_);
+    const llvm::SaveAndRestore within(depth_, depth_ + 1);
     return own_code::TraverseDoStmt(loop);
   }
   bool TraverseForStmt(ForStmt* loop) override {
-    const deeper within(depth_);
+    const llvm::SaveAndRestore within(depth_, depth_ + 1);
     return own_code::TraverseForStmt(loop);
   }
   bool TraverseCXXForRangeStmt(CXXForRangeStmt* loop) override {
-    const deeper within(depth_);
+    const llvm::SaveAndRestore within(depth_, depth_ + 1);
     return own_code::TraverseCXXForRangeStmt(loop);
   }
   bool TraverseSwitchStmt(SwitchStmt* choice) override {
-    const deeper within(depth_);
+    const llvm::SaveAndRestore within(depth_, depth_ + 1);
     return own_code::TraverseSwitchStmt(choice);
   }
 
@@ -76,15 +78,6 @@ class find_ways_out : public own_code {
   bool found = false;
 
  private:
-  struct deeper {
-    explicit deeper(int& depth) : depth_(depth) { ++depth_; }
-    deeper(const deeper&) = delete;
-    deeper& operator=(const deeper&) = delete;
-    ~deeper() { --depth_; }
-
-   private:
-    int& depth_;
-  };
   bool leave() {
     found = true;
     return false;

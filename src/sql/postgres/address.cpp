@@ -73,7 +73,7 @@ result<address> parse_url(const std::string& url) {
   made.connect_timeout = std::chrono::seconds(std::max(seconds, 0));
   made.hosts = hosts_of(value_of("host"), value_of("hostaddr"), value_of("port"));
   made.in_any_order = value_of("load_balance_hosts") == "random";
-  made.prefers_standby = value_of("target_session_attrs") == "prefer-standby";
+  made.prefers_standby = made.hosts.size() > 1 && value_of("target_session_attrs") == "prefer-standby";
   return made;
 }
 

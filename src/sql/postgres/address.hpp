@@ -20,7 +20,7 @@ struct address {
   clock::duration connect_timeout = clock::duration::zero();  ///< Of each host. Zero: none.
   std::vector<host> hosts;                                    ///< In their order; one at least.
   bool in_any_order = false;                                  ///< `load_balance_hosts=random`
-  bool prefers_standby = false;                               ///< `target_session_attrs=prefer-standby`
+  bool prefers_standby = false;  ///< `target_session_attrs=prefer-standby`, of several
 };
 
 /// Errors: errc::bad_url.

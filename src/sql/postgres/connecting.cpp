@@ -71,7 +71,7 @@ result<std::unique_ptr<connection>> connection::open(const context& ctx, const s
     const bool has_limit = with.at.connect_timeout > clock::duration::zero() || is_last;
     auto made = open(ctx, with, each, has_limit ? with.at.connect_timeout : default_limit);
     if (made) {
-      if (hosts.size() == 1 || !with.at.prefers_standby || (*made)->is_of_standby()) return made;
+      if (!with.at.prefers_standby || (*made)->is_of_standby()) return made;
       if (second_choice == nullptr) second_choice = *std::move(made);
       continue;
     }
@@ -118,7 +118,7 @@ void connection::take_notice(void* self, const PGresult* notice) noexcept {
 
 result<> connection::connect(const context& ctx, const host& at) {
   // Those behind the URL count, unless they are empty.
-  const char* const role = with_.at.prefers_standby && with_.at.hosts.size() > 1 ? "any" : "";
+  const char* const role = with_.at.prefers_standby ? "any" : "";
   const std::array<const char*, 8> keywords{"dbname",
                                             "client_encoding",
                                             "fallback_application_name",
