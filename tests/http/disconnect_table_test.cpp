@@ -346,13 +346,15 @@ TEST_P(DisconnectTable, Holds) {
   EXPECT_TRUE(eventually([&] { return open_descriptors() == descriptors; }))
       << open_descriptors() << " for " << descriptors;
   serves();
+  // Its request has been answered before it is over: the server has closed its connection, so it is.
+  other_.reset();
+  EXPECT_TRUE(eventually([&] { return open_descriptors() == descriptors - 2; }));
   watch.reset();
   const auto report = server->stop();
   EXPECT_EQ(report.finished, 0u);
   EXPECT_EQ(report.ended, 0u);
   EXPECT_EQ(report.stuck, std::vector<std::string>());
   server.reset();
-  other_.reset();
   EXPECT_EQ(open_descriptors(), before);
 }
 
