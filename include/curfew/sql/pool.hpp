@@ -17,6 +17,7 @@
 #include <curfew/sql/savepoint.hpp>
 #include <curfew/sql/text.hpp>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -30,6 +31,9 @@ struct notice {
   std::string severity;  ///< "WARNING", "NOTICE", "INFO", "LOG" or "DEBUG", in whatever language it speaks.
   error_details details;
 };
+
+/// Settings of a session with PostgreSQL, by their names: {"app.user", "ann"}.
+using session_settings = std::map<std::string, std::string>;
 
 /// How a pool connects. Each setter returns the options, so they can be chained; the overload without an argument reads
 /// the option.
@@ -52,6 +56,26 @@ class pool_options {
   /// throw, nor wait, nor use the pool. What is of interest is the server's to say: `client_min_messages`. Default: none.
   pool_options& on_notice(std::function<void(const notice&)> f) { return on_notice_ = std::move(f), *this; }
   [[nodiscard]] const std::function<void(const notice&)>& on_notice() const noexcept { return on_notice_; }
+  /// PostgreSQL: with which settings the statements of a call run. It is asked by each call, with the call's context, and carries
+  /// values of the request to where row-level security, triggers and logs look for them:
+  ///
+  ///     pool_options().on_acquire([](const context& ctx) -> sql::session_settings {
+  ///       const std::string* who = ctx.value(user_name);
+  ///       return {{"app.user", who != nullptr ? *who : ""}};
+  ///     });
+  ///
+  /// A connection that has others is told before the first statement, which takes a round trip. What it was told before and is
+  /// not among these is reset: a setting of the program's own is empty then. Nothing else may set them, nor a pooler lend the
+  /// connection by transaction. One that the server refuses fails the call.
+  ///
+  /// It is called in the call's thread, so in several at a time; what it throws, the call throws. Listeners and warm_up do not ask.
+  /// Default: none.
+  pool_options& on_acquire(std::function<session_settings(const context&)> f) {
+    return on_acquire_ = std::move(f), *this;
+  }
+  [[nodiscard]] const std::function<session_settings(const context&)>& on_acquire() const noexcept {
+    return on_acquire_;
+  }
   /// SQLite: how long a statement waits for a lock that another process holds, if its context lives that long. Then it
   /// ends with errc::busy. Default: 30 s.
   pool_options& busy_timeout(clock::duration d) { return busy_timeout_ = d, *this; }
@@ -76,6 +100,7 @@ class pool_options {
   clock::duration grace_ = std::chrono::seconds(5);
   std::vector<std::string> on_connect_;
   std::function<void(const notice&)> on_notice_;
+  std::function<session_settings(const context&)> on_acquire_;
   std::size_t statements_ = 64;
   bool prepared_ = true;
 };

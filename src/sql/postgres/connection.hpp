@@ -23,6 +23,7 @@
 
 #include "sql/postgres/address.hpp"
 #include "sql/postgres/answer.hpp"
+#include "sql/postgres/told_settings.hpp"
 #include "sql/postgres/wait.hpp"
 #include "sql/postgres/watched_socket.hpp"
 
@@ -127,6 +128,8 @@ class connection {
   /// for that. In any thread, also after the end of this.
   [[nodiscard]] std::function<void()> canceler() const;
   [[nodiscard]] const wake_event& waker() const noexcept { return waker_; }
+  /// Those of the calls; statements make them.
+  [[nodiscard]] told_settings& told() noexcept { return told_; }
 
  private:
   enum class phase : std::uint8_t { idle, dropping, preparing, executing, copying, batching };
@@ -193,6 +196,8 @@ class connection {
   std::unordered_map<std::string_view, std::list<statement>::iterator> by_text_;
   std::vector<std::string> dropped_;  // names that the server still has
   std::uint64_t last_name_ = 0;
+
+  told_settings told_;
 
   // Of the statement that runs.
   phase phase_ = phase::idle;

@@ -43,6 +43,18 @@ effect effect_of(detail::purpose why) noexcept {
   return why == detail::purpose::effect ? effect::some : effect::as_its_text_says;
 }
 
+/// What has become of the change of its settings, which stood `before`.
+/// \return why the call fails.
+std::optional<error> settled(answered done, loan& on, told_settings before, const session_settings& wanted) {
+  if (done.what) {
+    on->told().done(wanted);
+    return std::nullopt;
+  }
+  // What the server refuses it has not changed.
+  if (on && !done.what.error().sqlstate().empty()) on->told() = std::move(before);
+  return std::move(done.what).error();
+}
+
 /// A statement of the pool must not leave a transaction open; the loan has it rolled back.
 result<rows> alone(answered done, loan& on, std::string_view text) {
   if (!on || on->is_broken() || !on->in_transaction()) return std::move(done.what);
@@ -62,6 +74,7 @@ pool::pool(const std::string& url, const address& at, const sql::pool_options& h
     : settings_{url, how.prepared(), how.statements(), how.on_connect(), how.on_notice(), at},
       database_(at.shown),
       size_(how.size()),
+      wanted_by_(how.on_acquire()),
       janitor_(std::make_shared<janitor>(how.grace())),
       connections_(places(how), [](const std::unique_ptr<connection>& on) { return on->is_alive(); }) {}
 
@@ -70,12 +83,26 @@ void pool::close() noexcept {
   janitor_->close();
 }
 
-result<loan> pool::acquire(const context& ctx, std::string_view text) {
+result<loan> pool::take(const context& ctx, std::string_view text) {
   std::optional<error> refused;
   const auto make = [&](const context& c) { return plain(connection::open(c, settings_), refused); };
   auto got = connections_.acquire(ctx, make);
   if (got) return loan(janitor_, *std::move(got));
   return no_connection(got.error(), refused, text, database_);
+}
+
+result<loan> pool::acquire(const context& ctx, std::string_view text) {
+  if (!wanted_by_) return take(ctx, text);
+  const session_settings wanted = wanted_by_(ctx);
+  auto mine = take(ctx, text);
+  if (!mine) return mine;
+  auto before = (*mine)->told();
+  if (const auto change = (*mine)->told().begin(wanted)) {
+    auto done =
+        statement(*mine, ctx, change->text, effect::none).run(change->values, connection::how::prepared);
+    if (auto refused = settled(std::move(done), *mine, std::move(before), wanted)) return *std::move(refused);
+  }
+  return mine;
 }
 
 asio::awaitable<result<loan>> pool::async_acquire(context ctx, std::string_view text) {
@@ -88,9 +115,18 @@ asio::awaitable<result<loan>> pool::async_acquire(context ctx, std::string_view 
     if (!made) co_return made.error();
     co_return plain(*std::move(made), refused);
   };
-  auto got = co_await curfew::async_acquire(std::move(ctx), connections_, make);
-  if (got) co_return loan(janitor_, *std::move(got));
-  co_return no_connection(got.error(), refused, text, database_);
+  session_settings wanted;
+  if (wanted_by_) wanted = wanted_by_(ctx);  // which may throw: nothing is taken yet
+  auto got = co_await curfew::async_acquire(ctx, connections_, make);
+  if (!got) co_return no_connection(got.error(), refused, text, database_);
+  loan mine(janitor_, *std::move(got));
+  auto before = mine->told();
+  if (const auto change = mine->told().begin(wanted)) {
+    statement one(mine, std::move(ctx), change->text, effect::none);
+    auto done = co_await one.async_run(change->values, connection::how::prepared, 0);
+    if (auto why = settled(std::move(done), mine, std::move(before), wanted)) co_return *std::move(why);
+  }
+  co_return mine;
 }
 
 result<rows> pool::run(const context& ctx, std::string_view what, const parameters& with,
@@ -121,7 +157,7 @@ asio::awaitable<result<rows>> pool::run_on(std::shared_ptr<pool> of, context ctx
 result<> pool::warm_up(const context& ctx, std::size_t count) {
   std::vector<loan> all;
   for (std::size_t i = 0; i != std::min(count, size_); ++i) {
-    auto one = acquire(ctx, "connecting");
+    auto one = take(ctx, "connecting");
     if (!one) return std::move(one).error();
     all.push_back(*std::move(one));
   }

@@ -2,6 +2,7 @@
 
 #include <curfew/core/context.hpp>
 #include <curfew/io/pool.hpp>
+#include <functional>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -53,8 +54,10 @@ class pool final : public pool_state {
   pool(const std::string& url, const address& at, const sql::pool_options& how);
 
   [[nodiscard]] std::shared_ptr<pool> self() { return std::static_pointer_cast<pool>(shared_from_this()); }
+  /// For a statement of `ctx`, which runs with its settings.
   [[nodiscard]] result<loan> acquire(const context& ctx, std::string_view text);
   boost::asio::awaitable<result<loan>> async_acquire(context ctx, std::string_view text);
+  [[nodiscard]] result<loan> take(const context& ctx, std::string_view text);
   static boost::asio::awaitable<result<rows>> run_on(std::shared_ptr<pool> of, context ctx, std::string what,
                                                      parameters with, detail::purpose why);
   static boost::asio::awaitable<result<std::vector<rows>>> run_batch_on(std::shared_ptr<pool> of, context ctx,
@@ -76,6 +79,7 @@ class pool final : public pool_state {
   const connection::settings settings_;
   const std::string database_;  // "app on 127.0.0.1:5432"
   const std::size_t size_;
+  const std::function<session_settings(const context&)> wanted_by_;  // may be empty
   const std::shared_ptr<janitor> janitor_;
   connections connections_;
 };
