@@ -1,8 +1,10 @@
 // TLS, side by side: curfew's server beside Go's and nginx, curfew's client beside Go's and curl. One core for the server, another
 // for the load; in every round each side takes its turn.
 //
-//   bench_tls [rounds] [seconds] [MiB] [idle connections]       default: 5 2 1024 2000; prints the medians and their ratios
-//   bench_tls serve <chain> <key> <MiB>     the server: "/hello", "/down" of so much, "/up", "/wait", "/begun", "/ended"
+//   bench_tls [rounds] [seconds] [MiB] [idle connections] [requests in flight]     default: 5 2 1024 2000 10000
+//   prints the medians and their ratios
+//
+//   bench_tls serve <chain> <key> <MiB>     the server: "/hello", "/down" of so much, "/up", "/held", "/wait", "/begun", "/ended"
 //   bench_tls many <url> <root> <seconds>   the client: 64 calls at a time, each with a deadline
 //   bench_tls down <url> <root>             reads a download to its end, prints the seconds
 //   bench_tls up <url> <root> <MiB>         sends a body, prints the seconds
@@ -100,6 +102,13 @@ int serve(const std::string& chain, const std::string& key, std::size_t size) {
     };
     co_return http::stream("application/octet-stream", source);
   });
+  routes.get(
+      "/held",
+      [](curfew::context ctx, const http::request&) -> asio::awaitable<http::response> {
+        co_await curfew::async_wait(ctx.done());
+        co_return http::text(http::status::ok, "late\n");
+      },
+      http::route_options().no_time_limit());
   routes.get(
       "/wait",
       [](curfew::context ctx, const http::request&) -> asio::awaitable<http::response> {
@@ -368,8 +377,7 @@ figures idle_memory(const target& at, int count) {
 }
 
 /// From the close of a connection to the end of its handler's context: p50 and p99 in us. By close_notify, or without.
-figures vanishing(const target& at, bool in_order, int count) {
-  connection other(at.context, at.url);
+figures vanishing(const target& at, connection& other, bool in_order, int count) {
   figures took;
   for (int i = 0; i < count; ++i) {
     std::int64_t left = 0;
@@ -389,6 +397,18 @@ figures vanishing(const target& at, bool in_order, int count) {
     if (i >= count / 10) took.push_back(static_cast<double>(ended - left) / 1e3);
   }
   return {curfew::bench::percentile(took, 0.5), curfew::bench::percentile(took, 0.99)};
+}
+
+/// Both, while others wait: p50 and p99 by close_notify, p50 and p99 without.
+figures gone(const target& at, int in_flight) {
+  std::deque<connection> others;
+  for (int i = 0; i < in_flight; ++i) others.emplace_back(at.context, at.url).ask("/held");
+  connection asks(at.context, at.url);
+  figures both = vanishing(at, asks, true, 300);
+  const figures cut = vanishing(at, asks, false, 300);
+  both.insert(both.end(), cut.begin(), cut.end());
+  for (auto& each : others) SSL_set_quiet_shutdown(each.ssl.get(), 1);
+  return both;
 }
 
 // The comparison.
@@ -488,7 +508,7 @@ double seconds_of(const std::vector<std::string>& command) {
   return std::stod(pinned_program(command, 1).line());
 }
 
-int compare(int rounds, double seconds, std::size_t mebibytes, int idle) {
+int compare(int rounds, double seconds, std::size_t mebibytes, int idle, int in_flight) {
   rlimit files{};
   ::getrlimit(RLIMIT_NOFILE, &files);
   files.rlim_cur = files.rlim_max;
@@ -531,7 +551,7 @@ int compare(int rounds, double seconds, std::size_t mebibytes, int idle) {
   };
 
   pin_to(1);
-  table hello_table, full, resumed, memory, closed, cut, downloads, uploads, calls, client_down, client_up;
+  table hello_table, full, resumed, memory, vanished, downloads, uploads, calls, client_down, client_up;
   for (int round = 0; round < rounds; ++round) {
     std::fprintf(stderr, "round %d of %d\n", round + 1, rounds);
     for (std::size_t i = 0; i < servers.size(); ++i) {
@@ -547,8 +567,7 @@ int compare(int rounds, double seconds, std::size_t mebibytes, int idle) {
       memory.add(i, name, fresh([&](const target& at) { return idle_memory(at, idle); }));
       downloads.add(i, name, fresh([&](const target& at) { return rate(curl({at.url + "/down"})); }));
       if (!has_handlers) continue;
-      closed.add(i, name, fresh([](const target& at) { return vanishing(at, true, 300); }));
-      cut.add(i, name, fresh([](const target& at) { return vanishing(at, false, 300); }));
+      vanished.add(i, name, fresh([&](const target& at) { return gone(at, in_flight); }));
       const std::string file = std::filesystem::path(ca.directory()) / "down";
       uploads.add(i, name, fresh([&](const target& at) {
                     return rate(curl({"-H", "Expect:", "-T", file, at.url + "/up"}));
@@ -590,8 +609,8 @@ int compare(int rounds, double seconds, std::size_t mebibytes, int idle) {
   full.print("server: full handshakes", {"handshakes/s", "us of CPU each, with a request"});
   resumed.print("server: resumed handshakes", {"handshakes/s", "us of CPU each, with a request"});
   memory.print("server: an idle connection", {"resident bytes"});
-  closed.print("client gone by close_notify", {"p50 us to the context's end", "p99 us"});
-  cut.print("client gone without", {"p50 us to the context's end", "p99 us"});
+  vanished.print("client gone, us to the context's end",
+                 {"by close_notify: p50", "p99", "without: p50", "p99"});
   downloads.print("server: " + size + " MiB to curl", {"MiB/s"});
   uploads.print("server: " + size + " MiB from curl", {"MiB/s"});
   calls.print("client: hello, 64 at a time", of_hello);
@@ -614,7 +633,7 @@ int main(int argc, char** argv) {
     if (args.size() == 3 && args[0] == "down") return down(args[1], args[2]);
     if (args.size() == 4 && args[0] == "up") return upload(args[1], args[2], std::stoull(args[3]) * mebibyte);
     return compare(static_cast<int>(number(0, 5)), number(1, 2), static_cast<std::size_t>(number(2, 1024)),
-                   static_cast<int>(number(3, 2000)));
+                   static_cast<int>(number(3, 2000)), static_cast<int>(number(4, 10'000)));
   } catch (const std::exception& e) {
     std::cerr << e.what() << '\n';
     return 1;

@@ -1,6 +1,6 @@
 // What bench_tls measures, in Go.
 //
-//	tls serve <chain> <key> <MiB>            a server: "/hello", "/down" of so much, "/up", "/wait", "/begun", "/ended"
+//	tls serve <chain> <key> <MiB>            a server: "/hello", "/down" of so much, "/up", "/held", "/wait", "/begun", "/ended"
 //	tls many <url> <root> <seconds>          64 calls at a time, each with a deadline: prints what a side prints
 //	tls down <url> <root>                    reads a download to its end, prints the seconds
 //	tls up <url> <root> <MiB>                sends a body, prints the seconds
@@ -62,6 +62,9 @@ func serve(chain, key string, size int) {
 	http.HandleFunc("/up", func(w http.ResponseWriter, r *http.Request) {
 		_, err := io.Copy(io.Discard, r.Body)
 		check(err)
+	})
+	http.HandleFunc("/held", func(_ http.ResponseWriter, r *http.Request) {
+		<-r.Context().Done()
 	})
 	http.HandleFunc("/wait", func(_ http.ResponseWriter, r *http.Request) {
 		atomic.StoreInt64(&ended, 0)
