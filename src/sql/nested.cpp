@@ -2,6 +2,7 @@
 #include <charconv>
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/rows.hpp>
+#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <system_error>
@@ -11,7 +12,8 @@
 
 #include "sql/calendar.hpp"
 
-// Arrays as PostgreSQL writes them: {1,NULL,"two \"words\""}, or [0:1]={1,2} where they do not begin at 1.
+// What PostgreSQL writes into one column: arrays, {1,NULL,"two \"words\""}, or [0:1]={1,2} where they do not begin at 1, and
+// composite values, (1,,"two ""words""").
 
 namespace curfew::sql::detail {
 
@@ -52,6 +54,7 @@ struct element_text {
   std::string operator()(const uuid& v) const { return in_quotes(v.text()); }
   std::string operator()(timestamp v) const { return in_quotes(as_text(v) + "+00"); }
   std::string operator()(const array_value& v) const { return v.text; }
+  std::string operator()(const composite_value& v) const { return in_quotes(v.text); }
 };
 
 /// Takes elements from the front of what lies between the braces.
@@ -60,10 +63,10 @@ class array_reader {
   explicit array_reader(std::string_view text) noexcept : left_(text) {}
 
   /// \return false: it is malformed, or has more dimensions than one.
-  bool read(std::vector<array_element>& to) {
+  bool read(std::vector<element>& to) {
     if (left_.empty()) return true;
     for (;;) {
-      array_element one;
+      element one;
       if (!take(one)) return false;
       to.push_back(std::move(one));
       if (left_.empty()) return true;
@@ -73,7 +76,7 @@ class array_reader {
   }
 
  private:
-  bool take(array_element& to) {
+  bool take(element& to) {
     if (left_.starts_with('{')) return false;
     if (left_.starts_with('"')) return take_quoted(to);
     const auto size = std::min(left_.find(','), left_.size());
@@ -83,7 +86,7 @@ class array_reader {
     return !to.text.empty();
   }
 
-  bool take_quoted(array_element& to) {
+  bool take_quoted(element& to) {
     left_.remove_prefix(1);
     while (!left_.empty() && left_.front() != '"') {
       if (left_.front() == '\\') left_.remove_prefix(1);
@@ -99,6 +102,33 @@ class array_reader {
   std::string_view left_;
 };
 
+/// Takes the next field, and what stands behind it; false: it is malformed.
+bool take_field(std::string_view& left, element& to) {
+  to.is_null = left.starts_with(',') || left.starts_with(')');
+  bool is_quoted = false;
+  for (; !left.empty(); left.remove_prefix(1)) {
+    const char c = left.front();
+    if (!is_quoted && (c == ',' || c == ')')) break;
+    if (c == '"') {
+      // Twice within quotes it is one.
+      if (is_quoted && left.substr(1).starts_with('"')) {
+        left.remove_prefix(1);
+      } else {
+        is_quoted = !is_quoted;
+        continue;
+      }
+    } else if (c == '\\') {
+      left.remove_prefix(1);
+      if (left.empty()) return false;
+    }
+    to.text += left.front();
+  }
+  if (left.empty()) return false;
+  const bool is_last = left.front() == ')';
+  left.remove_prefix(1);
+  return is_last == left.empty();
+}
+
 }  // namespace
 
 void append_element(std::string& to, const parameter& element) {
@@ -106,18 +136,50 @@ void append_element(std::string& to, const parameter& element) {
   to += std::visit(element_text(), element);
 }
 
-std::vector<array_element> read_array(const cell& c, std::string_view column) {
+void append_field(std::string& to, const parameter& field) {
+  if (const auto* list = std::get_if<array_value>(&field)) {
+    to += in_quotes(list->text);
+  } else if (!std::holds_alternative<null_value>(field)) {
+    to += std::visit(element_text(), field);
+  }
+  to += ',';
+}
+
+void refuse_enumerator(std::int64_t value) {
+  throw std::invalid_argument("curfew: " + std::to_string(value) +
+                              " has no name in sql_names of its enumeration");
+}
+
+std::vector<element> read_array(const cell& c, std::string_view column) {
   if (c.kind != cell_kind::text) refuse_cell(c, column, "an array");
   std::string_view text(c.bytes, c.size);
   if (text.starts_with('[')) text.remove_prefix(std::min(text.find('{'), text.size()));
-  std::vector<array_element> made;
+  std::vector<element> made;
   const bool is_braced = text.size() >= 2 && text.front() == '{' && text.back() == '}';
   if (!is_braced || !array_reader(text.substr(1, text.size() - 2)).read(made))
     refuse_cell(c, column, "an array of one dimension");
   return made;
 }
 
-cell cell_of(const array_element& of, cell_kind kind, std::string_view column) {
+std::vector<element> read_fields(const cell& c, std::string_view column, std::size_t size) {
+  if (c.kind != cell_kind::text) refuse_cell(c, column, "a composite value");
+  std::string_view left(c.bytes, c.size);
+  std::vector<element> made;
+  bool is_right = left.starts_with('(') && left.ends_with(')');
+  if (is_right) left.remove_prefix(1);
+  while (is_right && !left.empty()) is_right = take_field(left, made.emplace_back());
+  if (!is_right) refuse_cell(c, column, "a composite value");
+  if (made.size() == size) return made;
+  throw conversion_error("column " + std::string(column) + " has " + std::to_string(made.size()) +
+                         " fields, and " + std::to_string(size) + " were asked for");
+}
+
+void refuse_name(std::string_view name, std::string_view column) {
+  throw conversion_error("column " + std::string(column) + " is '" + std::string(name) +
+                         "', which is no name in sql_names of its enumeration");
+}
+
+cell cell_of(const element& of, cell_kind kind, std::string_view column) {
   cell made;
   if (of.is_null) return made;
   const char* const begin = of.text.data();
@@ -141,7 +203,7 @@ cell cell_of(const array_element& of, cell_kind kind, std::string_view column) {
   }
   if (parsed.ec == std::errc() && parsed.ptr == end) return made;
   made.kind = cell_kind::text;
-  refuse_cell(made, column, "an array of numbers");
+  refuse_cell(made, column, "numbers");
 }
 
 }  // namespace curfew::sql::detail

@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <tuple>
 #include <utility>
 #include <vector>
 
@@ -66,6 +67,18 @@ void read_array(const sql::rows& from) {
   expect(again && read<std::vector<T>>(*again) == all, "an array comes back as it went");
 }
 
+/// Two fields, which come back as they went.
+template <class A, class B>
+void read_composite(const sql::rows& from) {
+  using fields = std::tuple<A, B>;
+  const auto both = read<fields>(from);
+  if (!both) return;
+  const sql::parameters one(*both);
+  const std::string& sent = std::get<sql::detail::composite_value>(one.all()[0]).text;
+  const auto again = sql::postgres::decoder(answer_of(25, "").get()).decode(answer_of(25, sent));
+  expect(again && read<fields>(*again) == both, "a composite value comes back as it went");
+}
+
 void read_all(const sql::rows& from, std::string_view text) {
   if (const auto number = read<std::int64_t>(from)) {
     std::int64_t same = 0;
@@ -88,6 +101,9 @@ void read_all(const sql::rows& from, std::string_view text) {
   read_array<std::optional<std::int16_t>>(from);
   read_array<bool>(from);
   std::ignore = read<std::vector<double>>(from);
+  read_composite<std::optional<std::string>, std::optional<std::int64_t>>(from);
+  read_composite<std::string, std::vector<std::string>>(from);
+  read_composite<bool, std::tuple<std::optional<std::string>, bool>>(from);
 }
 
 }  // namespace

@@ -114,15 +114,19 @@ struct table {
 [[nodiscard]] uuid read_uuid(const cell& c, std::string_view column);
 [[nodiscard]] timestamp read_timestamp(const cell& c, std::string_view column);
 
-/// An element of an array.
-struct array_element {
+[[noreturn]] void refuse_name(std::string_view name, std::string_view column);
+
+/// An element of an array, or a field of a composite value.
+struct element {
   bool is_null = false;
   std::string text;
 };
 
-[[nodiscard]] std::vector<array_element> read_array(const cell& c, std::string_view column);
+[[nodiscard]] std::vector<element> read_array(const cell& c, std::string_view column);
+/// \param size  How many fields it has.
+[[nodiscard]] std::vector<element> read_fields(const cell& c, std::string_view column, std::size_t size);
 /// Refers to the element.
-[[nodiscard]] cell cell_of(const array_element& of, cell_kind kind, std::string_view column);
+[[nodiscard]] cell cell_of(const element& of, cell_kind kind, std::string_view column);
 
 /// What a cell has to be that is read as T.
 template <class T>
@@ -131,7 +135,7 @@ constexpr cell_kind kind_for() noexcept {
     return kind_for<typename T::value_type>();
   } else if constexpr (std::same_as<T, bool>) {
     return cell_kind::boolean;
-  } else if constexpr (std::integral<T> || std::is_enum_v<T>) {
+  } else if constexpr (std::integral<T> || (std::is_enum_v<T> && !named_enum<T>)) {
     return cell_kind::integer;
   } else if constexpr (std::floating_point<T>) {
     return cell_kind::real;
@@ -142,6 +146,26 @@ constexpr cell_kind kind_for() noexcept {
 
 template <class T>
 inline constexpr bool cannot_be_read = false;
+
+template <class T>
+T read(const cell& c, std::string_view column);
+
+template <class T>
+T read_element(const element& from, std::string_view column) {
+  static_assert(!std::same_as<T, std::string_view> && !std::same_as<T, std::optional<std::string_view>>,
+                "curfew: text in an array or a composite value is read as std::string");
+  static_assert(!std::same_as<T, bytes>,
+                "curfew: bytes in an array or a composite value are read as text, std::string");
+  return read<T>(cell_of(from, kind_for<T>(), column), column);
+}
+template <class T, std::size_t... I>
+T read_tuple(const cell& c, std::string_view column, std::index_sequence<I...> /*fields*/) {
+  const auto all = read_fields(c, column, sizeof...(I));
+  return T{read_element<std::tuple_element_t<I, T>>(all[I], column)...};
+}
+/// Defined in <curfew/sql/structs.hpp>.
+template <class T>
+T read_composite(const cell& c, std::string_view column);
 
 template <class T>
 T read(const cell& c, std::string_view column) {
@@ -173,18 +197,25 @@ T read(const cell& c, std::string_view column) {
   } else if constexpr (std::same_as<T, uuid>) {
     return read_uuid(c, column);
   } else if constexpr (is_list<T>) {
-    using element = typename T::value_type;
-    static_assert(!std::same_as<element, std::string_view>, "curfew: read an array of text as std::string");
-    static_assert(!is_list<element> && !std::same_as<element, bytes>,
-                  "curfew: such an array is read as text, std::string");
+    using value = typename T::value_type;
+    static_assert(!is_list<value>, "curfew: an array of more dimensions is read as text, std::string");
     T made;
-    for (const array_element& each : read_array(c, column))
-      made.push_back(read<element>(cell_of(each, kind_for<element>(), column), column));
+    for (const element& each : read_array(c, column)) made.push_back(read_element<value>(each, column));
     return made;
   } else if constexpr (is_system_time<T>) {
     return std::chrono::floor<typename T::duration>(read_timestamp(c, column));
+  } else if constexpr (named_enum<T>) {
+    const std::string_view text = read_text(c, column);
+    for (const auto& [each, name] : names_of<T>) {
+      if (name == text) return each;
+    }
+    refuse_name(text, column);
   } else if constexpr (std::is_enum_v<T>) {
     return static_cast<T>(read<std::underlying_type_t<T>>(c, column));
+  } else if constexpr (is_tuple<T>) {
+    return read_tuple<T>(c, column, std::make_index_sequence<std::tuple_size_v<T>>());
+  } else if constexpr (composite_struct<T>) {
+    return read_composite<T>(c, column);
   } else {
     static_assert(cannot_be_read<T>, "curfew: a column cannot be read as this type");
   }

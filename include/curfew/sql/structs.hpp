@@ -6,11 +6,13 @@
 #include <curfew/sql/error.hpp>
 #include <curfew/sql/pool.hpp>
 #include <curfew/sql/rows.hpp>
+#include <string>
+#include <string_view>
 #include <type_traits>
 #include <utility>
 #include <vector>
 
-/// Rows as structs, by position: the first column is the first member.
+/// Rows and composite values as structs, by position: the first column, or field, is the first member.
 
 namespace curfew::sql {
 
@@ -21,6 +23,22 @@ namespace detail {
 template <class T, std::size_t... I>
 T read_struct(const row& from, std::index_sequence<I...> /*members*/) {
   return T{from.get<boost::pfr::tuple_element_t<I, T>>(I)...};
+}
+
+template <class T, std::size_t... I>
+T read_members(const cell& c, std::string_view column, std::index_sequence<I...> /*members*/) {
+  const auto all = read_fields(c, column, sizeof...(I));
+  return T{read_element<boost::pfr::tuple_element_t<I, T>>(all[I], column)...};
+}
+
+template <class T>
+T read_composite(const cell& c, std::string_view column) {
+  return read_members<T>(c, column, std::make_index_sequence<boost::pfr::tuple_size_v<T>>());
+}
+
+template <class T>
+void encode_members(std::string& to, const T& value) {
+  boost::pfr::for_each_field(value, [&to](const auto& each) { encode_field(to, each); });
 }
 
 }  // namespace detail

@@ -233,6 +233,7 @@ result<encoded> encoded::of(const parameters& with, std::string_view text) {
     void operator()(const uuid& v) const { as_made(v.text()); }
     void operator()(timestamp v) const { as_made(as_text(v) + "+00"); }
     void operator()(const detail::array_value& v) const { (*this)(v.text); }
+    void operator()(const detail::composite_value& v) const { (*this)(v.text); }
   };
   for (const auto& each : all) {
     std::visit(visitor{add, add_made}, each);

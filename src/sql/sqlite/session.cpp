@@ -313,9 +313,12 @@ result<bool> session::only_reads(std::string_view text) {
 result<> session::bind_one(sqlite3_stmt* statement, int at, const detail::parameter& value,
                            std::string_view text) {
   // The values outlive the statement, and no later one reads them: it binds its own first. What is made here is copied.
-  if (std::holds_alternative<detail::array_value>(value)) {
-    return error(errc::bad_parameter, shortened(text) + " : binding its parameters",
-                 error_details::saying("SQLite has no arrays; send json, and read it with json_each"));
+  if (std::holds_alternative<detail::array_value>(value) ||
+      std::holds_alternative<detail::composite_value>(value)) {
+    return error(
+        errc::bad_parameter, shortened(text) + " : binding its parameters",
+        error_details::saying(
+            "SQLite has neither arrays nor composite values; send json, and read it with json_each"));
   }
   const auto bind_text = [&](std::string_view bytes, sqlite3_destructor_type life) {
     // NOLINTNEXTLINE(bugprone-suspicious-stringview-data-usage): its size is an argument
@@ -338,6 +341,7 @@ result<> session::bind_one(sqlite3_stmt* statement, int at, const detail::parame
     int operator()(const json& v) const { return as_text_value(v.text, SQLITE_STATIC); }
     int operator()(const uuid& v) const { return as_text_value(v.text(), SQLITE_TRANSIENT); }
     int operator()(const detail::array_value& v) const { return as_text_value(v.text, SQLITE_STATIC); }
+    int operator()(const detail::composite_value& v) const { return as_text_value(v.text, SQLITE_STATIC); }
     int operator()(timestamp v) const { return as_text_value(as_text(v), SQLITE_TRANSIENT); }
   };
   const int code = std::visit(visitor{statement, at, bind_text}, value);
