@@ -46,10 +46,10 @@ std::vector<std::shared_ptr<service_process>> make_services(const front_options&
     std::vector<std::string> arguments{"service", std::string(name), "--listen", "127.0.0.1:0"};
     if (name == "disk") {
       for (const std::string& root : options.roots) arguments.push_back("--root=" + root);
-      if (!options.workers.empty()) arguments.push_back("--workers=" + options.workers);
+      if (!options.workers.empty()) arguments.push_back("--workers=" + options.workers.given);
     }
     if (name == "packages" && !options.database.empty())
-      arguments.push_back("--database=" + options.database);
+      arguments.push_back("--database=" + options.database.given);
     services.push_back(std::make_shared<service_process>(std::string(name), std::move(arguments), token));
   }
   return services;

@@ -2,6 +2,8 @@
 
 #include <algorithm>
 #include <charconv>
+#include <cstdlib>
+#include <initializer_list>
 #include <optional>
 #include <utility>
 
@@ -65,22 +67,35 @@ std::expected<std::string, std::string> checked_address(std::string value) {
   return value;
 }
 
-/// The database itself says whether it is one.
-std::expected<std::string, std::string> checked_database(std::string value) {
-  for (const std::string_view scheme : {"sqlite:", "postgresql://", "postgres://"}) {
-    if (value.starts_with(scheme)) return value;
+/// What the URL is of says the rest.
+/// \param wanted  Said where it has none of these schemes. It is not repeated: it may hold a password.
+std::expected<url_option, std::string> checked_url(std::string_view name, std::string given,
+                                                   std::initializer_list<std::string_view> schemes,
+                                                   std::string_view wanted) {
+  constexpr std::string_view in_environment = "env:";
+  url_option made{std::move(given), {}};
+  made.url = made.given;
+  if (made.given.starts_with(in_environment)) {
+    const char* const found = std::getenv(made.given.c_str() + in_environment.size());
+    if (found == nullptr)
+      return std::unexpected(std::string(name) + ' ' + made.given +
+                             ": there is no such variable in the environment");
+    made.url = found;
   }
-  // Not repeated: it may hold a password.
-  return std::unexpected("--database takes the URL of one: sqlite:PATH or postgresql://USER@HOST/NAME");
+  for (const std::string_view scheme : schemes) {
+    if (made.url.starts_with(scheme)) return made;
+  }
+  return std::unexpected(std::string(name) + " takes the URL of " + std::string(wanted));
 }
 
-/// The client of Redis says the rest.
-std::expected<std::string, std::string> checked_redis(std::string_view name, std::string value) {
-  for (const std::string_view scheme : {"redis://", "redis+sentinel://", "unix://"}) {
-    if (value.starts_with(scheme)) return value;
-  }
-  // Not repeated: it may hold a password.
-  return std::unexpected(std::string(name) + " takes the URL of a Redis, such as redis://127.0.0.1:6379/0");
+std::expected<url_option, std::string> checked_database(std::string_view name, std::string given) {
+  return checked_url(name, std::move(given), {"sqlite:", "postgresql://", "postgres://"},
+                     "a database: sqlite:PATH or postgresql://USER@HOST/NAME");
+}
+
+std::expected<url_option, std::string> checked_redis(std::string_view name, std::string given) {
+  return checked_url(name, std::move(given), {"redis://", "redis+sentinel://", "unix://"},
+                     "a Redis, such as redis://127.0.0.1:6379/0");
 }
 
 std::expected<unsigned, std::string> checked_jobs(const std::string& value) {
@@ -134,7 +149,7 @@ std::expected<bool, std::string> set_common(Options& options, std::string_view n
     return true;
   }
   if (name == "--database") {
-    auto database = checked_database(*std::move(value));
+    auto database = checked_database(name, *std::move(value));
     if (!database) return std::unexpected(std::move(database).error());
     options.database = *std::move(database);
     return true;
@@ -260,6 +275,9 @@ Options of the dashboard:
   --workers URL           has the disk reports made by workers, which take them from this Redis:
                           redis://HOST:PORT/0; --root names directories of the workers' machines
   --help, --version
+
+A URL with a password is given as env:NAME, the variable of the environment that holds it: what
+stands in a command is everybody's to read who lists the processes.
 
 Options of a service:
   --listen ADDRESS:PORT   where to listen (127.0.0.1:0)

@@ -15,6 +15,14 @@ struct source_option {
   std::string url;
 };
 
+/// A URL that may hold a password. As env:NAME it stands in the environment, where not everybody may read it who lists processes.
+struct url_option {
+  std::string given;
+  std::string url;
+
+  [[nodiscard]] bool empty() const noexcept { return url.empty(); }
+};
+
 /// `curfew-dashboard [options]`
 struct front_options {
   std::string listen = "127.0.0.1:8080";
@@ -23,8 +31,8 @@ struct front_options {
   std::vector<std::string> roots;  ///< Not empty.
   std::vector<source_option> sources;
   std::vector<std::string> hosts;
-  std::string database;  ///< As in service_options.
-  std::string workers;   ///< As in service_options.
+  url_option database;  ///< As in service_options.
+  url_option workers;   ///< As in service_options.
 };
 
 /// `curfew-dashboard service NAME [options]`
@@ -34,14 +42,13 @@ struct service_options {
   std::vector<std::string> roots;  ///< Not empty.
   std::string status_file = "/var/lib/dpkg/status";
   std::string proc = "/proc";
-  std::string database;  ///< URL of the one for the packages; empty: a file of the service's own.
-  std::string
-      workers;  ///< URL of the Redis where workers take the disk reports; empty: the service makes them.
+  url_option database;  ///< Of the packages; empty: a file of the service's own.
+  url_option workers;   ///< Of the Redis where workers take the disk reports; empty: the service makes them.
 };
 
 /// `curfew-dashboard worker [options]`
 struct worker_options {
-  std::string redis;               ///< The URL of one.
+  url_option redis;                ///< Not empty.
   std::vector<std::string> roots;  ///< Not empty.
   unsigned jobs = 1;               ///< At a time.
 };

@@ -28,10 +28,10 @@ using namespace std::chrono_literals;
 
 work_planner planner_for(const service_options& options) {
   if (options.name == "disk" && !options.workers.empty())
-    return plan_disk_on_workers(options.roots, std::make_shared<disk_workers>(options.workers));
+    return plan_disk_on_workers(options.roots, std::make_shared<disk_workers>(options.workers.url));
   if (options.name == "disk") return plan_disk(options.roots);
   if (options.name == "packages")
-    return plan_packages(std::make_shared<package_library>(options.status_file, options.database));
+    return plan_packages(std::make_shared<package_library>(options.status_file, options.database.url));
   vitals_source from;
   from.proc = options.proc;
   return plan_vitals(std::move(from));

@@ -125,7 +125,7 @@ std::string worker_name() {
 
 boost::asio::awaitable<int> run_worker(curfew::context ctx, worker_options options, request_log& log) {
   ::prctl(PR_SET_NAME, "curfew-worker");
-  disk_workers shared(options.redis);
+  disk_workers shared(options.redis.url);
   std::vector<asio::awaitable<bool>> parts;
   parts.push_back(make_reports(ctx, shared, options, log));
   parts.push_back(tell_of_requests(ctx, shared, log));

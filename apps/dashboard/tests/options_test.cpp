@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdlib>
 #include <initializer_list>
 #include <vector>
 
@@ -60,28 +61,41 @@ TEST(Options, OfAServiceAreItsOwn) {
 }
 
 TEST(Options, TakeTheDatabaseOfThePackages) {
-  EXPECT_EQ(front_of({"--database", "postgresql://app@box/app"}).database, "postgresql://app@box/app");
+  EXPECT_EQ(front_of({"--database", "postgresql://app@box/app"}).database.url, "postgresql://app@box/app");
   const auto parsed = parse({"service", "packages", "--database=sqlite:/a.db"});
-  EXPECT_EQ(std::get<service_options>(parsed.value()).database, "sqlite:/a.db");
+  EXPECT_EQ(std::get<service_options>(parsed.value()).database.url, "sqlite:/a.db");
   const std::string refused = wrong({"--database", "mysql://app:secret@box/app"});
   EXPECT_NE(refused.find("postgresql://USER@HOST/NAME"), std::string::npos);
   EXPECT_EQ(refused.find("secret"), std::string::npos);
 }
 
 TEST(Options, TakeTheRedisOfTheWorkers) {
-  EXPECT_EQ(front_of({"--workers", "redis://127.0.0.1:6379/0"}).workers, "redis://127.0.0.1:6379/0");
+  EXPECT_EQ(front_of({"--workers", "redis://127.0.0.1:6379/0"}).workers.url, "redis://127.0.0.1:6379/0");
   EXPECT_TRUE(front_of({}).workers.empty());
   const auto parsed = parse({"service", "disk", "--workers=unix:///run/redis?db=0"});
-  EXPECT_EQ(std::get<service_options>(parsed.value()).workers, "unix:///run/redis?db=0");
+  EXPECT_EQ(std::get<service_options>(parsed.value()).workers.url, "unix:///run/redis?db=0");
   const std::string refused = wrong({"--workers", "http://app:secret@box"});
   EXPECT_NE(refused.find("redis://127.0.0.1:6379/0"), std::string::npos);
   EXPECT_EQ(refused.find("secret"), std::string::npos);
 }
 
+TEST(Options, FindUrlsInTheEnvironment) {
+  ASSERT_EQ(::setenv("CURFEW_TEST_URL", "redis://:secret@box", 1), 0);
+  const auto options = front_of({"--workers", "env:CURFEW_TEST_URL"});
+  EXPECT_EQ(options.workers.url, "redis://:secret@box");
+  EXPECT_EQ(options.workers.given, "env:CURFEW_TEST_URL") << "what the services are started with";
+  const std::string refused = wrong({"--database=env:CURFEW_TEST_URL"});
+  EXPECT_NE(refused.find("--database takes"), std::string::npos);
+  EXPECT_EQ(refused.find("secret"), std::string::npos);
+  ASSERT_EQ(::unsetenv("CURFEW_TEST_URL"), 0);
+  EXPECT_EQ(wrong({"worker", "--redis", "env:CURFEW_TEST_URL"}),
+            "--redis env:CURFEW_TEST_URL: there is no such variable in the environment");
+}
+
 TEST(Options, OfAWorkerAreItsOwn) {
   const auto parsed = parse({"worker", "--redis=redis://box", "--root", "/a", "--root", "/b", "--jobs", "3"});
   const auto& options = std::get<worker_options>(parsed.value());
-  EXPECT_EQ(options.redis, "redis://box");
+  EXPECT_EQ(options.redis.url, "redis://box");
   EXPECT_EQ(options.roots, (std::vector<std::string>{"/a", "/b"}));
   EXPECT_EQ(options.jobs, 3U);
   const auto least = parse({"worker", "--redis", "redis://box"});

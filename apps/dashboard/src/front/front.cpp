@@ -128,11 +128,11 @@ front::front(asio::any_io_executor executor, const front_options& options,
              const std::vector<std::shared_ptr<service_process>>& services, request_log& log)
     : roots_(options.roots),
       console_(curfew::inspect::routes(console_for(options, services))),
-      parts_{
-          &log,
-          // A redirect could lead to any server, also to one on this machine and to the front itself.
-          std::make_shared<http::client>(http::client_options().max_redirects(0)), services,
-          options.workers.empty() ? nullptr : std::make_shared<worker_watch>(options.workers, log.changes())},
+      parts_{&log,
+             // A redirect could lead to any server, also to one on this machine and to the front itself.
+             std::make_shared<http::client>(http::client_options().max_redirects(0)), services,
+             options.workers.empty() ? nullptr
+                                     : std::make_shared<worker_watch>(options.workers.url, log.changes())},
       view_(std::make_shared<request_view>(std::move(executor), parts_)),
       feed_(view_->changes(), "requests", [view = view_] { return view->look(); }),
       panel_places_(most_panels),
