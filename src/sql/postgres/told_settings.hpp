@@ -8,7 +8,7 @@
 
 namespace curfew::sql::postgres {
 
-/// What the server knows of the settings that calls want for their statements.
+/// The settings that calls want for their statements, as far as the server of a connection has been told of them.
 class told_settings {
  public:
   struct change {
@@ -16,13 +16,13 @@ class told_settings {
     parameters values;
   };
 
-  /// What has the server know these and no others; nothing if it does. Until done() they are not certain.
+  /// What tells it of these, and resets the others; none if it knows. Until done() those that change are uncertain.
   [[nodiscard]] std::optional<change> begin(const session_settings& wanted);
   /// The change has been made.
   void done(const session_settings& wanted);
 
  private:
-  std::map<std::string, std::optional<std::string>> known_;  // none: it may have any value
+  std::map<std::string, std::optional<std::string>> known_;  // no value: uncertain
 };
 
 }  // namespace curfew::sql::postgres
