@@ -77,9 +77,10 @@ std::expected<url_option, std::string> checked_url(std::string_view name, std::s
   made.url = made.given;
   if (made.given.starts_with(in_environment)) {
     const char* const found = std::getenv(made.given.c_str() + in_environment.size());
-    if (found == nullptr)
+    if (found == nullptr) {
       return std::unexpected(std::string(name) + ' ' + made.given +
                              ": there is no such variable in the environment");
+    }
     made.url = found;
   }
   for (const std::string_view scheme : schemes) {
