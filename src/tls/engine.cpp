@@ -35,6 +35,7 @@ struct engine::bio {
     BIO_clear_retry_flags(b);
     for (;;) {
       const ssize_t count = ::recv(self.socket_, into, static_cast<std::size_t>(size), MSG_DONTWAIT);
+      self.drained_ = count < size;
       if (count > 0) return static_cast<int>(count);
       if (count == 0) {
         self.socket_ended_ = true;

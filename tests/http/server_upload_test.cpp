@@ -5,9 +5,11 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/detached.hpp>
+#include <boost/asio/post.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <chrono>
 #include <curfew/core.hpp>
@@ -21,6 +23,7 @@
 #include <fstream>
 #include <functional>
 #include <iterator>
+#include <memory>
 #include <optional>
 #include <string>
 #include <thread>
@@ -141,6 +144,30 @@ TEST(ServerUpload, WithoutAReaderTheClientIsHeldBack) {
   go.set();
   sender.join();
   EXPECT_EQ(client.read_response().body, std::to_string(size));
+}
+
+TEST(ServerUpload, OneThatComesWithoutAPauseLeavesItsThreadToOthersNowAndThen) {
+  constexpr std::size_t size = 64'000'000;
+  unsigned longest = 0;
+  http_server s(with_upload(
+      [&](context ctx, const request& r) -> asio::awaitable<response> {
+        const auto thread = co_await asio::this_coro::executor;
+        const auto in_a_row = std::make_shared<unsigned>(0);  // reads since another had its turn
+        for (;;) {
+          auto reading = r.reader().async_read(ctx);
+          const auto piece = co_await std::move(reading);
+          if (!piece || !*piece) break;
+          longest = std::max(longest, ++*in_a_row);
+          if (*in_a_row == 1) asio::post(thread, [in_a_row] { *in_a_row = 0; });
+        }
+        co_return text(status::ok, "read");
+      },
+      route_options().stream_body().max_body_size(size)));
+  raw_client client(s.port());
+  client.send(post(size));
+  client.send(std::string(size, 'x'));
+  EXPECT_EQ(client.read_response().body, "read");
+  EXPECT_LE(longest, 64U);
 }
 
 TEST(ServerUpload, ContinueIsSentWhenTheHandlerFirstReads) {

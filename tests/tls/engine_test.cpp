@@ -97,6 +97,28 @@ TEST_P(TlsEngine, WholeRecordsAreReadByteByByteWithoutANewEvent) {
   EXPECT_EQ(errno, EAGAIN);
 }
 
+TEST_P(TlsEngine, KnowsWhenItHasGivenAllThatCame) {
+  tls_pair pair(GetParam());
+  ASSERT_TRUE(pair.shake());
+  ASSERT_EQ(write(pair.server, "one"), 3);
+  ASSERT_EQ(write(pair.server, "two"), 3);
+  ASSERT_EQ(write(pair.server, text_of(9000)), 9000);
+  while (pair.pump()) {
+  }
+  std::string into(4096, '\0');
+  for (const ssize_t size : {3, 3, 4096, 4096}) {
+    ASSERT_EQ(pair.client.read(into), size);
+    EXPECT_FALSE(pair.client.is_drained());
+  }
+  ASSERT_EQ(pair.client.read(into), 9000 - 2 * 4096);
+  EXPECT_TRUE(pair.client.is_drained());
+  ASSERT_EQ(write(pair.server, "more"), 4);
+  while (pair.pump()) {
+  }
+  ASSERT_EQ(pair.client.read(into), 4);
+  EXPECT_TRUE(pair.client.is_drained());
+}
+
 TEST_P(TlsEngine, NothingIsSentTwiceOrChangedWhateverTheSocketTakes) {
   const auto seed = std::random_device{}();
   SCOPED_TRACE(seed);

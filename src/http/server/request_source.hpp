@@ -26,6 +26,7 @@ struct body_reader::source {
   // The thread of the connection alone.
   connection* open;      ///< Null: closed.
   bool reading = false;  ///< A read is under way.
+  unsigned reads = 0;    ///< In all.
 
   std::mutex mutex;
   boost::asio::io_context* io;  ///< Of the connection; null: closed. Under mutex.

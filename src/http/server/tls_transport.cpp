@@ -28,7 +28,10 @@ void tls_transport::on_event(std::uint32_t events) noexcept {
 std::size_t tls_transport::read(std::span<char> into) noexcept {
   if (!may_read()) return 0;
   const ssize_t count = engine_.read(into);
-  if (count > 0) return static_cast<std::size_t>(count);
+  if (count > 0) {
+    if (engine_.is_drained() && !half_closed_) readable_ = false;  // as plain_transport::read
+    return static_cast<std::size_t>(count);
+  }
   if (count == 0) {
     at_end_ = half_closed_ = true;
   } else if (errno == EAGAIN) {

@@ -64,6 +64,9 @@ class engine {
   /// ECONNRESET where the socket has ended without close_notify, or is broken, EPROTO for a breach of the protocol. The last
   /// two are for ever.
   ssize_t read(std::span<char> into) noexcept;
+  /// Has read() taken all that the socket had, and given all of it? What comes then is told by an event. Of a socket that has
+  /// ended it says nothing.
+  [[nodiscard]] bool is_drained() const noexcept { return drained_ && SSL_has_pending(ssl_.get()) == 0; }
   /// As send_parts(): takes what it has encrypted off the front of the parts; of that some may be kept. \return how many
   /// bytes; 0: nothing to take, and nothing is kept; -1 with errno: EAGAIN while something is kept, which nothing is taken
   /// behind; as read().
@@ -119,6 +122,7 @@ class engine {
   bool open_ = false;
   bool broken_ = false;  // the socket takes nothing; what came before that can still be read
   bool socket_ended_ = false;
+  bool drained_ = false;  // the last recv() has found less than it would have taken
   bool at_end_ = false;
   bool finished_ = false;
 };
