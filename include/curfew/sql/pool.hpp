@@ -59,7 +59,8 @@ class pool_options {
   /// PostgreSQL: with which settings the statements of a call run. It is asked by each call, with the call's context, and carries
   /// values of the request to where row-level security, triggers and logs look for them:
   ///
-  ///     pool_options().on_acquire([](const context& ctx) -> sql::session_settings {
+  ///     sql::pool_options how;
+  ///     how.on_acquire([](const curfew::context& ctx) -> sql::session_settings {
   ///       const std::string* who = ctx.value(user_name);
   ///       return {{"app.user", who != nullptr ? *who : ""}};
   ///     });
@@ -68,7 +69,8 @@ class pool_options {
   /// not among these is reset: a setting of the program's own is empty then. Nothing else may set them, nor a pooler lend the
   /// connection by transaction. One that the server refuses fails the call.
   ///
-  /// It is called in the call's thread, so in several at a time; what it throws, the call throws. Listeners and warm_up do not ask.
+  /// It is called in the call's thread, so in several at a time; what it throws, the call throws. A transaction, a stream and a COPY
+  /// keep those of the call that began them. Listeners and warm_up do not ask.
   /// Default: none.
   pool_options& on_acquire(std::function<session_settings(const context&)> f) {
     return on_acquire_ = std::move(f), *this;
