@@ -11,40 +11,33 @@
 #include <vector>
 
 #include "sql/postgres_fixture.hpp"
+#include "sql/read_text.hpp"
 
 namespace curfew::sql {
 namespace {
 
-/// What lies in `text` as a column of an array.
-template <class T>
-T read_text_of(const std::string& text) {
-  detail::cell c;
-  c.kind = detail::cell_kind::text;
-  c.size = static_cast<std::uint32_t>(text.size());
-  c.bytes = text.data();
-  return detail::read<T>(c, "a");
-}
+using tests::read_text;
 
 class PostgresArray : public postgres_test {};
 
 TEST(Array, IsReadAsItIsWritten) {
   using strings = std::vector<std::string>;
-  EXPECT_EQ(read_text_of<std::vector<int>>("{}"), std::vector<int>());
-  EXPECT_EQ(read_text_of<std::vector<int>>("{1,-2,3}"), (std::vector<int>{1, -2, 3}));
-  EXPECT_EQ(read_text_of<std::vector<int>>("[0:1]={1,2}"), (std::vector<int>{1, 2}));
-  EXPECT_EQ(read_text_of<std::vector<bool>>("{t,f}"), (std::vector<bool>{true, false}));
-  EXPECT_EQ(read_text_of<strings>(R"({a,"b c","d\"e","f\\g","","NULL","{}"})"),
+  EXPECT_EQ(read_text<std::vector<int>>("{}"), std::vector<int>());
+  EXPECT_EQ(read_text<std::vector<int>>("{1,-2,3}"), (std::vector<int>{1, -2, 3}));
+  EXPECT_EQ(read_text<std::vector<int>>("[0:1]={1,2}"), (std::vector<int>{1, 2}));
+  EXPECT_EQ(read_text<std::vector<bool>>("{t,f}"), (std::vector<bool>{true, false}));
+  EXPECT_EQ(read_text<strings>(R"({a,"b c","d\"e","f\\g","","NULL","{}"})"),
             (strings{"a", "b c", "d\"e", "f\\g", "", "NULL", "{}"}));
-  EXPECT_EQ(read_text_of<std::vector<std::optional<int>>>("{1,NULL}"),
+  EXPECT_EQ(read_text<std::vector<std::optional<int>>>("{1,NULL}"),
             (std::vector<std::optional<int>>{1, std::nullopt}));
 }
 
 TEST(Array, ThatIsMalformedIsRefused) {
   for (const char* text : {"", "{", "}", "1", "{1", "1}", "{1,}", "{,1}", "{1,,2}", "{{1},{2}}", "{\"a}",
                            "{\"a\\}", "{\"a\"b}", "{1 2}", "{x}", "[0:1]", "{99999999999999999999}"})
-    EXPECT_THROW(std::ignore = read_text_of<std::vector<int>>(text), conversion_error) << text;
-  EXPECT_THROW(std::ignore = read_text_of<std::vector<int>>("{NULL}"), conversion_error);
-  EXPECT_THROW(std::ignore = read_text_of<std::vector<std::int16_t>>("{70000}"), conversion_error);
+    EXPECT_THROW(std::ignore = read_text<std::vector<int>>(text), conversion_error) << text;
+  EXPECT_THROW(std::ignore = read_text<std::vector<int>>("{NULL}"), conversion_error);
+  EXPECT_THROW(std::ignore = read_text<std::vector<std::int16_t>>("{70000}"), conversion_error);
 }
 
 TEST(Array, IsNoParameterOfSqlite) {

@@ -17,9 +17,12 @@
 #include <vector>
 
 #include "sql/postgres_fixture.hpp"
+#include "sql/read_text.hpp"
 
 namespace curfew::sql {
 namespace {
+
+using tests::read_text;
 
 enum class mood : std::uint8_t { sad, calm, happy };
 constexpr auto sql_names(mood /*of it*/) {
@@ -40,20 +43,10 @@ struct person {
   friend bool operator==(const person&, const person&) = default;
 };
 
-/// What lies in `text` as a column.
-template <class T>
-T read_text_of(const std::string& text) {
-  detail::cell c;
-  c.kind = detail::cell_kind::text;
-  c.size = static_cast<std::uint32_t>(text.size());
-  c.bytes = text.data();
-  return detail::read<T>(c, "it");
-}
-
 template <class T>
 std::string refusal_of(const std::string& text) {
   try {
-    std::ignore = read_text_of<T>(text);
+    std::ignore = read_text<T>(text);
   } catch (const conversion_error& why) {
     return why.what();
   }
@@ -64,22 +57,22 @@ using strings = std::tuple<std::string, std::string>;
 using may_be_null = std::tuple<std::optional<std::string>, std::optional<std::string>>;
 
 TEST(Composite, IsReadAsItIsWritten) {
-  EXPECT_EQ(read_text_of<strings>("(a,\"b c\")"), strings("a", "b c"));
-  EXPECT_EQ(read_text_of<strings>(R"-(("d""e","f\\g"))-"), strings("d\"e", "f\\g"));
-  EXPECT_EQ(read_text_of<strings>(R"-(("","(,)"))-"), strings("", "(,)"));
-  EXPECT_EQ(read_text_of<may_be_null>("(,)"), may_be_null());
-  EXPECT_EQ(read_text_of<may_be_null>("(,\"\")"), may_be_null(std::nullopt, ""));
-  EXPECT_EQ((read_text_of<std::tuple<int, bool, std::vector<int>>>("(-7,t,\"{1,2}\")")),
+  EXPECT_EQ(read_text<strings>("(a,\"b c\")"), strings("a", "b c"));
+  EXPECT_EQ(read_text<strings>(R"-(("d""e","f\\g"))-"), strings("d\"e", "f\\g"));
+  EXPECT_EQ(read_text<strings>(R"-(("","(,)"))-"), strings("", "(,)"));
+  EXPECT_EQ(read_text<may_be_null>("(,)"), may_be_null());
+  EXPECT_EQ(read_text<may_be_null>("(,\"\")"), may_be_null(std::nullopt, ""));
+  EXPECT_EQ((read_text<std::tuple<int, bool, std::vector<int>>>("(-7,t,\"{1,2}\")")),
             std::tuple(-7, true, std::vector<int>{1, 2}));
-  EXPECT_EQ(read_text_of<item>("(\"two words\",3,)"), (item{"two words", 3, std::nullopt}));
-  EXPECT_EQ(read_text_of<std::vector<item>>(R"-({"(a,1,2.5)","(\"b\"\"c\",2,)"})-"),
+  EXPECT_EQ(read_text<item>("(\"two words\",3,)"), (item{"two words", 3, std::nullopt}));
+  EXPECT_EQ(read_text<std::vector<item>>(R"-({"(a,1,2.5)","(\"b\"\"c\",2,)"})-"),
             (std::vector<item>{{"a", 1, 2.5}, {"b\"c", 2, std::nullopt}}));
 }
 
 TEST(Composite, ThatIsMalformedIsRefused) {
   for (const char* text :
        {"", "(", ")", "()", "a,b", "(a,b", "a,b)", "(a,b)c)", "(a)b,c)", "(\"a,b)", "(a,\"b)", "(a,b\\)"})
-    EXPECT_THROW(std::ignore = read_text_of<strings>(text), conversion_error) << text;
+    EXPECT_THROW(std::ignore = read_text<strings>(text), conversion_error) << text;
   EXPECT_EQ(refusal_of<strings>("(a,b,c)"), "column it has 3 fields, and 2 were asked for");
   EXPECT_EQ((refusal_of<std::tuple<int, int>>("(1,x)")), "column it is text, and was read as numbers");
   EXPECT_TRUE((refusal_of<std::tuple<int, int>>("(1,)").contains("is NULL"))) << "without an optional";

@@ -128,7 +128,7 @@ class connection {
   /// for that. In any thread, also after the end of this.
   [[nodiscard]] std::function<void()> canceler() const;
   [[nodiscard]] const wake_event& waker() const noexcept { return waker_; }
-  /// The settings of calls, as far as the server has been told of them; who uses the connection tells it.
+  /// The settings of calls, as far as the server has been told of them, by statements like any other.
   [[nodiscard]] told_settings& told() noexcept { return told_; }
 
  private:

@@ -43,15 +43,14 @@ effect effect_of(detail::purpose why) noexcept {
   return why == detail::purpose::effect ? effect::some : effect::as_its_text_says;
 }
 
-/// What has become of the change of its settings, which stood `before`.
+/// What has become of the change of its settings.
 /// \return why the call fails.
-std::optional<error> settled(answered done, loan& on, told_settings before, const session_settings& wanted) {
+std::optional<error> settled(answered done, loan& on, const session_settings& wanted) {
   if (done.what) {
     on->told().done(wanted);
     return std::nullopt;
   }
-  // What the server refuses it has not changed.
-  if (on && !done.what.error().sqlstate().empty()) on->told() = std::move(before);
+  if (on && !done.what.error().sqlstate().empty()) on->told().refused();
   return std::move(done.what).error();
 }
 
@@ -96,11 +95,10 @@ result<loan> pool::acquire(const context& ctx, std::string_view text) {
   const session_settings wanted = wanted_by_(ctx);
   auto mine = take(ctx, text);
   if (!mine) return mine;
-  auto before = (*mine)->told();
   if (const auto change = (*mine)->told().begin(wanted)) {
     auto done =
         statement(*mine, ctx, change->text, effect::none).run(change->values, connection::how::prepared);
-    if (auto refused = settled(std::move(done), *mine, std::move(before), wanted)) return *std::move(refused);
+    if (auto refused = settled(std::move(done), *mine, wanted)) return *std::move(refused);
   }
   return mine;
 }
@@ -120,11 +118,10 @@ asio::awaitable<result<loan>> pool::async_acquire(context ctx, std::string_view 
   auto got = co_await curfew::async_acquire(ctx, connections_, make);
   if (!got) co_return no_connection(got.error(), refused, text, database_);
   loan mine(janitor_, *std::move(got));
-  auto before = mine->told();
   if (const auto change = mine->told().begin(wanted)) {
     statement one(mine, std::move(ctx), change->text, effect::none);
     auto done = co_await one.async_run(change->values, connection::how::prepared, 0);
-    if (auto why = settled(std::move(done), mine, std::move(before), wanted)) co_return *std::move(why);
+    if (auto why = settled(std::move(done), mine, wanted)) co_return *std::move(why);
   }
   co_return mine;
 }

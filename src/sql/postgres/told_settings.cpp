@@ -1,10 +1,15 @@
 #include "sql/postgres/told_settings.hpp"
 
-#include <utility>
+#include <algorithm>
 
 namespace curfew::sql::postgres {
 
 std::optional<told_settings::change> told_settings::begin(const session_settings& wanted) {
+  const auto is_known = [](const auto& wants, const auto& known) {
+    return wants.first == known.first && wants.second == known.second;
+  };
+  if (std::ranges::equal(wanted, known_, is_known)) return std::nullopt;
+  before_ = known_;
   for (const auto& [name, value] : wanted) known_.try_emplace(name);
   change made;
   for (auto& [name, value] : known_) {
@@ -22,7 +27,6 @@ std::optional<told_settings::change> told_settings::begin(const session_settings
     }
     made.text += ", $" + std::to_string(made.values.size()) + ", false)";
   }
-  if (made.text.empty()) return std::nullopt;
   return made;
 }
 

@@ -5,6 +5,7 @@
 #include <map>
 #include <optional>
 #include <string>
+#include <utility>
 
 namespace curfew::sql::postgres {
 
@@ -20,9 +21,14 @@ class told_settings {
   [[nodiscard]] std::optional<change> begin(const session_settings& wanted);
   /// The change has been made.
   void done(const session_settings& wanted);
+  /// The server has refused the change, and made none of it.
+  void refused() noexcept { known_ = std::move(before_); }
 
  private:
-  std::map<std::string, std::optional<std::string>> known_;  // no value: uncertain
+  using settings = std::map<std::string, std::optional<std::string>>;
+
+  settings known_;   // no value: uncertain
+  settings before_;  // the change
 };
 
 }  // namespace curfew::sql::postgres
