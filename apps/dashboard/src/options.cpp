@@ -277,8 +277,8 @@ Options of the dashboard:
                           redis://HOST:PORT/0; --root names directories of the workers' machines
   --help, --version
 
-A URL with a password is given as env:NAME, the variable of the environment that holds it: what
-stands in a command is everybody's to read who lists the processes.
+A URL with a password is given as env:NAME, the variable of the environment that holds it: a
+command line is shown to all users of the machine.
 
 Options of a service:
   --listen ADDRESS:PORT   where to listen (127.0.0.1:0)

@@ -15,7 +15,8 @@ struct source_option {
   std::string url;
 };
 
-/// A URL that may hold a password. As env:NAME it stands in the environment, where not everybody may read it who lists processes.
+/// A URL that may hold a password. As env:NAME it stands in the environment: a command line is shown to all users of the
+/// machine.
 struct url_option {
   std::string given;
   std::string url;
