@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """clang-tidy over the files of a build directory that a regular expression finds, but not twice over the same text.
 
-    tidy.py <build directory> <regex> --cache <directory> [--jobs <n>]
+    tidy.py <build directory> <regex> --cache <directory> [--jobs <n>] [--seconds <n>]
             [--module <library> --module-sources <directory>] [-- <clang-tidy's arguments>]
     tidy.py --self-test
 
@@ -9,6 +9,9 @@ What clang-tidy says of a file follows from the file's text with everything that
 .clang-tidy, clang-tidy itself with its arguments, and the module of checks that it loads, whose sources tell one from
 another. A file is left out when the cache knows that all of these gave no finding before. Findings are never remembered.
 Paths below the project's root count as relative: a clone hits, too. Of several commands that compile a file, the first counts.
+
+With --seconds no file is begun later than that: the rest is counted, and is no failure. The files that were committed last come
+first, and what has been looked at is remembered, so the next time goes on from there.
 """
 
 import argparse
@@ -91,8 +94,18 @@ def check(entry, commands, cache, root, tool):
     return False, said or f"{entry['file']}: clang-tidy failed with status {run.returncode}\n"
 
 
-def lint(build, regex, jobs, cache, tool, out=sys.stdout):
-    """How many files have findings, how many were checked, how many left out."""
+def newest_first(entries, root):
+    """In the order of the commits that changed them."""
+    log = subprocess.run(["git", "log", "-n", "300", "--format=", "--name-only"], cwd=root, capture_output=True, text=True)
+    rank = {}
+    for name in log.stdout.splitlines():
+        rank.setdefault(os.path.join(os.fsdecode(root), name), len(rank))
+    return sorted(entries, key=lambda e: rank.get(e["file"], len(rank)))
+
+
+def lint(build, regex, jobs, cache, tool, out=sys.stdout, seconds=None):
+    """How many files have findings, how many were checked, how many left out, as unchanged or for want of time."""
+    until = time.monotonic() + seconds if seconds is not None else None
     cache.mkdir(parents=True, exist_ok=True)
     for old in cache.iterdir():
         if old.stat().st_mtime < time.time() - REMEMBERED_DAYS * 86400:
@@ -103,16 +116,26 @@ def lint(build, regex, jobs, cache, tool, out=sys.stdout):
         first.setdefault(entry["file"], entry)
     entries = list(first.values())
     root = str(pathlib.Path(os.path.commonpath([str(build), *(e["file"] for e in entries)]))).encode()
-    bad = left_out = 0
+    bad = left_out = late = 0
+
+    def check_in_time(entry):
+        return None if until and time.monotonic() >= until else check(entry, commands, cache, root, tool)
+
     with tempfile.TemporaryDirectory() as commands, concurrent.futures.ThreadPoolExecutor(jobs) as pool:
         # clang-tidy looks at a file once for each command that it finds there.
         pathlib.Path(commands, "compile_commands.json").write_text(json.dumps(entries))
-        for known, said in pool.map(lambda e: check(e, commands, cache, root, tool), entries):
+        for answer in pool.map(check_in_time, newest_first(entries, root) if until else entries):
+            if answer is None:
+                late += 1
+                continue
+            known, said = answer
             left_out += known
             bad += said != ""
             out.write(said)
-    out.write(f"clang-tidy: {len(entries) - left_out} files checked, {left_out} unchanged\n")
-    return bad, len(entries) - left_out, left_out
+    checked = len(entries) - left_out - late
+    out.write(f"clang-tidy: {checked} files checked, {left_out} unchanged")
+    out.write(f"; {late} not looked at, since the time was over\n" if late else "\n")
+    return bad, checked, left_out + late
 
 
 def self_test():
@@ -150,6 +173,17 @@ def self_test():
             got = tree(name, header, checks, *arguments)
             assert got == answer, f"step {number}: {got} instead of {answer}"
 
+        root = base / "one"
+        assert lint(root / "build", "a.cpp$", 1, base / "empty", tidy(), nowhere, seconds=0) == (0, 0, 1)
+        subprocess.run(["git", "init", "-q"], cwd=root, check=True)
+        for name in ("c.cpp", "a.cpp"):
+            who = ["-c", "user.name=a", "-c", "user.email=a@b"]
+            (root / name).touch()
+            subprocess.run(["git", "add", name], cwd=root, check=True)
+            subprocess.run(["git", *who, "commit", "-q", "-m", name], cwd=root, check=True)
+        files = [{"file": f"{root}/{name}"} for name in ("b.cpp", "c.cpp", "a.cpp")]
+        assert newest_first(files, str(root).encode()) == [files[2], files[1], files[0]]
+
         # A module counts by its sources.
         (base / "check.cpp").write_text("int one;\n")
         with_one = tidy((), base / "module.so", base).version
@@ -169,6 +203,7 @@ def main():
     parser.add_argument("build", type=lambda text: pathlib.Path(text).resolve())
     parser.add_argument("regex")
     parser.add_argument("--jobs", type=int, default=os.cpu_count())
+    parser.add_argument("--seconds", type=float, help="no file is begun later than that")
     parser.add_argument("--cache", type=pathlib.Path, required=True)
     parser.add_argument("--module", type=lambda text: pathlib.Path(text).resolve(), help="a library of checks that clang-tidy loads")
     parser.add_argument("--module-sources", type=pathlib.Path, help="where its .cpp and .hpp files are")
@@ -176,7 +211,7 @@ def main():
     if (options.module is None) != (options.module_sources is None):
         parser.error("--module and --module-sources go together")
     tool = tidy(behind, options.module, options.module_sources)
-    sys.exit(lint(options.build, options.regex, options.jobs, options.cache, tool)[0] != 0)
+    sys.exit(lint(options.build, options.regex, options.jobs, options.cache, tool, seconds=options.seconds)[0] != 0)
 
 
 if __name__ == "__main__":
