@@ -1,4 +1,4 @@
-// A program with a request that never ends, and the console that shows which one it is:
+// A program with a request that never ends, and holds a lock meanwhile; and the console that shows which one it is:
 //
 //     inspect_zombie [address [token [peer]]]     prints the console's URL; with a token, tasks can be ended by hand there;
 //                                                 the URL of another one's shows both
@@ -26,10 +26,13 @@ inline constexpr curfew::task_kind adding{"add up"};
 inline constexpr curfew::key<std::string> trace_id{"trace id", curfew::show_value};
 
 std::atomic<bool> program_ends{false};
+curfew::mutex ledger;
 
 /// The bug: it was given a context, and does not look at it.
 void add_up(const curfew::context& ctx, const std::string& month) {
   const curfew::task working(ctx, adding, month);
+  const auto mine = ledger.acquire(ctx);
+  if (!mine) return;
   while (!program_ends) std::this_thread::sleep_for(1ms);  // NOLINT(curfew-blocking-call): the bug
 }
 
@@ -38,6 +41,12 @@ void report(const curfew::context& ctx) {
   const auto scope = curfew::with_timeout(traced, 500ms);
   const curfew::task working(scope, request, "GET /report");
   add_up(scope, "2026-10");
+}
+
+/// Waits behind it, as long as its context lets it.
+void enter(const curfew::context& ctx) {
+  const curfew::task working(ctx, request, "POST /entries");
+  std::ignore = ledger.acquire(ctx);
 }
 
 /// As it should be: the wait ends with the context.
@@ -60,6 +69,9 @@ asio::awaitable<int> work(curfew::context ctx, std::string address, curfew::insp
   std::cout << console.url() << std::endl;
   const std::jthread never_ends([&] { report(ctx); });
   const std::jthread long_one([&] { import(ctx); });
+  const std::jthread behind([&] {
+    while (!ctx.err()) enter(ctx);
+  });
   const std::jthread steady([&] {
     for (int n = 1; !ctx.err(); ++n) upload(ctx, n);
   });

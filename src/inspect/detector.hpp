@@ -1,10 +1,7 @@
 #pragma once
 
-// Finds the zombies. The end of a context puts the records of its tasks into a list; a thread of its own takes them from
-// there in the order of time, and looks at each once, when the limit has passed: one that is over is recycled, one that is
-// not is a zombie. So nothing is looked at that was not told to stop.
-//
-// Locks. `mutex` of the zombies; under it records are counted and copied, and nothing of a user runs.
+// Finds the zombies: a thread of its own looks at the tasks that were told to stop (told_tasks.hpp), and tells of those that
+// have not.
 
 #include <cstddef>
 #include <curfew/inspect/inspection.hpp>

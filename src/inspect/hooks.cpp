@@ -7,6 +7,7 @@
 #include <utility>
 
 #include "inspect/detector.hpp"
+#include "inspect/held_locks.hpp"
 
 // Invariants: see record.hpp.
 //
@@ -52,19 +53,26 @@ task_ref publish(task_record& r) noexcept {
   return {&r, generation};
 }
 
+/// 0: it is over, or no task.
+std::uint64_t id_of(task_ref t) noexcept {
+  if (!is_valid(t)) return 0;
+  // acquire, pairs with open(): the id of a later task comes with a later generation.
+  const std::uint64_t id = t.record->id.load(std::memory_order_acquire);
+  return is_valid(t) ? id : 0;
+}
+
 task_ref open(const context& ctx, const detail::task_opening& how) noexcept {
   if (ctx.value(detail::unseen_tasks) != nullptr) return {};
   thread_block& t = own_block();
   task_record* r = open_record(t);
   if (r == nullptr) return {};
-  r->is_carrier = false;
-  r->id.store(t.new_id(), std::memory_order_relaxed);
-  r->parent = 0;
-  if (is_valid(how.parent) && !how.parent.record->is_carrier) {
-    r->parent = how.parent.record->id.load(std::memory_order_relaxed);
-  } else if (const auto* from = ctx.value(trace)) {
-    r->parent = from->span;  // it may be another process's
+  r->carries.store(false, std::memory_order_relaxed);
+  r->id.store(t.new_id(), std::memory_order_release);  // pairs: id_of()
+  std::uint64_t parent = id_of(how.parent);
+  if (parent == 0) {
+    if (const auto* from = ctx.value(trace)) parent = from->span;  // it may be another process's
   }
+  r->parent = parent;
   r->kind = how.kind;
   r->where = how.where;
   r->name.assign(how.name);
@@ -78,8 +86,8 @@ task_ref open(const context& ctx, const detail::task_opening& how) noexcept {
 task_ref open_carrier() noexcept {
   task_record* r = open_record(own_block());
   if (r == nullptr) return {};
-  r->is_carrier = true;
-  r->id.store(0, std::memory_order_relaxed);
+  r->carries.store(true, std::memory_order_relaxed);
+  r->id.store(0, std::memory_order_release);  // pairs: id_of()
   return publish(*r);
 }
 
@@ -134,7 +142,7 @@ void close(task_ref of) noexcept {
   thread_block& t = own_block();
   task_record& r = *of.record;
   if (current_task == of) work_for({});
-  if (r.is_carrier) {
+  if (r.is_carrier()) {
     close_carrier(t, r);
     return;
   }
@@ -180,13 +188,13 @@ void close(task_ref of) noexcept {
 }
 
 void work_for(task_ref to) noexcept {
-  const bool to_none = !is_valid(to) || to.record->is_carrier;
+  const bool to_none = !is_valid(to) || to.record->is_carrier();
   if (to_none && !current_task) return;
   thread_block& t = own_block();
   const ticks now = ticks_now();
   t.charge(now);
   if (is_valid(current_task)) {
-    std::atomic<thread_block*>& thread = current_task.record->thread;
+    auto& thread = current_task.record->thread;
     if (thread.load(std::memory_order_relaxed) == &t) thread.store(nullptr, std::memory_order_relaxed);
   }
   if (to_none) {
@@ -221,18 +229,19 @@ void nest(task_ref outer, task_ref inner) noexcept {
   outer.record->nested_generation.store(inner.generation, std::memory_order_relaxed);
 }
 
-void wait(task_ref of, const char* what, std::uint64_t on) noexcept {
+void wait(task_ref of, const char* what, std::uint64_t on, const void* lock) noexcept {
   if (!is_valid(of)) return;
   task_record& r = *of.record;
-  r.waits_on.store(on, std::memory_order_relaxed);
+  r.waits_on.store(lock != nullptr ? held_locks::number_of(lock) : on, std::memory_order_relaxed);
+  r.waits_on_lock.store(lock != nullptr, std::memory_order_relaxed);
   r.waits.store(what, std::memory_order_relaxed);
 }
 
-void block(const char* what, std::uint64_t on) noexcept {
+void block(const char* what, std::uint64_t on, const void* lock) noexcept {
   thread_block& t = own_block();
   t.charge(ticks_now());
   t.blocks.store(true, std::memory_order_relaxed);
-  wait(current_task, what, on);
+  wait(current_task, what, on, lock);
 }
 
 void unblock() noexcept {
@@ -242,6 +251,10 @@ void unblock() noexcept {
   if (is_valid(current_task)) current_task.record->waits.store(nullptr, std::memory_order_relaxed);
 }
 
+void hold(const void* lock) noexcept { held_locks::take(held_locks::number_of(lock), id_of(current_task)); }
+
+void let_go(const void* lock) noexcept { held_locks::give_back(held_locks::number_of(lock)); }
+
 std::uint64_t read_ticks() noexcept { return ticks_now(); }
 
 void lag(std::uint64_t posted) noexcept {
@@ -250,12 +263,8 @@ void lag(std::uint64_t posted) noexcept {
   if (posted != 0) t.lag.add(as_nanoseconds(since(posted, ticks_now())));
 }
 
-std::uint64_t id_of(task_ref t) noexcept {
-  return is_valid(t) ? t.record->id.load(std::memory_order_relaxed) : 0;
-}
-
-constexpr detail::task_hooks all_hooks{open, close, open_carrier, work_for,   innermost, nest,
-                                       wait, block, unblock,      read_ticks, lag,       id_of};
+constexpr detail::task_hooks all_hooks{open,  close,   open_carrier, work_for, innermost,  nest, wait,
+                                       block, unblock, hold,         let_go,   read_ticks, lag,  id_of};
 
 }  // namespace
 

@@ -6,6 +6,7 @@
 #include <curfew/core/trace.hpp>
 #include <utility>
 
+#include "inspect/held_locks.hpp"
 #include "inspect/thread_block.hpp"
 
 namespace curfew::inspect {
@@ -23,6 +24,18 @@ struct copy {
   std::int64_t cpu_since_told;
 };
 
+std::string hex(std::uint64_t id) {
+  std::array<char, 17> digits{};
+  std::snprintf(digits.data(), digits.size(), "%016llx", static_cast<unsigned long long>(id));
+  return digits.data();
+}
+
+/// The holder of a lock is looked up now: it may be another one than when the wait began.
+waiting_for waits_of(const task_record& r, const char* what) noexcept {
+  const std::uint64_t on = r.waits_on.load(std::memory_order_relaxed);
+  return {what, r.waits_on_lock.load(std::memory_order_relaxed) ? held_locks::holder_of(on) : on};
+}
+
 bool is_computing(const thread_block* at_it) noexcept {
   return at_it != nullptr && !at_it->blocks.load(std::memory_order_relaxed);
 }
@@ -39,7 +52,7 @@ std::optional<copy> copy_of(task_ref which) {
   if (!which) return {};
   task_record& r = *which.record;
   const brief_lock guard(r.lock);
-  if (!r.is(which.generation) || r.is_carrier) return {};
+  if (!r.is(which.generation) || r.is_carrier()) return {};
   copy c{r.its_ending().ctx(), {}, {}, 0, r.told.load(std::memory_order_acquire), 0, 0};
   c.info.id = r.id.load(std::memory_order_relaxed);
   c.info.parent = r.parent;
@@ -56,7 +69,7 @@ std::optional<copy> copy_of(task_ref which) {
   if (t != nullptr) c.info.thread = t->thread.load(std::memory_order_relaxed);
   if (!is_computing(t)) {
     if (const auto* what = r.waits.load(std::memory_order_relaxed); what != nullptr) {
-      c.info.waits = waiting_for{what, r.waits_on.load(std::memory_order_relaxed)};
+      c.info.waits = waits_of(r, what);
     }
   }
   c.info.state = state_while_wanted(r, t);
@@ -87,7 +100,7 @@ std::optional<task_info> look_at(task_ref which) {
 std::optional<task_brief> glance_at(task_ref which) {
   task_record& r = *which.record;
   const brief_lock guard(r.lock);
-  if (!r.is(which.generation) || r.is_carrier) return {};
+  if (!r.is(which.generation) || r.is_carrier()) return {};
   task_brief seen;
   seen.id = r.id.load(std::memory_order_relaxed);
   seen.kind = r.kind->name;
@@ -110,16 +123,17 @@ std::optional<task_brief> glance_at(task_ref which) {
 std::string one_line(const task_info& zombie) {
   std::string line = zombie.kind;
   if (!zombie.name.empty()) line += " \"" + zombie.name + '"';
-  std::array<char, 32> id{};
-  std::snprintf(id.data(), id.size(), " (%016llx)", static_cast<unsigned long long>(zombie.id));
-  line += id.data();
+  line += " (" + hex(zombie.id) + ')';
   if (zombie.told) {
     const auto ago =
         std::chrono::duration_cast<std::chrono::milliseconds>(clock::now() - zombie.told->at).count();
     line += " was told to stop " + std::to_string(ago) + " ms ago (" + zombie.told->cause.message() +
             ") and goes on";
   }
-  if (zombie.waits) line += std::string(", waiting for ") + zombie.waits->what;
+  if (zombie.waits) {
+    line += std::string(", waiting for ") + zombie.waits->what;
+    if (zombie.waits->on != 0) line += " on " + hex(zombie.waits->on);
+  }
   line += "; opened at ";
   line += zombie.where.file_name();
   line += ':' + std::to_string(zombie.where.line());

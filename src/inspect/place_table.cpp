@@ -63,7 +63,7 @@ void held(task_ref by, std::chrono::nanoseconds duration) noexcept {
   std::source_location where;
   {
     const brief_lock guard(by.record->lock);
-    if (!by.record->is(by.generation) || by.record->is_carrier) return;
+    if (!by.record->is(by.generation) || by.record->is_carrier()) return;
     kind = by.record->kind;
     where = by.record->where;
   }

@@ -26,6 +26,7 @@
 // Locks. A record's lock is held for a copy, or for the flip of the generation; none is taken under it, and nothing of a
 // user runs.
 
+#include <algorithm>
 #include <atomic>
 #include <cstddef>
 #include <cstdint>
@@ -49,9 +50,10 @@ namespace curfew::inspect {
 struct thread_block;
 
 /// A byte that is locked for a moment.
+template <class Byte>
 class brief_lock {
  public:
-  explicit brief_lock(std::atomic<std::uint8_t>& byte) noexcept : byte_(byte) {
+  explicit brief_lock(Byte& byte) noexcept : byte_(byte) {
     for (unsigned tries = 0; byte_.exchange(1, std::memory_order_acquire) != 0; ++tries) {
       detail::threads::relax(tries);
     }
@@ -61,7 +63,7 @@ class brief_lock {
   ~brief_lock() { byte_.store(0, std::memory_order_release); }
 
  private:
-  std::atomic<std::uint8_t>& byte_;
+  Byte& byte_;
 };
 
 /// The name of a task: a short one in place, a longer one on the heap, cut where it is very long.
@@ -114,7 +116,7 @@ enum class told_state : std::uint8_t { not_told, told, zombie, over };
 
 /// What a task leaves behind that was told to stop.
 struct epitaph {
-  ticks ended;
+  detail::threads::plain<ticks> ended;
   curfew::cause why;
   std::error_code err;
   trace_id trace;
@@ -139,14 +141,14 @@ struct task_record {
   threads::atomic<std::uint32_t> generation{0};
   threads::atomic<std::uint8_t> lock{0};
   threads::atomic<inspect::told_state> told{inspect::told_state::not_told};
-  bool is_carrier = false;
+  threads::atomic<bool> carries{false};    // stands for a coroutine that works for many tasks, and is none
   threads::atomic<bool> has_begun{false};  // a thread has worked for it
 
   threads::atomic<std::uint64_t> id{0};
-  std::uint64_t parent = 0;
-  const task_kind* kind = nullptr;
+  threads::plain<std::uint64_t> parent = 0;
+  threads::plain<const task_kind*> kind = nullptr;
   std::source_location where;
-  inspect::ticks opened = 0;
+  threads::plain<inspect::ticks> opened = 0;
   inspect::task_name name;
 
   threads::atomic<const char*> waits{nullptr};
@@ -158,23 +160,25 @@ struct task_record {
 
   threads::atomic<task_record*> nested{nullptr};
   threads::atomic<std::uint32_t> nested_generation{0};
+  threads::atomic<bool> waits_on_lock{false};  // then that number is the lock's, see held_locks.hpp
 
-  task_record* next = nullptr;  // in one list: free, told, or over
+  threads::plain<task_record*> next = nullptr;  // in one list: free, told, or over
 
   // Of a task that is open, its `ending`; of one that is over and was told, its epitaph; else nothing.
-  alignas(8) std::byte last[sizeof(ending)]{};  // NOLINT(*-c-arrays)
+  alignas(8) std::byte last[std::max(sizeof(ending), sizeof(inspect::epitaph))]{};  // NOLINT(*-c-arrays)
 
   [[nodiscard]] ending& its_ending() noexcept { return *std::launder(reinterpret_cast<ending*>(last)); }
   [[nodiscard]] inspect::epitaph& its_epitaph() noexcept {
     return *std::launder(reinterpret_cast<inspect::epitaph*>(last));
   }
+  [[nodiscard]] bool is_carrier() const noexcept { return carries.load(std::memory_order_relaxed); }
   [[nodiscard]] bool is(std::uint32_t g) const noexcept {
     return generation.load(std::memory_order_acquire) == g;  // pairs: open
   }
 };
 
-static_assert(sizeof(inspect::epitaph) <= sizeof(task_record::ending));
-static_assert(sizeof(task_record) <= 192);
+static_assert(sizeof(task_record) <= 192 ||
+              !threads::has_own_variables);  // under the model checker it is larger
 
 [[nodiscard]] inline bool is_open(std::uint32_t generation) noexcept { return generation % 2 == 1; }
 [[nodiscard]] inline bool is_valid(task_ref ref) noexcept { return ref && ref.record->is(ref.generation); }
@@ -189,7 +193,8 @@ using detail::task_ref;
 /// All records, in slabs.
 namespace records {
 
-inline constexpr std::size_t in_a_slab = 512;
+inline constexpr std::size_t in_a_slab =
+    detail::threads::has_own_variables ? 512 : 8;  // the model checker has few
 
 /// Some free ones, linked by `next`; null where there is no memory.
 [[nodiscard]] task_record* take_some() noexcept;

@@ -7,13 +7,16 @@ namespace curfew::inspect::records {
 namespace {
 
 constexpr std::size_t most_slabs = std::size_t{1} << 17U;  // 134 million records
-constexpr std::size_t batch = 64;
+constexpr std::size_t batch = in_a_slab / 8;
+
+template <class T>
+using atomic = detail::threads::atomic<T>;
 
 // Never destroyed: threads that end last use them.
-constinit std::atomic<std::uint8_t> lock{0};
-constinit task_record* free_ones = nullptr;   // guarded by lock
-constinit std::atomic<std::size_t> count{0};  // of slabs
-constinit std::array<std::atomic<task_record*>, most_slabs> slabs{};
+constinit atomic<std::uint8_t> lock{0};
+constinit detail::threads::plain<task_record*> free_ones = nullptr;  // guarded by lock
+constinit atomic<std::size_t> count{0};                              // of slabs
+constinit std::array<atomic<task_record*>, most_slabs> slabs{};
 
 }  // namespace
 

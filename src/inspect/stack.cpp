@@ -35,7 +35,7 @@ std::vector<at_work> look_at_threads(std::vector<seen_task>& all) {
     at_work one;
     {
       const brief_lock guard(r.lock);
-      if (!r.is(generation) || r.is_carrier) return true;
+      if (!r.is(generation) || r.is_carrier()) return true;
       one.task = {&r, generation};
       one.told.task = r.id.load(std::memory_order_relaxed);
       all.push_back({one.told.task, r.parent});

@@ -178,7 +178,7 @@ bool cancel(std::uint64_t id, std::string_view reason) {
   std::optional<context> ctx;
   {
     const brief_lock guard(which.record->lock);
-    if (!which.record->is(which.generation) || which.record->is_carrier) return false;
+    if (!which.record->is(which.generation) || which.record->is_carrier()) return false;
     ctx.emplace(which.record->its_ending().ctx());
   }
   return detail::end_by_hand(*ctx, cause("operator: " + std::string(reason)));

@@ -18,8 +18,6 @@ constexpr std::chrono::microseconds long_stretch{100};
 constexpr std::chrono::milliseconds clock_is_fresh{10};
 constexpr std::size_t most_free = 256;
 
-constinit std::atomic<thread_block*> blocks{nullptr};
-
 std::int64_t in_nanoseconds(const timespec& t) noexcept {
   return std::int64_t{t.tv_sec} * 1'000'000'000 + t.tv_nsec;
 }
@@ -28,48 +26,6 @@ std::int64_t own_clock() noexcept {
   timespec t{};
   ::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &t);
   return in_nanoseconds(t);
-}
-
-thread_block* free_block() noexcept {
-  thread_block* first = first_block();
-  for (thread_block* b = first; b != nullptr; b = b->next) {
-    // acquire: pairs with the release of the thread that had it
-    if (!b->taken.load(std::memory_order_relaxed) && !b->taken.exchange(true, std::memory_order_acquire))
-      return b;
-  }
-  auto* made =
-      new thread_block;  // NOLINT(bugprone-unhandled-exception-at-new): terminates without memory for it
-  do {
-    made->next = first;
-  } while (!blocks.compare_exchange_weak(first, made, std::memory_order_release, std::memory_order_acquire));
-  return made;
-}
-
-constinit thread_local thread_block* own = nullptr;
-
-/// Gives the block back at the end of the thread.
-struct block_holder {
-  ~block_holder() {
-    thread_block* b = std::exchange(own, nullptr);
-    b->charge(ticks_now());
-    b->works.store(false, std::memory_order_relaxed);
-    detail::current_task = {};
-    records::give_back(std::exchange(b->free, nullptr));
-    b->free_count = 0;
-    b->taken.store(false, std::memory_order_release);
-  }
-};
-
-[[gnu::noinline]] thread_block& join_in() noexcept {
-  own = free_block();
-  own->thread.store(static_cast<int>(::gettid()), std::memory_order_relaxed);
-  own->since.store(ticks_now(), std::memory_order_relaxed);
-  own->clock_then.store(own_clock(), std::memory_order_relaxed);
-  own->clock_read = ticks_now();
-  // What a thread does while its last variables are destroyed takes a block that is not given back.
-  static thread_local const block_holder until_the_end;
-  std::ignore = &until_the_end;
-  return *own;
 }
 
 }  // namespace
@@ -110,9 +66,19 @@ ended_task past::info() const {
   return t;
 }
 
-thread_block& own_block() noexcept { return own != nullptr ? *own : join_in(); }
+void thread_block::enter() noexcept {
+  thread.store(static_cast<int>(::gettid()), std::memory_order_relaxed);
+  since.store(ticks_now(), std::memory_order_relaxed);
+  clock_then.store(own_clock(), std::memory_order_relaxed);
+  clock_read = ticks_now();
+}
 
-thread_block* first_block() noexcept { return blocks.load(std::memory_order_acquire); }
+void thread_block::leave() noexcept {
+  charge(ticks_now());
+  works.store(false, std::memory_order_relaxed);
+  records::give_back(std::exchange(free, nullptr));
+  free_count = 0;
+}
 
 task_record* thread_block::take() noexcept {
   if (free == nullptr) {

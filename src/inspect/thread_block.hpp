@@ -103,6 +103,10 @@ struct alignas(64) thread_block {
   std::atomic<bool> taken{true};
   thread_block* next = nullptr;
 
+  /// A thread begins to use it, and has done so.
+  void enter() noexcept;
+  void leave() noexcept;
+
   [[nodiscard]] task_record* take() noexcept;
   void recycle(task_record* r) noexcept;
   [[nodiscard]] std::uint64_t new_id() noexcept;

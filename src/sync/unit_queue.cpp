@@ -5,6 +5,7 @@
 #include <mutex>
 #include <string>
 #include <system_error>
+#include <tuple>
 
 // One word tells how many units are available, and whether anything waits:
 //
@@ -38,6 +39,7 @@ namespace curfew::detail {
 unit_queue::~unit_queue() {
   const std::lock_guard guard(lock_);  // threads still in put_back_slowly() leave it
   CURFEW_ASSERT(waiters_.empty(), "semaphore, or lock: destroyed while it is waited for");
+  if (whole_ != none) holds_no_more(this);
 }
 
 void unit_queue::put_back_slowly(std::size_t units) noexcept {
@@ -88,12 +90,13 @@ void unit_queue::leave(units_entry& e) noexcept {
 
 bool unit_queue::wait_and_take(const context& ctx, std::size_t units, const char* doing) noexcept {
   units_wait wait(*this, units);
-  return wait_for_one(ctx, wait, doing);
+  if (!wait_for_one(ctx, wait, doing)) return false;
+  are_taken(units);
+  return true;
 }
 
 void unit_queue::wait_and_take(std::size_t units, const char* doing) noexcept {
-  units_wait wait(*this, units);
-  wait_for_one(background(), wait, doing);
+  std::ignore = wait_and_take(background(), units, doing);
 }
 
 error too_many_units(std::size_t units, std::size_t capacity) {

@@ -47,7 +47,7 @@ const wait_entry* thread_waiter::wait(const context& sleeps_under) noexcept {
   lookout look;
   if (threads::spin_until([&] { return is_over() || !look.goes_on(); }) && is_finished()) return ended_by();
 
-  const waiting_for told(what_);
+  const waiting_for told(what_, 0, lock_);
   const sleeping sleep(sleeps_under);
   sleeping_ = &sleep;
   const on_done ending(ctx_, [this]() noexcept {

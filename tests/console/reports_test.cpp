@@ -112,6 +112,114 @@ TEST_F(Reports, ATaskOfAGroupAndWhatItWaitsFor) {
   EXPECT_FALSE(first([](const task_info&) { return true; }));
 }
 
+constexpr task_kind holds{"holds"};
+constexpr task_kind comes_next{"comes next"};
+constexpr task_kind comes_last{"comes last"};
+
+/// The one task of this kind.
+std::optional<task_info> only(const task_kind& kind) {
+  return first([&](const task_info& t) { return std::string_view(t.kind) == kind.name; });
+}
+
+/// Waits until a task of the first kind says that it waits for `what`, which a task of the second kind holds.
+void expect_held_by(const task_kind& waiter, std::string_view what, const task_kind& holder) {
+  eventually([&] {
+    const auto waits = only(waiter);
+    const auto held = only(holder);
+    return waits && waits->waits && waits->waits->what == what && held && waits->waits->on == held->id;
+  });
+}
+
+TEST_F(Reports, AWaitForALockNamesTheTaskThatHoldsItWheneverOneLooks) {
+  mutex lock;
+  auto first_holds = with_cancel(background());
+  task_group group(background());
+  const auto spawn_one = [&](const context& until, const task_kind& kind) {
+    group.spawn([&lock, until, &kind](const context& ctx) {
+      const task mine(ctx, kind);
+      const auto held = lock.acquire(ctx);
+      until.done().wait();
+    });
+  };
+  spawn_one(first_holds, holds);
+  ASSERT_TRUE(waiting("holds", "the end of a context"));
+  spawn_one(group.ctx(), comes_next);
+  ASSERT_TRUE(waiting("comes next", "lock"));
+  spawn_one(group.ctx(), comes_last);
+  expect_held_by(comes_next, "lock", holds);
+  expect_held_by(comes_last, "lock", holds);
+  first_holds.cancel();
+  expect_held_by(comes_last, "lock", comes_next);
+  group.cancel();
+  EXPECT_TRUE(group.join());
+}
+
+TEST_F(Reports, AWaitForALockOfNoTaskNamesNone) {
+  mutex lock;
+  task_group group(background());
+  {
+    const task mine(background(), holds);
+    const std::lock_guard held_by_a_task(lock);
+  }
+  const std::lock_guard held(lock);
+  group.spawn([&](const context& ctx) { EXPECT_FALSE(lock.lock(ctx)); });
+  const auto waits = waiting("task", "lock");
+  ASSERT_TRUE(waits);
+  EXPECT_EQ(waits->waits->on, 0U);
+  group.cancel();
+  EXPECT_TRUE(group.join());
+}
+
+TEST_F(Reports, AReaderNamesTheWriterAndAWaitForOnceTheCallThatRuns) {
+  shared_mutex table;
+  once loaded;
+  task_group group(background());
+  group.spawn([&](const context& ctx) {
+    const task mine(ctx, holds);
+    const std::lock_guard writing(table);
+    std::ignore = loaded.call(ctx, [](const context& until) { until.done().wait(); });
+  });
+  ASSERT_TRUE(waiting("holds", "the end of a context"));
+  group.spawn([&](const context& ctx) {
+    const task mine(ctx, comes_next);
+    EXPECT_FALSE(table.lock_shared(ctx));
+  });
+  group.spawn([&](const context& ctx) {
+    const task mine(ctx, comes_last);
+    std::ignore = loaded.call(ctx, [](const context& /*ctx*/) {});
+  });
+  expect_held_by(comes_next, "lock", holds);
+  expect_held_by(comes_last, "once", holds);
+  group.cancel();
+  EXPECT_TRUE(group.join());
+}
+
+TEST_F(Reports, ACoroutineNamesTheCoroutineThatHoldsTheLockAndIsNamedInItsTurn) {
+  asio::io_context io(1);
+  mutex lock;
+  auto first_holds = with_cancel(background());
+  task_group group(background());
+  const auto spawn_one = [&](const context& until, const task_kind& kind) {
+    auto member = [&lock, until, &kind](context ctx) -> asio::awaitable<void> {
+      const task mine(ctx, kind);
+      auto held = co_await async_lock(ctx, lock);
+      std::ignore = co_await async_wait(until.done());
+    };
+    spawn(group, io.get_executor(), member);
+  };
+  spawn_one(first_holds, holds);
+  spawn_one(group.ctx(), comes_next);
+  spawn_one(group.ctx(), comes_last);
+  std::thread loop([&] { io.run(); });
+  expect_held_by(comes_next, "lock", holds);
+  expect_held_by(comes_last, "lock", holds);
+  first_holds.cancel();
+  expect_held_by(comes_last, "lock", comes_next);
+  group.cancel();
+  EXPECT_TRUE(group.join());
+  loop.join();
+}
+
 TEST_F(Reports, ATaskOfAGroupIsBelowTheTaskThatSpawnedIt) {
   static constexpr task_kind outer{"outer"};
   const task working(background(), outer);

@@ -117,6 +117,15 @@ test("one task's page says what is known of it", { skip, timeout: 60_000 }, asyn
   assert.equal(new URL(page.url()).search, "?view=ended&by=slowest");
 });
 
+test("a wait for a lock leads to the task that has it", { skip, timeout: 60_000 }, async () => {
+  const page = await open("/?name=entries");
+  await row(page, "POST /entries").locator("a").click();
+  const card = page.locator("article.card");
+  await card.locator("dd", { hasText: "lock of" }).locator("a", { hasText: "2026-10" }).click();
+  await card.locator("h2", { hasText: "2026-10" }).waitFor();
+  assert.equal(await card.locator(".state").innerText(), "zombie");
+});
+
 test("cancel by hand needs the token, and ends the task", { skip, timeout: 60_000 }, async () => {
   const page = await open("/?name=import");
   await row(page, "POST /import").locator("a").click();

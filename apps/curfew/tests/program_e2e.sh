@@ -101,6 +101,11 @@ has '> └─add up 2026-10' "$said"
 has 'Thread [0-9]+, at add up 2026-10' "$said"
 has '#0 ' "$said"
 
+step 'show: who has the lock'
+waiting=$("$curfew" ls --name entries "$shop" | awk '/entries/{print $1}')
+status_of 0 "$curfew" show "$waiting" "$shop"
+has "Waits for +lock on $id" "$said"
+
 step 'cancel: with the token alone'
 id=$("$curfew" ls --name import "$shop" | awk '/import/{print $1}')
 status_of 1 "$curfew" cancel "$id" --why stuck "$shop"

@@ -33,7 +33,7 @@ enum class state : std::uint8_t {
 
 struct waiting_for {
   const char* what;  // "channel receive"; static
-  std::uint64_t on;  // the id of a task, or a number, by `what`; 0: none
+  std::uint64_t on;  // the id of a task, such as the one that holds the lock, or a number, by `what`; 0: none
 };
 
 /// When a context ended, why, and what was burnt for nobody since.

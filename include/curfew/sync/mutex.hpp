@@ -64,7 +64,7 @@ class mutex {
   [[nodiscard]] detail::locking<std::unique_lock<mutex>> locking() noexcept { return {*this, units_, 1}; }
 
  private:
-  detail::unit_queue units_{1, 1};
+  detail::unit_queue units_{1, 1, 1};
 };
 
 /// A mutex that readers share and a writer has alone, whose waiting obeys a context:
@@ -148,7 +148,7 @@ class shared_mutex {
  private:
   static constexpr std::size_t all = detail::unit_queue::max();
 
-  detail::unit_queue units_{all, all};  // a reader has one, a writer all of them
+  detail::unit_queue units_{all, all, all};  // a reader has one, a writer all of them
 };
 
 }  // namespace curfew

@@ -85,7 +85,7 @@ class once {
   detail::threads::atomic<bool> succeeded_{false};
   // All units but one are held from the beginning; a turn is one. Success puts back all of them, so that all
   // callers go on at the same time.
-  detail::unit_queue turns_{detail::unit_queue::max(), 1};
+  detail::unit_queue turns_{detail::unit_queue::max(), 1, 1};
 };
 
 namespace detail {

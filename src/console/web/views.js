@@ -213,6 +213,7 @@ export class one_task {
     const elsewhere = await this.below_elsewhere(task);
     const below = [...got.below, ...elsewhere];
     const below_count = got.below_count + elsewhere.length;
+    const waits_on = task.waits ? await this.waits_on(task.waits, [...above, ...below]) : null;
     this.task = task;
     this.title = title_of(task);
     set_attribute(this.card, "class", task.told ? "card dead" : "card");
@@ -229,7 +230,7 @@ export class one_task {
       ...(task.told ? fact("Told to stop", ...why(task.told)) : []),
       ...(task.told ? fact("CPU for nobody", duration(task.told.cpu_ms)) : []),
       ...fact("CPU", duration(task.cpu_ms)),
-      ...(task.waits ? fact("Waits for", foreign(task.waits.what), this.waits_on(task.waits, above, below)) : []),
+      ...(task.waits ? fact("Waits for", foreign(task.waits.what), waits_on) : []),
       ...(task.thread ? fact("Thread", String(task.thread)) : []),
       ...fact("Opened at", foreign(`${task.where.file}:${task.where.line}`, { class: "mono" })),
       ...fact("In", foreign(task.where.function, { class: "mono" })),
@@ -265,9 +266,15 @@ export class one_task {
     return answers.flatMap(({ tasks }) => tasks).filter((each) => each.parent === task.id && each.process !== task.process);
   }
 
-  /** A number that is the id of a task nearby leads to it. */
-  waits_on({ on }, above, below) {
-    const other = on && [...above, ...below].find(({ id }) => id === on);
+  /** A number that is the id of a task, such as the one that holds the lock, leads to it. */
+  async waits_on({ on }, near) {
+    if (!on) return null;
+    const other =
+      near.find(({ id }) => id === on) ??
+      (await this.process.read(`tasks/${on}`).then(
+        ({ task }) => task,
+        () => null,
+      ));
     return other ? el("span", {}, " of ", link_to(other)) : null;
   }
 

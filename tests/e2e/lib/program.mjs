@@ -28,12 +28,18 @@ export async function start_program(variable, ...options) {
   return { ...program, url: program.found };
 }
 
-/** A Redis on a free port: { url, stop() }. */
-export async function start_redis() {
+/** One that nobody listens on now. */
+export async function free_port() {
   const probe = net.createServer().listen(0, "127.0.0.1");
   await once(probe, "listening");
   const { port } = probe.address();
   probe.close();
+  return port;
+}
+
+/** A Redis on a free port: { url, stop() }. */
+export async function start_redis() {
+  const port = await free_port();
   const options = ["--bind", "127.0.0.1", "--port", String(port), "--save", "", "--dir", make_tree()];
   const program = await start("redis-server", options, /Ready to accept connections/);
   return { ...program, url: `redis://127.0.0.1:${port}/0` };
@@ -52,9 +58,9 @@ function path_in(variable) {
   return file;
 }
 
-/** Completes when the program has said what `ready` looks for: { found, output(), kill(), stop() }. */
-async function start(file, options, ready) {
-  const child = spawn(file, options, { stdio: ["ignore", "pipe", "pipe"] });
+/** Completes when the program has said what `ready` looks for: { found, output(), kill(), stop(signal) }. */
+export async function start(file, options, ready, how = {}) {
+  const child = spawn(file, options, { stdio: ["ignore", "pipe", "pipe"], ...how });
   const kill = () => child.kill("SIGKILL");
   process.once("exit", kill);
   let output = "";
@@ -65,8 +71,8 @@ async function start(file, options, ready) {
   child.stdout.on("data", (data) => (output += data));
   child.stderr.on("data", (data) => (output += data));
 
-  const stop = async () => {
-    child.kill("SIGTERM");
+  const stop = async (signal = "SIGTERM") => {
+    child.kill(signal);
     const slow = setTimeout(kill, 10_000);
     const how = await exited;
     clearTimeout(slow);

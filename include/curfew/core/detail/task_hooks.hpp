@@ -44,7 +44,7 @@ struct task_opening {
   std::source_location where;
 };
 
-/// The listener. It is called in the thread that does what it is told, with no lock of the library held.
+/// The listener. It is called in the thread that does what it is told; with no lock of the library held, but for let_go.
 struct task_hooks {
   task_ref (*open)(const context& ctx, const task_opening& how) noexcept;
   void (*close)(task_ref) noexcept;
@@ -56,11 +56,16 @@ struct task_hooks {
   task_ref (*innermost)(task_ref outer) noexcept;
   /// `inner`, null: none, is what `outer` is at.
   void (*nest)(task_ref outer, task_ref inner) noexcept;
-  /// What the coroutine of a task is about to wait for: a literal, "receive". \param on  An id of a task or another number, by `what`.
-  void (*wait)(task_ref, const char* what, std::uint64_t on) noexcept;
+  /// What the coroutine of a task is about to wait for: a literal, "receive".
+  /// \param on    An id of a task or another number, by `what`.
+  /// \param lock  The address of a lock, or null: then the task that holds it when one looks is shown as `on`.
+  void (*wait)(task_ref, const char* what, std::uint64_t on, const void* lock) noexcept;
   /// The same of this thread itself, and that it goes on.
-  void (*block)(const char* what, std::uint64_t on) noexcept;
+  void (*block)(const char* what, std::uint64_t on, const void* lock) noexcept;
   void (*unblock)() noexcept;
+  /// The task that this thread works for has a lock, by its address, for itself; nobody that is known has it any more.
+  void (*hold)(const void* lock) noexcept;
+  void (*let_go)(const void* lock) noexcept;
   /// A time for `lag`.
   std::uint64_t (*ticks)() noexcept;
   /// A coroutine that could go on at `since`, 0: just now, does so now.
@@ -188,10 +193,10 @@ class nested {
 /// Says what this thread waits for, as long as it lives. For the slow path of a wait.
 class waiting_for {
  public:
-  explicit waiting_for(const char* what, std::uint64_t on = 0) noexcept
+  explicit waiting_for(const char* what, std::uint64_t on = 0, const void* lock = nullptr) noexcept
       : told_(static_cast<bool>(current_task)) {
     if (told_) [[unlikely]]
-      task_listener()->block(what, on);
+      task_listener()->block(what, on, lock);
   }
   waiting_for(const waiting_for&) = delete;
   waiting_for& operator=(const waiting_for&) = delete;
@@ -206,9 +211,20 @@ class waiting_for {
 
 /// Says what the coroutine waits for that this thread runs and that is suspended now. That ends when a thread works for
 /// its task again.
-inline void about_to_wait(const char* what, std::uint64_t on = 0) noexcept {
+inline void about_to_wait(const char* what, std::uint64_t on = 0, const void* lock = nullptr) noexcept {
   if (current_task) [[unlikely]]
-    task_listener()->wait(current_task, what, on);
+    task_listener()->wait(current_task, what, on, lock);
+}
+
+/// Says that this thread has taken a lock for itself, for its task; and, before another one may take it, that it gives it
+/// back. The address is a name only.
+inline void now_holds(const void* lock) noexcept {
+  if (const task_hooks* h = task_listener(); h != nullptr) [[unlikely]]
+    h->hold(lock);
+}
+inline void holds_no_more(const void* lock) noexcept {
+  if (const task_hooks* h = task_listener(); h != nullptr) [[unlikely]]
+    h->let_go(lock);
 }
 
 }  // namespace detail

@@ -3,6 +3,7 @@
 #include <cstddef>
 #include <curfew/core/context.hpp>
 #include <curfew/core/detail/assert.hpp>
+#include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/detail/threads.hpp>
 #include <curfew/core/error.hpp>
 #include <curfew/sync/detail/spin_lock.hpp>
@@ -30,11 +31,15 @@ class unit_queue {
     return std::numeric_limits<std::size_t>::max() >> 1;
   }
 
+  static constexpr std::size_t none = std::numeric_limits<std::size_t>::max();
+
   /// \param capacity   At most max().
   /// \param available  How many are not acquired; at most `capacity`.
-  constexpr unit_queue(std::size_t capacity, std::size_t available) noexcept
+  /// \param whole      Whoever takes so many has it alone, and is shown by inspection as its holder.
+  constexpr unit_queue(std::size_t capacity, std::size_t available, std::size_t whole = none) noexcept
       : word_(available << 1),
-        capacity_(capacity) {
+        capacity_(capacity),
+        whole_(whole) {
     CURFEW_ASSERT(capacity <= max(), "semaphore: more units than max()");
     CURFEW_ASSERT(available <= capacity, "semaphore: more units are available than there are");
   }
@@ -49,10 +54,16 @@ class unit_queue {
          (seen & waiting) == 0 && (seen >> 1) >= units;) {
       if (word_.compare_exchange_weak(seen, seen - (units << 1), std::memory_order_acquire,
                                       std::memory_order_relaxed)) {
+        are_taken(units);
         return true;
       }
     }
     return false;
+  }
+
+  /// They were taken for what this thread works for.
+  void are_taken(std::size_t units) noexcept {
+    if (units == whole_) now_holds(this);
   }
 
   /// \return false: ctx has ended, before or while it waited, and nothing is taken.
@@ -71,6 +82,7 @@ class unit_queue {
 
   /// More than was taken terminates.
   void put_back(std::size_t units) noexcept {
+    if (whole_ != none) holds_no_more(this);
     // release: pairs with the acquires of try_take() and enlist()
     for (std::size_t seen = word_.load(std::memory_order_relaxed);
          (seen & waiting) == 0 && units <= capacity_ - (seen >> 1);) {
@@ -84,6 +96,8 @@ class unit_queue {
 
   [[nodiscard]] std::size_t available() const noexcept { return word_.load(std::memory_order_relaxed) >> 1; }
   [[nodiscard]] std::size_t capacity() const noexcept { return capacity_; }
+  /// What its holder is known by; null: it is nothing that one holds alone.
+  [[nodiscard]] const void* as_lock() const noexcept { return whole_ == none ? nullptr : this; }
 
  private:
   friend class units_wait;
@@ -99,6 +113,7 @@ class unit_queue {
 
   threads::atomic<std::size_t> word_;  // available units × 2, + `waiting`; see unit_queue.cpp
   const std::size_t capacity_;
+  const std::size_t whole_;
   spin_lock lock_;
   wait_list waiters_;  // guarded by lock_
 };
@@ -125,7 +140,8 @@ class units_wait {
   void undo() noexcept { from_->put_back(entry_.units); }
   [[nodiscard]] const wait_entry* entry() const noexcept { return &entry_; }
   [[nodiscard]] const context* ctx() const noexcept { return nullptr; }
-  void outcome() const noexcept {}
+  [[nodiscard]] const void* as_lock() const noexcept { return from_->as_lock(); }
+  void outcome() const noexcept { from_->are_taken(entry_.units); }
 
  private:
   unit_queue* from_;
@@ -143,7 +159,10 @@ class locking : public units_wait {
 
   /// It is unlocked again unless the handler of a select takes it.
   static constexpr bool outcome_is_held = true;
-  [[nodiscard]] Lock outcome() const { return Lock(*mutex_, std::adopt_lock); }
+  [[nodiscard]] Lock outcome() const {
+    units_wait::outcome();
+    return Lock(*mutex_, std::adopt_lock);
+  }
 
  private:
   typename Lock::mutex_type* mutex_;

@@ -23,7 +23,7 @@ bool wait_for_one(const context& ctx, W& what, const char* doing) noexcept {
       }
     }
   }
-  thread_waiter w(ctx, doing);
+  thread_waiter w(ctx, doing, lock_of(what));
   {
     finish_list after;
     const std::lock_guard guard(*what.lock());

@@ -28,6 +28,7 @@ namespace curfew::detail {
 //   bool has_ended()            it is the end of a context, which has ended
 //   bool outcome_is_held        a static constant, true: the handler of a select has to take the outcome
 //   unsigned spin_pauses()      how many pauses of the processor apart to look again before enlisting
+//   const void* as_lock()       by which its holder is known, see now_holds(); null: it is not held by one alone
 
 template <class W>
 concept waitable = std::move_constructible<W> && requires(W& w, waiter& by, finish_list& after) {
@@ -48,6 +49,15 @@ concept can_undo = requires(W& w) { w.undo(); };
 
 template <class W>
 concept holds_outcome = W::outcome_is_held;
+
+template <class W>
+[[nodiscard]] const void* lock_of(const W& what) noexcept {
+  if constexpr (requires { what.as_lock(); }) {
+    return what.as_lock();
+  } else {
+    return nullptr;
+  }
+}
 
 /// \return false: it had happened too late, and is taken back.
 template <class W, class HasEnded>

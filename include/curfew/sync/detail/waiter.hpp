@@ -115,7 +115,11 @@ class alignas(64) thread_waiter : public waiter {
  public:
   /// \param ctx   Ends the wait; outlives it.
   /// \param what  Is waited for; a literal.
-  thread_waiter(const context& ctx, const char* what) noexcept : thread_waiter(ctx, what, &has_ended_of) {}
+  /// \param lock  By which the holder is known of what is waited for; or null.
+  thread_waiter(const context& ctx, const char* what, const void* lock = nullptr) noexcept
+      : thread_waiter(ctx, what, &has_ended_of) {
+    lock_ = lock;
+  }
   ~thread_waiter() = default;
 
   /// Waits until it is finished, which it does by itself when the context ends first.
@@ -138,6 +142,7 @@ class alignas(64) thread_waiter : public waiter {
 
   const context& ctx_;
   const char* const what_;
+  const void* lock_ = nullptr;
   const sleeping* sleeping_ = nullptr;  // of the thread, before it is called
 };
 
