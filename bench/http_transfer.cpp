@@ -1,7 +1,7 @@
 // Large bodies, both ways and in both roles, beside nginx and curl. The sides take turns; each program has a core.
 //
 //   bench_http_transfer [MiB] [rounds]      default: 1024 5; prints the medians
-//   bench_http_transfer serve <MiB>         the server: "/down" streams so much
+//   bench_http_transfer serve <MiB> <path>  the server: "/down" streams so much, "/file" is that file
 //   bench_http_transfer sink                a bare loop that reads a body and answers
 //   bench_http_transfer down <url>          the client: reads a download to its end, prints the seconds
 //   bench_http_transfer up <url> <MiB>      sends a body
@@ -21,6 +21,7 @@
 #include <cstdlib>
 #include <curfew/core.hpp>
 #include <curfew/http/client.hpp>
+#include <curfew/http/file.hpp>
 #include <curfew/http/router.hpp>
 #include <curfew/http/server.hpp>
 #include <filesystem>
@@ -49,8 +50,12 @@ double seconds_since(steady::time_point begun) {
 
 // What is measured.
 
-int serve(std::size_t size) {
+int serve(std::size_t size, const std::string& path) {
   http::router routes;
+  routes.get("/file",
+             [path](curfew::context, const http::request& request) -> asio::awaitable<http::response> {
+               co_return http::file(request, path);
+             });
   routes.get("/down", [size](curfew::context, const http::request&) -> asio::awaitable<http::response> {
     auto source = [size](curfew::context ctx, http::body_writer out) -> asio::awaitable<void> {
       for (std::size_t sent = 0; sent < size; sent += mebibyte / 4) {
@@ -188,11 +193,12 @@ int compare(std::size_t mebibytes, int rounds) {
   {
     const nginx files(folder, "on");
     const nginx copies(folder, "off");
-    const pinned_program ours({self, "serve", size}, 0);
+    const std::string file = folder / "down";
+    const pinned_program ours({self, "serve", size, file}, 0);
     const pinned_program bare({self, "sink"}, 0);
     const auto from = [](const nginx& of) { return "http://127.0.0.1:" + std::to_string(of.port) + "/down"; };
     const std::string from_nginx = from(files);
-    const std::string from_curfew = ours.line() + "/down";
+    const std::string curfew = ours.line();
     const std::vector<std::string> curl{find("curl"), "-sS",       "-q", "--noproxy",       "*",
                                         "-o",         "/dev/null", "-w", "%{time_total}\\n"};
     const auto curl_with = [&](std::vector<std::string> more) {
@@ -208,12 +214,12 @@ int compare(std::size_t mebibytes, int rounds) {
       std::vector<double> own = {};
       std::vector<double> other = {};
     };
-    const std::string file = folder / "down";
     const std::string upload = bare.line() + "/up";
     const auto upload_by_curl = curl_with({"-H", "Expect:", "-T", file, upload});
     std::vector<row> rows{
-        {"server, download by curl", "nginx", curl_with({from_curfew}), curl_with({from_nginx})},
-        {"the same", "nginx without sendfile", curl_with({from_curfew}), curl_with({from(copies)})},
+        {"server, a file by curl", "nginx", curl_with({curfew + "/file"}), curl_with({from_nginx})},
+        {"server, a stream by curl", "nginx without sendfile", curl_with({curfew + "/down"}),
+         curl_with({from(copies)})},
         {"client, download from nginx", "curl", {self, "down", from_nginx}, curl_with({from_nginx})},
         {"client, upload to a bare loop", "curl", {self, "up", upload, size}, upload_by_curl},
         {"client, upload of a file", "curl", {self, "file", upload, file}, upload_by_curl},
@@ -241,7 +247,7 @@ int compare(std::size_t mebibytes, int rounds) {
 int main(int argc, char** argv) {
   const std::vector<std::string> args(argv + 1, argv + argc);
   try {
-    if (args.size() == 2 && args[0] == "serve") return serve(std::stoull(args[1]) * mebibyte);
+    if (args.size() == 3 && args[0] == "serve") return serve(std::stoull(args[1]) * mebibyte, args[2]);
     if (args.size() == 1 && args[0] == "sink") return sink();
     if (args.size() == 2 && args[0] == "down") return down(args[1]);
     if (args.size() == 3 && (args[0] == "up" || args[0] == "file")) {

@@ -16,6 +16,7 @@
 #include <curfew/http/dial.hpp>
 #include <curfew/http/errc.hpp>
 #include <curfew/http/fields.hpp>
+#include <curfew/http/file.hpp>
 #include <curfew/http/message.hpp>
 #include <curfew/http/redirect.hpp>
 #include <curfew/http/retry_after.hpp>

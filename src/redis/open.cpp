@@ -14,6 +14,7 @@
 #include <boost/asio/write.hpp>
 #include <cerrno>
 #include <chrono>
+#include <curfew/io/detail/resolver.hpp>
 #include <curfew/io/with.hpp>
 #include <expected>
 #include <span>
@@ -33,8 +34,9 @@ using asio::ip::tcp;
 
 namespace {
 
-error not_connected(const std::string& to, std::string what) {
-  return {errc::connection_failed, to, std::move(what)};
+/// A call says what it does itself; so where is said with why.
+error not_connected(const std::string& to, const std::string& why) {
+  return {errc::connection_failed, to, to + ": " + why};
 }
 
 /// Why a step of it failed; `with(ctx)` tells the end of ctx as such.
@@ -75,23 +77,12 @@ void set_options(socket& made) {
 
 asio::awaitable<result<socket>> connect_tcp(context ctx, address::host to) {
   const std::string shown = to.name + ':' + std::to_string(to.port);
-  const auto here = co_await asio::this_coro::executor;
-  std::vector<tcp::endpoint> all;
-  boost::system::error_code not_numeric;
-  const auto numeric = asio::ip::make_address(to.name, not_numeric);
-  if (!not_numeric) {
-    all.emplace_back(numeric, to.port);
-  } else {
-    tcp::resolver resolver(here);
-    const std::string port = std::to_string(to.port);
-    auto found = co_await resolver.async_resolve(to.name, port, with(ctx));
-    if (!found) co_return not_connected(shown, reason(found.error()));
-    for (const auto& each : *found) all.push_back(each.endpoint());
-  }
-  socket made(here);
-  std::string why = "the name has no address";
-  for (const auto& each : all) {
-    asio::generic::stream_protocol::endpoint generic(each);
+  auto found = co_await curfew::detail::async_resolve(ctx, to.name);
+  if (!found) co_return not_connected(shown, reason(found.error()));
+  socket made(co_await asio::this_coro::executor);
+  std::string why;
+  for (const auto& each : **found) {
+    asio::generic::stream_protocol::endpoint generic(tcp::endpoint(each, to.port));
     auto done = co_await connect_to(ctx, made, generic);
     if (done) {
       set_options(made);
@@ -100,7 +91,7 @@ asio::awaitable<result<socket>> connect_tcp(context ctx, address::host to) {
     why = reason(done.error());
     if (ctx.err()) break;
   }
-  co_return not_connected(shown, std::move(why));
+  co_return not_connected(shown, why);
 }
 
 asio::awaitable<result<socket>> connect_unix(context ctx, std::string path) {
@@ -139,7 +130,7 @@ asio::awaitable<result<>> secure(context ctx, link& on, std::shared_ptr<const tl
         break;
     }
     auto ready = co_await wait_for_tls(ctx, on);
-    if (!ready) co_return not_connected(shown, std::move(ready).error());
+    if (!ready) co_return not_connected(shown, ready.error());
   }
 }
 
@@ -184,7 +175,7 @@ asio::awaitable<result<std::vector<reply>>> exchange(context ctx, link& on, std:
   std::vector<reply> got;
   if (count == 0) co_return got;
   auto written = co_await send_all(ctx, on, sent);
-  if (!written) co_return not_connected(shown, std::move(written).error());
+  if (!written) co_return not_connected(shown, written.error());
   reply_reader reader(most);
   std::array<char, 4096> in{};
   for (;;) {
@@ -196,7 +187,7 @@ asio::awaitable<result<std::vector<reply>>> exchange(context ctx, link& on, std:
       continue;
     }
     auto read = co_await read_some(ctx, on, in);
-    if (!read) co_return not_connected(shown, std::move(read).error());
+    if (!read) co_return not_connected(shown, read.error());
     reader.feed(std::span(in).first(*read));
   }
 }
@@ -232,7 +223,7 @@ asio::awaitable<result<address::host>> find_master(context ctx, const address& o
     }
     why = said.is_error() ? said.text() : "Sentinel does not know that master";
   }
-  co_return not_connected(of.shown, std::move(why));
+  co_return not_connected(of.shown, why);
 }
 
 /// What is said first, in the order of its answers.

@@ -113,6 +113,14 @@ void compare_with_beast(std::string_view bytes, const outcome& ours) {
          "Beast reads the same method");
   expect(ours.r.target() == std::string_view(p.get().target().data(), p.get().target().size()),
          "Beast reads the same target");
+  // The authority of a target in absolute form takes the place of what the field says (RFC 9112, 3.2.2).
+  const std::string target(ours.r.target());
+  if (const auto host = own.find("host"); host != own.end() && !target.starts_with('/')) {
+    if (target.find("://" + host->second) != std::string::npos) {
+      own.erase("host");
+      header.erase("host");
+    }
+  }
   expect(header == own, "Beast reads the same fields");
   expect(ours.r.body() == p.get().body(), "Beast reads the same body");
 }

@@ -16,8 +16,8 @@
 #include <string>
 #include <thread>
 
+#include "fake_resolver.hpp"
 #include "http/client_peer.hpp"
-#include "http/fake_resolver.hpp"
 
 namespace curfew::http {
 namespace {
@@ -120,7 +120,7 @@ TEST(ClientEndsInTheQueue, ACanceledCallMakesRoomForTheNext) {
 
 TEST_F(ClientEnds, WhileResolving) {
   start(get_of("http://stuck.test/"));
-  ASSERT_TRUE(wait_for_stuck_lookup());
+  ASSERT_TRUE(tests::wait_for_stuck_lookup());
   cancel_and_expect("http://stuck.test/", "resolving");
   // The lookup, which still hangs, holds up neither other calls nor the client's end.
   peer server(answering(ok("")));
@@ -133,7 +133,7 @@ TEST_F(ClientEnds, WhileResolving) {
     own.cancel();
     EXPECT_EQ(error_of(stuck.get()), curfew::errc::canceled);
   }
-  release_stuck_lookups();
+  tests::release_stuck_lookups();
 }
 
 // The second socket may have the number of the first.
@@ -255,7 +255,8 @@ TEST_F(ClientEnds, WithTheClient) {
   std::thread([url] { static_cast<void>(get(background(), url)); }).detach();
   std::thread([] { static_cast<void>(get(background(), "http://stuck.test/")); }).detach();
   char byte = 0;
-  if (recv(accept(listener, nullptr, nullptr), &byte, 1, 0) != 1 || !wait_for_stuck_lookup()) std::abort();
+  if (recv(accept(listener, nullptr, nullptr), &byte, 1, 0) != 1 || !tests::wait_for_stuck_lookup())
+    std::abort();
   std::exit(7);
 }
 

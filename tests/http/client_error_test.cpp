@@ -10,8 +10,8 @@
 #include <curfew/http/errc.hpp>
 #include <string>
 
+#include "fake_resolver.hpp"
 #include "http/client_peer.hpp"
-#include "http/fake_resolver.hpp"
 
 namespace curfew::http {
 namespace {

@@ -2,6 +2,7 @@
 #include <curfew/http/client.hpp>
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 
 #include <atomic>
@@ -9,9 +10,11 @@
 #include <curfew/http/errc.hpp>
 #include <filesystem>
 #include <string>
+#include <thread>
+#include <vector>
 
+#include "fake_resolver.hpp"
 #include "http/client_peer.hpp"
-#include "http/fake_resolver.hpp"
 
 namespace curfew::http {
 namespace {
@@ -28,6 +31,37 @@ TEST(ClientPool, KeepsConnections) {
   client forgetful(client_options().max_idle_connections(0));
   for (int i = 0; i < 3; ++i) ASSERT_TRUE(forgetful.send(background(), get_of(server.url())));
   EXPECT_EQ(server.connections(), 4);
+}
+
+TEST(ClientPool, UsesNoConnectionThatIsTooOld) {
+  peer server(answering(ok("x")));
+  client sender(client_options().connection_life_time(30ms).max_connections_per_host(1));
+  ASSERT_TRUE(sender.get(background(), server.url()));
+  std::this_thread::sleep_for(40ms);
+  ASSERT_TRUE(sender.get(background(), server.url()));
+  EXPECT_EQ(server.connections(), 2);
+
+  client patient(client_options().connection_life_time(1h));
+  for (int i = 0; i < 3; ++i) ASSERT_TRUE(patient.get(background(), server.url()));
+  EXPECT_EQ(server.connections(), 3);
+}
+
+// Its place goes to the call that waits, which connects anew.
+TEST(ClientPool, OneThatHasBecomeTooOldIsNotGivenToTheNext) {
+  peer server([](conversation& c) {
+    if (c.read_request().empty()) return;
+    std::this_thread::sleep_for(60ms);
+    c.write(ok(std::to_string(c.number())));
+    c.read_request();
+  });
+  client sender(client_options().connection_life_time(30ms).max_connections_per_host(1));
+  std::vector<std::string> numbers(3);
+  {
+    std::vector<std::jthread> threads;
+    for (auto& each : numbers)
+      threads.emplace_back([&] { each = sender.get(background(), server.url()).value().body(); });
+  }
+  EXPECT_THAT(numbers, ::testing::UnorderedElementsAre("1", "2", "3"));
 }
 
 // A write finds the reset, and then a read does: one of them alone may begin anew.

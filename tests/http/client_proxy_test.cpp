@@ -13,8 +13,8 @@
 #include <string>
 #include <utility>
 
+#include "fake_resolver.hpp"
 #include "http/client_peer.hpp"
-#include "http/fake_resolver.hpp"
 #include "http/tls_peer.hpp"
 
 namespace curfew::http {

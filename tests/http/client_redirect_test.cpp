@@ -17,9 +17,9 @@
 #include <tuple>
 #include <vector>
 
+#include "fake_resolver.hpp"
 #include "http/client/transfer.hpp"
 #include "http/client_peer.hpp"
-#include "http/fake_resolver.hpp"
 
 namespace curfew::http {
 namespace {

@@ -18,8 +18,8 @@
 #include <string>
 #include <system_error>
 
+#include "fake_resolver.hpp"
 #include "http/client_peer.hpp"
-#include "http/fake_resolver.hpp"
 #include "http/waiting.hpp"
 
 namespace curfew::http {
@@ -200,7 +200,7 @@ TEST_P(ClientTable, Holds) {
     if (r.when == resolving) {
       url = "http://stuck.test/";
       start(scope, url);
-      ASSERT_TRUE(wait_for_stuck_lookup());
+      ASSERT_TRUE(tests::wait_for_stuck_lookup());
     } else if (r.when == connecting) {
       there.emplace();
       url = there->url;
@@ -247,7 +247,7 @@ TEST_P(ClientTable, Holds) {
                                             ::testing::HasSubstr(url + " : " + texts[latest])));
     EXPECT_EQ(e.cause().message(), r.what == canceled ? "enough" : r.what == late ? "budget" : "");
 
-    if (r.when == resolving) release_stuck_lookups();
+    if (r.when == resolving) tests::release_stuck_lookups();
     if (proxy) {
       // What was held back passes, so that each side learns of the other's end.
       if (r.how != reset && r.how != fin) proxy->set(fault_options());

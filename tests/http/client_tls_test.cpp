@@ -11,8 +11,8 @@
 #include <memory>
 #include <string>
 
+#include "fake_resolver.hpp"
 #include "http/client_peer.hpp"
-#include "http/fake_resolver.hpp"
 #include "http/tls_identity.hpp"
 
 namespace curfew::http {

@@ -17,8 +17,8 @@
 #include <string>
 #include <vector>
 
+#include "fake_resolver.hpp"
 #include "http/client_peer.hpp"
-#include "http/fake_resolver.hpp"
 
 namespace curfew::http {
 namespace {

@@ -30,6 +30,7 @@
 #include <utility>
 #include <vector>
 
+#include "http/numbers.hpp"
 #include "http/raw_client.hpp"
 #include "http/tls_client.hpp"
 #include "http/waiting.hpp"
@@ -52,6 +53,7 @@ using ::testing::StartsWith;
 using tests::ends;
 using tests::event;
 using tests::eventually;
+using tests::numbers;
 using tests::raw_client;
 using tests::secure;
 using tests::tls_client_options;
@@ -541,14 +543,6 @@ TEST_F(ServerTls, BytesMayComeOneByOne) {
     EXPECT_EQ(client.read_response().body, "hello");
     EXPECT_EQ(client.get("/").status, 200);
   }
-}
-
-/// So that a part that is lost, sent twice or out of turn is seen.
-std::string numbers(std::size_t size) {
-  std::string made;
-  for (unsigned i = 0; made.size() < size; ++i) made += std::to_string(i) + ' ';
-  made.resize(size);
-  return made;
 }
 
 TEST_F(ServerTls, AnUploadSurvivesChangesOfTheKey) {

@@ -233,7 +233,7 @@ TEST_F(RedisClient, ReturnsAtTheEndOfItsContext) {
   client cache(url());
   ASSERT_TRUE(cache.run(background(), ping()));
   server().pause();
-  const auto limit = with_timeout(background(), 20ms);
+  const auto limit = with_timeout(background(), 200ms);
   const auto got = cache.run(limit.ctx(), get("name"));
   server().resume();
   ASSERT_FALSE(got);

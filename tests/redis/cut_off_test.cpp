@@ -15,6 +15,7 @@
 #include <curfew/testing/fault_proxy.hpp>
 #include <exception>
 #include <iostream>
+#include <memory>
 #include <optional>
 #include <random>
 #include <string>
@@ -23,6 +24,7 @@
 #include <utility>
 #include <vector>
 
+#include "fake_resolver.hpp"
 #include "race.hpp"
 #include "redis/redis_fixture.hpp"
 #include "redis/scripted_server.hpp"
@@ -185,7 +187,7 @@ TEST_F(RedisCutOff, ACallReturnsAtOnceFromAServerThatIsSilent) {
   EXPECT_EQ(cache.run(patience, get(key(1))), value(1));
   server().pause();
   {
-    const auto scope = with_timeout(patience, 20ms);
+    const auto scope = with_timeout(patience, 200ms);
     const auto got = cache.run(scope, incr("n"));
     ASSERT_FALSE(got);
     EXPECT_EQ(got.error(), curfew::errc::deadline_exceeded);
@@ -226,6 +228,34 @@ TEST_F(RedisCutOff, WhatWaitsForAConnectionIsNotSentWhenItsCallHasEnded) {
   proxy.set(testing::fault_options());
   client other(server().url_at(proxy.port()));
   EXPECT_EQ(other.run(patience, exists("n")), 0);
+}
+
+TEST_F(RedisCutOff, ALookupThatHangsHoldsNeitherItsCallNorTheClient) {
+  auto cache = std::make_unique<client>("redis://stuck.test:" + std::to_string(server().port()));
+  auto scope = with_cancel(patience);
+  std::jthread ends([&scope] {
+    EXPECT_TRUE(tests::wait_for_stuck_lookup());
+    scope.cancel();
+  });
+  const auto got = cache->run(scope, incr("n"));
+  ends.join();
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error(), curfew::errc::canceled);
+  EXPECT_EQ(got.error().outcome(), outcome::did_not_happen);
+  cache.reset();  // while the system still looks it up
+  tests::release_stuck_lookups();
+}
+
+TEST_F(RedisCutOff, ANameIsTriedByEachOfItsAddresses) {
+  const auto at = [](const char* name) {
+    return "redis://" + std::string(name) + ':' + std::to_string(server().port());
+  };
+  client cache(at("two.test"));  // 127.0.0.2 refuses
+  EXPECT_EQ(cache.run(patience, ping()), "PONG");
+  const auto scope = with_timeout(patience, 200ms);
+  const auto missing = client(at("missing.test")).run(scope, ping());
+  ASSERT_FALSE(missing);
+  EXPECT_NE(missing.error().message().find("missing.test"), std::string::npos) << missing.error();
 }
 
 TEST_F(RedisCutOff, AConnectionWhoseServerIsSilentForManyCallsDoesNotGrowWithoutEnd) {

@@ -36,6 +36,10 @@ class client_options {
   /// How long such a connection is kept without a use. Default: 1 minute.
   client_options& idle_timeout(clock::duration d) { return idle_timeout_ = d, *this; }
   [[nodiscard]] clock::duration idle_timeout() const noexcept { return idle_timeout_; }
+  /// Age from which a connection is not used again, however busy it is: so that a server that has moved, or was added, gets
+  /// its part of the calls. Default: 0, which is no limit.
+  client_options& connection_life_time(clock::duration d) { return connection_life_time_ = d, *this; }
+  [[nodiscard]] clock::duration connection_life_time() const noexcept { return connection_life_time_; }
   /// Connections to one host at a time; further requests wait for their turn, and give it up when their
   /// context ends. Default: 0, which is no limit.
   client_options& max_connections_per_host(std::size_t count) {
@@ -136,6 +140,7 @@ class client_options {
  private:
   std::size_t max_idle_connections_ = 64;
   clock::duration idle_timeout_ = std::chrono::minutes(1);
+  clock::duration connection_life_time_{};
   std::size_t max_connections_per_host_ = 0;
   std::size_t max_header_size_ = 64 * 1024;
   std::size_t max_body_size_ = 64 * 1024 * 1024;

@@ -18,6 +18,7 @@
 
 namespace curfew::http {
 
+struct file_body;
 struct peer_certificate;
 
 /// Takes the body of a message that is streamed: a handler's response, or a client's request. A cheap handle; the body is
@@ -162,10 +163,12 @@ class response {
   }
 
   [[nodiscard]] http::status status() const noexcept { return status_; }
+  response& status(http::status code) noexcept { return status_ = code, *this; }
   /// "HTTP/1.1 200 OK"
   [[nodiscard]] std::string status_line() const;
   [[nodiscard]] const http::fields& fields() const noexcept { return fields_; }
   [[nodiscard]] http::fields& fields() noexcept { return fields_; }
+  /// Empty where the body is streamed, or a file.
   [[nodiscard]] const std::string& body() const noexcept { return body_; }
   [[nodiscard]] std::string& body() noexcept { return body_; }
   /// Of the call that got it; all zero where it came from elsewhere.
@@ -178,6 +181,7 @@ class response {
   /// Makes this a streaming response: chunked, or until the connection closes for HTTP/1.0.
   response& stream(body_source source) {
     source_ = std::move(source);
+    file_.reset();
     return *this;
   }
   [[nodiscard]] const body_source& source() const noexcept { return source_; }
@@ -189,6 +193,7 @@ class response {
   http::fields fields_;
   std::string body_;
   body_source source_;
+  std::shared_ptr<const file_body> file_;  // of http::file
   http::timings timings_;
 };
 

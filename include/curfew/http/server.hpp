@@ -129,7 +129,8 @@ class server_options {
   /// Requests of one connection; the answer to the last one closes it. 0: any number. Default: 0.
   server_options& max_requests(std::size_t count) { return max_requests_ = count, *this; }
   [[nodiscard]] std::size_t max_requests() const noexcept { return max_requests_; }
-  /// Connections at a time; more are not accepted until one closes. Default: 10,000.
+  /// Connections at a time; more are not accepted until one closes. One whose client has gone counts until its handler has
+  /// returned, so that handlers that do not obey their context stay bounded, too. Default: 10,000.
   server_options& max_connections(std::size_t count) { return max_connections_ = count, *this; }
   [[nodiscard]] std::size_t max_connections() const noexcept { return max_connections_; }
   /// Connections at a time of one client: an IPv4 address, or a /64 of IPv6. One more is closed at once, without an

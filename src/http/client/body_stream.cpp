@@ -84,7 +84,7 @@ std::shared_ptr<body_stream> body_stream::make(std::shared_ptr<client_state> of,
                                                std::unique_ptr<client_exchange> exchange, std::string doing,
                                                detail::open_task shown) {
   if (shown.ref()) [[unlikely]]
-    detail::task_listener()->wait(shown.ref(), "reading the body", 0);
+    detail::task_listener()->wait(shown.ref(), "reading the body", 0, nullptr);
   auto made = std::make_shared<body_stream>(std::move(of), ctx, std::move(exchange), std::move(doing),
                                             std::move(shown));
   {

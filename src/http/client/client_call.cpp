@@ -628,7 +628,7 @@ void client_call::enter(phase into) noexcept {
   }
   phase_ = into;
   if (shown_.ref() && into != phase::over) [[unlikely]]
-    detail::task_listener()->wait(shown_.ref(), phase_name(), 0);
+    detail::task_listener()->wait(shown_.ref(), phase_name(), 0, nullptr);
 }
 
 const char* client_call::phase_name() const noexcept {

@@ -19,7 +19,6 @@
 #include "http/client/client_pool.hpp"
 #include "http/client/client_state.hpp"
 #include "http/client/connector.hpp"
-#include "http/client/resolver.hpp"
 #include "http/client/transfer.hpp"
 #include "http/wire/decoder.hpp"
 #include "http/wire/loop.hpp"

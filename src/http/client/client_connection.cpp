@@ -127,6 +127,7 @@ std::shared_ptr<client_connection> client_connection::move_to(std::shared_ptr<lo
   if (!moved->loop_->watch(moved->fd(), all_events, *moved)) return nullptr;
   moved->pool = pool;
   moved->origin = origin;
+  moved->made = made;
   return moved;
 }
 

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <curfew/core/clock.hpp>
 #include <curfew/tls/detail/engine.hpp>
 #include <memory>
 #include <mutex>
@@ -77,6 +78,7 @@ class client_connection final : public watched, public std::enable_shared_from_t
   /// Whom a spoilt idle one is told to, and where it counts there. Set before it is idle for the first time.
   std::weak_ptr<client_pool> pool;
   std::shared_ptr<pool_origin> origin;
+  clock::time_point made = clock::now();
 
  private:
   struct remains {

@@ -44,13 +44,17 @@ bool client_pool::enter(pool_origin& to, pool_waiter& w, const loop* rather) {
         return false;
       }
     }
-    if (one->is_quiet()) {
+    if (!is_too_old(*one) && one->is_quiet()) {
       w.connection = std::move(one);
       return true;
     }
     one->close();
     leave(to);
   }
+}
+
+bool client_pool::is_too_old(const client_connection& one) const {
+  return limits_.life_time > clock::duration::zero() && clock::now() - one.made >= limits_.life_time;
 }
 
 bool client_pool::withdraw(pool_origin& from, pool_waiter& w) {
@@ -76,6 +80,10 @@ client_pool::wake client_pool::grant(pool_origin& of, std::shared_ptr<client_con
 }
 
 void client_pool::give_back(std::shared_ptr<client_connection> one) {
+  if (is_too_old(*one)) {
+    one->close();
+    return leave(*one->origin);
+  }
   one->belongs_to({});
   connections over;
   std::optional<alarm_order> order;

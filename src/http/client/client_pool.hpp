@@ -53,6 +53,7 @@ class client_pool : public std::enable_shared_from_this<client_pool> {
     std::size_t idle;        ///< In all.
     std::size_t per_origin;  ///< 0: none.
     clock::duration idle_time;
+    clock::duration life_time{};  ///< 0: none.
   };
 
   explicit client_pool(limits l) : limits_(l) {}
@@ -102,6 +103,7 @@ class client_pool : public std::enable_shared_from_this<client_pool> {
     unsigned number;
   };
 
+  [[nodiscard]] bool is_too_old(const client_connection& one) const;
   void keep(std::shared_ptr<client_connection> one, connections& over);  // under mutex_
   std::optional<alarm_order> order_alarm(clock::time_point now);         // under mutex_
   void set_alarm(const std::optional<alarm_order>& order);

@@ -9,9 +9,9 @@ namespace curfew::http {
 client_state::client_state(client_options o)
     : options(std::move(o)),
       proxies(options.proxy() ? proxy_rules(*options.proxy()) : proxy_rules::of_environment()),
-      pool(std::make_shared<client_pool>(client_pool::limits{options.max_idle_connections(),
-                                                             options.max_connections_per_host(),
-                                                             addable(options.idle_timeout())})) {}
+      pool(std::make_shared<client_pool>(
+          client_pool::limits{options.max_idle_connections(), options.max_connections_per_host(),
+                              addable(options.idle_timeout()), options.connection_life_time()})) {}
 
 bool client_state::enlist(client_activity& one) noexcept {
   const std::lock_guard guard(mutex_);

@@ -5,6 +5,7 @@
 #include <sys/socket.h>
 
 #include <array>
+#include <boost/asio/error.hpp>
 #include <cerrno>
 #include <curfew/http/errc.hpp>
 #include <utility>
@@ -15,6 +16,8 @@
 #include "http/wire/unix_address.hpp"
 
 namespace curfew::http {
+
+namespace asio = boost::asio;
 
 namespace {
 
@@ -89,7 +92,11 @@ void client_call::resolve() {
 }
 
 void client_call::connect(const resolver::answer& to) {
-  if (!to) return fail_to_connect(to.error().code(), to.error().doing());
+  if (!to) {
+    const error& why = to.error();
+    const bool is_missing = why == asio::error::host_not_found;
+    return fail_to_connect(is_missing ? errc::name_not_found : why.code(), why.doing());
+  }
   enter(phase::connecting);
   if (!client_->options.on_dial()) return dial(*to);
   ask(dial_question{.to = *to, .port = proxy_ ? proxy_->port : target_.url.port});

@@ -4,6 +4,7 @@
 #include <cstddef>
 #include <cstdint>
 #include <curfew/core/clock.hpp>
+#include <curfew/io/detail/resolver.hpp>
 #include <functional>
 #include <memory>
 #include <optional>
@@ -12,9 +13,9 @@
 #include <system_error>
 #include <vector>
 
-#include "http/client/resolver.hpp"
-
 namespace curfew::http {
+
+using detail::resolver;
 
 /// Connects to the first of some addresses that answers (RFC 8305, section 5). It has no loop: its owner watches the
 /// sockets and the time, and calls advance().

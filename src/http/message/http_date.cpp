@@ -97,4 +97,31 @@ std::optional<std::chrono::sys_seconds> parse_http_date(std::string_view text) {
   return to_time(*old);
 }
 
+std::string to_http_date(std::chrono::sys_seconds when) {
+  constexpr std::array<std::string_view, 7> weekdays = {"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
+  const auto day = std::chrono::floor<std::chrono::days>(when);
+  const std::chrono::year_month_day date(day);
+  const std::chrono::hh_mm_ss time(when - day);
+  std::string out(weekdays[std::chrono::weekday(day).c_encoding()]);
+  const auto two = [&out](auto number) {
+    out += static_cast<char>('0' + number / 10 % 10);
+    out += static_cast<char>('0' + number % 10);
+  };
+  out += ", ";
+  two(unsigned(date.day()));
+  out += ' ';
+  out += months[unsigned(date.month()) - 1];
+  out += ' ';
+  two(int(date.year()) / 100);
+  two(int(date.year()));
+  out += ' ';
+  two(time.hours().count());
+  out += ':';
+  two(time.minutes().count());
+  out += ':';
+  two(time.seconds().count());
+  out += " GMT";
+  return out;
+}
+
 }  // namespace curfew::http

@@ -55,8 +55,10 @@ struct request_access {
   }
 };
 
-/// Lets the client fill in what only it knows.
+/// Lets the client fill in what only it knows, and the server send a file.
 struct response_access {
+  static std::shared_ptr<const file_body>& file(response& r) noexcept { return r.file_; }
+  static const std::shared_ptr<const file_body>& file(const response& r) noexcept { return r.file_; }
   static http::timings& timings(response& r) noexcept { return r.timings_; }
 };
 

@@ -1,5 +1,6 @@
 #include "http/server/connection.hpp"
 
+#include <algorithm>
 #include <boost/asio/co_spawn.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/use_awaitable.hpp>
@@ -12,6 +13,7 @@
 #include <utility>
 
 #include "http/message/message_access.hpp"
+#include "http/server/plain_answer.hpp"
 #include "http/server/request_source.hpp"
 #include "http/server/response_sink.hpp"
 #include "http/server/server_state.hpp"
@@ -28,16 +30,9 @@ constexpr std::size_t most_read_ahead = 64 * 1024;
 constexpr std::size_t small_rest =
     64 * 1024;  // of a body that nothing reads: is thrown away to keep the connection
 constexpr std::chrono::seconds linger_time{2};
-constexpr unsigned requests_in_a_row = 64;  // then the other connections have their turn
-constexpr unsigned writes_in_a_row = 64;    // the same
-
-response plain(status code) {
-  std::string body = std::to_string(to_number(code));
-  body += ' ';
-  body += reason(code);
-  body += '\n';
-  return text(code, std::move(body));
-}
+constexpr unsigned requests_in_a_row = 64;         // then the other connections have their turn
+constexpr unsigned writes_in_a_row = 64;           // the same
+constexpr std::uint64_t file_piece = 1024 * 1024;  // the same
 
 }  // namespace
 
@@ -91,12 +86,12 @@ asio::awaitable<void> connection::serve_requests() {
       if (!in_.timed_out) continue;
       if (!parser_.started()) break;
       keep_alive_ = false;
-      linger_ = co_await send_response(plain(status::request_timeout), nullptr);
+      linger_ = co_await send_response(plain_answer(status::request_timeout), nullptr);
       break;
     }
     if (then == step::refuse) {
       keep_alive_ = false;
-      linger_ = co_await send_response(plain(refusal_), nullptr);
+      linger_ = co_await send_response(plain_answer(refusal_), nullptr);
       break;
     }
     if (then == step::expect) {
@@ -256,7 +251,7 @@ void connection::cut() {
   body_failed_ = error(make_error_code(errc::connection_lost), "reading the body of the request");
   out_.expires = clock::now() + linger_time;
   if (transport_->gone()) return;
-  const response late = plain(status::service_unavailable);
+  const response late = plain_answer(status::service_unavailable);
   head_options options = options_of_head(false);
   output_.clear();
   const auto how = append_head(output_, late, worker_.date(), options);
@@ -524,16 +519,16 @@ asio::awaitable<bool> connection::answer() {
   std::optional<response> reply;
   switch (where.what) {
     case routing::kind::found:
-      if (!exchange_->begin(parser_.timeout(), lane_.ref())) reply = plain(status::gateway_timeout);
+      if (!exchange_->begin(parser_.timeout(), lane_.ref())) reply = plain_answer(status::gateway_timeout);
       break;
     case routing::kind::bad_path:
-      reply = plain(status::bad_request);
+      reply = plain_answer(status::bad_request);
       break;
     case routing::kind::unknown:
-      reply = plain(status::not_found);
+      reply = plain_answer(status::not_found);
       break;
     case routing::kind::no_method:
-      reply = plain(status::method_not_allowed);
+      reply = plain_answer(status::method_not_allowed);
       break;
     case routing::kind::describe:
       reply.emplace(status::no_content);
@@ -563,7 +558,7 @@ asio::awaitable<bool> connection::answer() {
   handling_ = false;
   if (!reply) {
     exchange_->complain(failure);
-    reply = plain(status::internal_server_error);
+    reply = plain_answer(status::internal_server_error);
   }
   if (exchange_->is_left_behind()) {
     close_reader();
@@ -605,12 +600,13 @@ asio::awaitable<bool> connection::send_response(response reply, const context* c
   auto how = append_head(output_, reply, worker_.date(), options);
   if (!how) {
     exchange_->complain("the handler's response has a status or a field that must not be sent");
-    reply = plain(status::internal_server_error);
+    reply = plain_answer(status::internal_server_error);
     how = append_head(output_, reply, worker_.date(), options);
   }
   keep_alive_ = options.keep_alive;
   pending_ = {};
-  if (*how == framing::sized) {
+  const auto file = response_access::file(reply);
+  if (*how == framing::sized && !file) {
     if (reply.body().size() <= copied_body) {
       output_ += reply.body();
     } else {
@@ -624,9 +620,35 @@ asio::awaitable<bool> connection::send_response(response reply, const context* c
     now = rest ? written::all : written::failed;
   }
   if (now == written::failed) co_return false;
-  if (*how != framing::chunked && *how != framing::until_close) co_return true;
+  if (*how == framing::none) co_return true;
+  if (*how == framing::sized) {
+    if (!file) co_return true;
+    const bool whole = co_await send_file(*file, ctx);
+    co_return whole;
+  }
   const bool streamed = co_await send_stream(reply.source(), *how);
   co_return streamed;
+}
+
+/// In pieces, so that a client that takes all at once does not hold the thread.
+asio::awaitable<bool> connection::send_file(const file_body& what, const context* ctx) {
+  file_ = {what.from.file.get(), what.offset, 0};
+  bool sent = true;
+  for (auto left = what.length; sent && left != 0;) {
+    if (left != what.length) co_await asio::post(asio::use_awaitable);
+    file_.left = std::min(left, file_piece);
+    left -= file_.left;
+    sent = !given_up_ && (ctx == nullptr || !ctx->err());
+    if (sent) sent = co_await send_pending(ctx, patience::response);
+  }
+  if (file_.failure != 0) {
+    const std::error_code why(file_.failure, std::generic_category());
+    exchange_->complain(
+        "the file " + what.path +
+        (why == std::errc::io_error ? " has become shorter, or cannot be read" : ": " + why.message()));
+  }
+  file_ = {};
+  co_return sent;
 }
 
 asio::awaitable<bool> connection::send_stream(body_source source, framing how) {
@@ -705,8 +727,9 @@ asio::awaitable<result<>> connection::write(context ctx, std::string bytes) {
 }
 
 connection::written connection::try_send() {
-  const written now = transport_->write(pending_);
-  if (now == written::failed && exchange_->is_running()) exchange_->client_gone();
+  written now = transport_->write(pending_);
+  if (now == written::all && file_.left != 0) now = transport_->write(file_);
+  if (now == written::failed && file_.failure == 0 && exchange_->is_running()) exchange_->client_gone();
   return now;
 }
 
@@ -729,7 +752,7 @@ asio::awaitable<bool> connection::finish_send(const context* ctx, patience how) 
   for (;;) {
     std::size_t left = 0;
     for (const auto part : pending_) left += part.size();
-    left += transport_->kept();
+    left += transport_->kept() + file_.left;
     if (left != before)  // a client that takes some may go on
       out_.expires = clock::now() + worker_.server().settings.body_timeout();
     before = left;

@@ -20,6 +20,7 @@
 #include "http/server/transport.hpp"
 #include "http/server/worker.hpp"
 #include "http/wire/proxy_header.hpp"
+#include "http/wire/regular_file.hpp"
 #include "http/wire/request_parser.hpp"
 #include "http/wire/response_head.hpp"
 #include "http/wire/send_parts.hpp"
@@ -100,6 +101,7 @@ class connection final : public watched,
   boost::asio::awaitable<bool> secure();
   boost::asio::awaitable<bool> answer();
   boost::asio::awaitable<bool> send_response(response reply, const context* ctx);
+  boost::asio::awaitable<bool> send_file(const file_body& what, const context* ctx);
   boost::asio::awaitable<bool> send_stream(body_source source, framing how);
   boost::asio::awaitable<void> linger();
   boost::asio::awaitable<bool> throw_rest_away();
@@ -126,7 +128,7 @@ class connection final : public watched,
   /// Has the client gone, as far as its request is concerned?
   [[nodiscard]] bool has_gone() const noexcept;
 
-  // Writing: `pending_` is what is still to be sent, without the parts that have been.
+  // Writing: `pending_`, and `file_` behind it, are what is still to be sent, without the parts that have been.
   [[nodiscard]] head_options options_of_head(bool keep_alive) const;
   written try_send();
   boost::asio::awaitable<bool> finish_send(const context* ctx, patience how);
@@ -173,6 +175,7 @@ class connection final : public watched,
   std::string output_;
   chunk_line chunk_line_;
   std::array<std::string_view, 3> pending_{};
+  file_rest file_;
 };
 
 }  // namespace curfew::http

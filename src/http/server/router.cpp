@@ -1,14 +1,15 @@
 #include <algorithm>
 #include <array>
-#include <charconv>
 #include <cstdint>
 #include <curfew/http/router.hpp>
 #include <span>
 #include <stdexcept>
 
+#include "http/message/conditions.hpp"
 #include "http/message/message_access.hpp"
 #include "http/message/syntax.hpp"
 #include "http/message/target.hpp"
+#include "http/server/plain_answer.hpp"
 #include "http/server/router_table.hpp"
 
 namespace curfew::http {
@@ -104,27 +105,15 @@ std::string_view path_of(std::string_view target) {
   return path.empty() ? "/" : path;
 }
 
-std::string entity_tag(std::string_view content) {
+std::string tag_of(std::string_view content) {
   std::uint64_t hash = 0xcbf29ce484222325;  // FNV-1a
   for (const char c : content) hash = (hash ^ static_cast<unsigned char>(c)) * 0x100000001b3;
-  std::array<char, 40> text{};
-  auto* end = std::to_chars(text.data(), text.data() + text.size(), hash, 16).ptr;
-  *end++ = '-';
-  end = std::to_chars(end, text.data() + text.size(), content.size(), 16).ptr;
-  return '"' + std::string(text.data(), end) + '"';
-}
-
-/// Is `tag` among those of an If-None-Match? The comparison is weak, as RFC 9110 asks for.
-bool names_tag(std::string_view list, std::string_view tag) {
-  return any_item(list, [tag](std::string_view item) {
-    if (item.starts_with("W/")) item.remove_prefix(2);
-    return item == tag || item == "*";
-  });
+  return entity_tag({hash, content.size()});
 }
 
 class file_handler {
  public:
-  explicit file_handler(const static_file& file) : file_(file), tag_(entity_tag(file.content)) {}
+  explicit file_handler(const static_file& file) : file_(file), tag_(tag_of(file.content)) {}
 
   asio::awaitable<response> operator()(context /*ctx*/, const request& r) const {
     return answer(file_, tag_, &r);
@@ -132,8 +121,8 @@ class file_handler {
 
  private:
   static asio::awaitable<response> answer(static_file file, std::string tag, const request* r) {
-    const auto known = r->fields().find("If-None-Match");
-    response reply(known && names_tag(*known, tag) ? status::not_modified : status::ok);
+    const bool is_known = judge_conditions(r->fields(), {tag, {}}, true) == condition::not_modified;
+    response reply(is_known ? status::not_modified : status::ok);
     reply.set("ETag", tag);
     reply.set("Cache-Control", "no-cache");  // keep it, but ask each time whether it has changed
     if (reply.status() == status::ok) {
@@ -152,16 +141,16 @@ asio::awaitable<response> own_answer(routing::kind what, std::string allow) {
   response made;
   switch (what) {
     case routing::kind::bad_path:
-      made = text(status::bad_request, "400 Bad Request\n");
+      made = plain_answer(status::bad_request);
       break;
     case routing::kind::no_method:
-      made = text(status::method_not_allowed, "405 Method Not Allowed\n");
+      made = plain_answer(status::method_not_allowed);
       break;
     case routing::kind::describe:
       made = response(status::no_content);
       break;
     default:
-      made = text(status::not_found, "404 Not Found\n");
+      made = plain_answer(status::not_found);
       break;
   }
   if (!allow.empty()) made.set("Allow", allow);

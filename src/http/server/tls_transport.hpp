@@ -34,6 +34,7 @@ class tls_transport final : public transport {
 
   void on_event(std::uint32_t events) noexcept override;
   std::size_t read(std::span<char> into) noexcept override;
+  using transport::write;
   written write(std::span<std::string_view> parts) noexcept override;
   [[nodiscard]] std::size_t kept() const noexcept override { return engine_.kept(); }
   void finish() noexcept override;

@@ -1,11 +1,16 @@
 #include "http/server/transport.hpp"
 
+#include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/sendfile.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <array>
 #include <cerrno>
+#include <csignal>
+#include <ctime>
 #include <utility>
 
 #include "http/wire/send_parts.hpp"
@@ -95,6 +100,89 @@ transport::written plain_transport::write(std::span<std::string_view> parts) noe
     if (errno == EAGAIN || errno == EWOULDBLOCK) return written::blocked;
     gone_ = true;
     return written::failed;
+  }
+  return written::all;
+}
+
+transport::written transport::write(file_rest& rest) noexcept {
+  while (rest.left != 0) {
+    const auto into = loop_.scratch();
+    const auto size = static_cast<std::size_t>(std::min<std::uint64_t>(rest.left, into.size()));
+    const ssize_t got = read_at(rest.file, into.first(size), rest.offset);
+    if (got <= 0) {
+      rest.failure = got == 0 ? EIO : errno;
+      return written::failed;
+    }
+    std::array part{std::string_view(into.data(), static_cast<std::size_t>(got))};
+    const written now = write(part);
+    const auto taken = static_cast<std::size_t>(got) - part[0].size();
+    rest.offset += taken;
+    rest.left -= taken;
+    if (now != written::all) return now;
+  }
+  return written::all;
+}
+
+namespace {
+
+/// No SIGPIPE for this thread: unlike send(), sendfile() has no flag for that.
+class without_sigpipe {
+ public:
+  without_sigpipe() noexcept {
+    ::sigemptyset(&pipe_);
+    ::sigaddset(&pipe_, SIGPIPE);
+    sigset_t pending;
+    ::sigpending(&pending);
+    was_pending_ = ::sigismember(&pending, SIGPIPE) == 1;
+    ::pthread_sigmask(SIG_BLOCK, &pipe_, &before_);
+  }
+  without_sigpipe(const without_sigpipe&) = delete;
+  without_sigpipe& operator=(const without_sigpipe&) = delete;
+  ~without_sigpipe() {
+    const int kept = errno;
+    if (came_ && !was_pending_) {
+      const timespec at_once{};
+      ::sigtimedwait(&pipe_, nullptr, &at_once);
+    }
+    ::pthread_sigmask(SIG_SETMASK, &before_, nullptr);
+    errno = kept;
+  }
+  /// It has been raised, and is to be forgotten.
+  void came() noexcept { came_ = true; }
+
+ private:
+  sigset_t pipe_{};
+  sigset_t before_{};
+  bool was_pending_ = false;
+  bool came_ = false;
+};
+
+}  // namespace
+
+transport::written plain_transport::write(file_rest& rest) noexcept {
+  without_sigpipe quiet;
+  while (rest.left != 0) {
+    if (gone_) return written::failed;
+    auto from = static_cast<off_t>(rest.offset);
+    const ssize_t taken = ::sendfile(socket_, rest.file, &from, rest.left);
+    if (taken > 0) {
+      rest.offset += static_cast<std::uint64_t>(taken);
+      rest.left -= static_cast<std::uint64_t>(taken);
+    } else if (taken == 0) {
+      rest.failure = EIO;
+      return written::failed;
+    } else if (errno == EAGAIN) {
+      return written::blocked;
+    } else if (errno == EINVAL || errno == ENOSYS) {
+      return transport::write(rest);  // a file system that cannot
+    } else if (errno == EIO) {
+      rest.failure = errno;
+      return written::failed;
+    } else if (errno != EINTR) {
+      if (errno == EPIPE) quiet.came();
+      gone_ = true;
+      return written::failed;
+    }
   }
   return written::all;
 }

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "http/wire/loop.hpp"
+#include "http/wire/regular_file.hpp"
 
 namespace curfew::http {
 
@@ -51,6 +52,8 @@ class transport {
   virtual std::size_t read(std::span<char> into) noexcept = 0;
   /// Sends as much of the parts as can be now, and takes it off their front.
   virtual written write(std::span<std::string_view> parts) noexcept = 0;
+  /// The same for a file; reading it may hold the thread. `failed` with `rest.failure`: of the file.
+  virtual written write(file_rest& rest) noexcept;
   /// Bytes that write() has taken, and the socket not yet.
   [[nodiscard]] virtual std::size_t kept() const noexcept { return 0; }
   /// Nothing more will be written. What looks like a reset from now on may be the client's half-close.
@@ -94,6 +97,8 @@ class plain_transport final : public transport {
 
   std::size_t read(std::span<char> into) noexcept override;
   written write(std::span<std::string_view> parts) noexcept override;
+  /// The kernel sends it, without a copy.
+  written write(file_rest& rest) noexcept override;
   void finish() noexcept override;
 };
 

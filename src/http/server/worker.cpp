@@ -4,12 +4,12 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/post.hpp>
 #include <chrono>
-#include <cstdio>
 #include <curfew/http/errc.hpp>
 #include <new>
 #include <system_error>
 #include <utility>
 
+#include "http/message/http_date.hpp"
 #include "http/server/connection.hpp"
 #include "http/server/exchange.hpp"
 #include "http/server/server_state.hpp"
@@ -176,18 +176,7 @@ std::string_view worker::date() {
   ::clock_gettime(CLOCK_REALTIME_COARSE, &t);
   if (t.tv_sec != date_of_) {
     date_of_ = t.tv_sec;
-    constexpr std::array days{"Sun", "Mon", "Tue", "Wed", "Thu", "Fri", "Sat"};
-    constexpr std::array months{"Jan", "Feb", "Mar", "Apr", "May", "Jun",
-                                "Jul", "Aug", "Sep", "Oct", "Nov", "Dec"};
-    std::tm utc{};
-    ::gmtime_r(&date_of_, &utc);
-    std::array<char, 64> line{};
-    const int length =
-        std::snprintf(line.data(), line.size(), "Date: %s, %02d %s %04d %02d:%02d:%02d GMT\r\n",
-                      days[static_cast<std::size_t>(utc.tm_wday)], utc.tm_mday,
-                      months[static_cast<std::size_t>(utc.tm_mon)], utc.tm_year + 1900, utc.tm_hour,
-                      utc.tm_min, utc.tm_sec);
-    date_.assign(line.data(), static_cast<std::size_t>(std::max(length, 0)));
+    date_ = "Date: " + to_http_date(std::chrono::sys_seconds(std::chrono::seconds(date_of_))) + "\r\n";
   }
   return date_;
 }

@@ -3,14 +3,17 @@
 #include <array>
 #include <charconv>
 #include <cstddef>
+#include <cstdint>
 
+#include "http/message/message_access.hpp"
 #include "http/message/syntax.hpp"
+#include "http/wire/regular_file.hpp"
 
 namespace curfew::http {
 
 namespace {
 
-void append_number(std::string& out, std::size_t number) {
+void append_number(std::string& out, std::uint64_t number) {
   std::array<char, 20> text{};
   out.append(text.data(), std::to_chars(text.data(), text.data() + text.size(), number).ptr);
 }
@@ -86,7 +89,8 @@ std::optional<framing> append_head(std::string& out, const response& what, std::
     how = framing::none;
   } else if (!what.source()) {
     out += "Content-Length: ";
-    append_number(out, what.body().size());
+    const auto& file = response_access::file(what);
+    append_number(out, file ? file->length : what.body().size());
     out += "\r\n";
     if (options.is_head) how = framing::none;
   } else if (options.http11) {

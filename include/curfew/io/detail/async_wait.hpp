@@ -47,6 +47,7 @@ namespace curfew::detail {
 ///   void undo()                         may be left out: it has happened, but there is nobody to tell, or the
 ///                                       context had ended before
 ///   const char* what()                  a literal, which inspection shows: "receive"
+///   const void* as_lock()               may be left out: as of a waitable
 ///   bool has_ended()                    may be left out: one of the things is the end of a context, which has ended
 template <class Wait, class Handler>
 class async_wait_op final : public waiter, private pending_op {
@@ -189,6 +190,7 @@ class async_thing {
 
   bool try_now() { return thing_.try_now(); }
   [[nodiscard]] const char* what() const noexcept { return doing_; }
+  [[nodiscard]] const void* as_lock() const noexcept { return lock_of(thing_); }
 
   bool enlist(waiter& w) {
     finish_list after;
@@ -218,6 +220,7 @@ class async_thing {
     } else {
       if (!happened) return std::tuple<result<given>>(std::unexpected(canceled(ctx)));
       if constexpr (std::is_void_v<given>) {
+        thing_.outcome();
         return std::tuple<result<given>>(result<given>());
       } else {
         return std::tuple<result<given>>(thing_.outcome());
@@ -256,7 +259,7 @@ struct wait_initiation {
       });
     } else {
       using op = async_wait_op<Wait, Handler>;
-      about_to_wait(wait.what());
+      about_to_wait(wait.what(), 0, lock_of(wait));
       op::start(std::make_unique<op>(std::move(ctx), std::move(wait), std::move(handler)));
     }
   }

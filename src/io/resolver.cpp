@@ -1,5 +1,3 @@
-#include "http/client/resolver.hpp"
-
 #include <netdb.h>
 #include <netinet/in.h>
 #include <pthread.h>
@@ -7,21 +5,27 @@
 #include <sys/socket.h>
 
 #include <algorithm>
+#include <boost/asio/error.hpp>
 #include <cerrno>
 #include <chrono>
 #include <csignal>
 #include <cstddef>
 #include <cstring>
-#include <curfew/http/errc.hpp>
+#include <curfew/core/cancel_scope.hpp>
+#include <curfew/core/detail/task_hooks.hpp>
+#include <curfew/io/detail/resolver.hpp>
+#include <curfew/io/wait.hpp>
 #include <iterator>
 #include <new>
 #include <system_error>
 #include <thread>
+#include <tuple>
 #include <utility>
 
-namespace curfew::http {
+namespace curfew::detail {
 
-namespace ip = boost::asio::ip;
+namespace asio = boost::asio;
+namespace ip = asio::ip;
 
 namespace {
 
@@ -66,12 +70,16 @@ resolver::addresses interleaved(const resolver::addresses& sorted) {
   return mixed;
 }
 
+error no_such_name(std::string detail = {}) {
+  return error(asio::error::make_error_code(asio::error::host_not_found), std::move(detail));
+}
+
 outcome failed(int code, int system_error) {
   switch (code) {
     case EAI_NONAME:
     case EAI_NODATA:
     case EAI_ADDRFAMILY:
-      return {error(errc::name_not_found), true};
+      return {no_such_name(), true};
     case EAI_AGAIN:
       return {error(std::make_error_code(std::errc::resource_unavailable_try_again), ::gai_strerror(code))};
     case EAI_SYSTEM:
@@ -79,7 +87,7 @@ outcome failed(int code, int system_error) {
     case EAI_MEMORY:
       return {error(std::make_error_code(std::errc::not_enough_memory))};
     default:
-      return {error(errc::name_not_found, ::gai_strerror(code))};
+      return {no_such_name(::gai_strerror(code))};
   }
 }
 
@@ -107,7 +115,7 @@ outcome ask(const std::string& host) noexcept try {
 
 }  // namespace
 
-struct resolver::waiter : detail::list_hook<>, std::enable_shared_from_this<waiter> {
+struct resolver::waiter : list_hook<>, std::enable_shared_from_this<waiter> {
   waiter(resolver& by, listener wants) : of(by), later(std::move(wants)) {}
 
   resolver& of;
@@ -117,11 +125,11 @@ struct resolver::waiter : detail::list_hook<>, std::enable_shared_from_this<wait
   unsigned process = 0;
 };
 
-struct resolver::lookup : detail::list_hook<> {
+struct resolver::lookup : list_hook<> {
   explicit lookup(std::string name) : host(std::move(name)) {}
 
   const std::string host;
-  detail::intrusive_list<waiter> waiters;
+  intrusive_list<waiter> waiters;
 };
 
 resolver::resolver(const limits& limit) : limits_(limit) {}
@@ -139,7 +147,7 @@ std::optional<resolver::answer> resolver::find(const std::string& host, ticket& 
   t.drop();
   // Longer than any name of DNS, or more than the C library would read of it.
   constexpr std::size_t longest_name = 255;
-  if (host.empty() || host.size() > longest_name || host.contains('\0')) return error(errc::name_not_found);
+  if (host.empty() || host.size() > longest_name || host.contains('\0')) return no_such_name();
   boost::system::error_code no_address;
   if (const ip::address literal = ip::make_address(host, no_address); !no_address)
     return std::make_shared<const addresses>(1, literal);
@@ -279,4 +287,55 @@ void resolver::ticket::drop() noexcept {
   if (const auto one = std::exchange(waiter_, nullptr); one != nullptr) one->of.drop(*one);
 }
 
-}  // namespace curfew::http
+namespace {
+
+/// One caller's.
+class search {
+ public:
+  search(const context& ctx, const std::string& host) : over_(with_cancel(ctx)) {
+    const auto told = [this](const resolver::answer& found) {
+      what_ = found;
+      over_.cancel();
+    };
+    auto known = resolver::shared().find(host, place_, told);
+    if (known) told(*known);
+  }
+
+  /// Ends with the answer, or with the caller's context.
+  [[nodiscard]] const context& over() const noexcept { return over_.ctx(); }
+  [[nodiscard]] resolver::answer take(const context& ctx) {
+    place_.drop();
+    if (what_) return *std::move(what_);
+    if (ctx.err()) return error::ended(ctx);
+    return error(errc::canceled);
+  }
+
+ private:
+  cancel_scope over_;
+  std::optional<resolver::answer> what_;  // the listener's, until the place is dropped
+  resolver::ticket place_;
+};
+
+constexpr const char* shown_wait = "addresses of a name";
+
+}  // namespace
+
+resolver::answer resolve(const context& ctx, const std::string& host) {
+  if (ctx.err()) return error::ended(ctx);
+  search one(ctx, host);
+  const waiting_for shown(shown_wait);
+  one.over().done().wait();
+  return one.take(ctx);
+}
+
+asio::awaitable<resolver::answer> async_resolve(context ctx, std::string host) {
+  if (ctx.err()) co_return error::ended(ctx);
+  search one(ctx, host);
+  if (!one.over().err()) {
+    about_to_wait(shown_wait);
+    std::ignore = co_await async_wait(one.over().done());
+  }
+  co_return one.take(ctx);
+}
+
+}  // namespace curfew::detail

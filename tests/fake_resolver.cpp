@@ -1,4 +1,4 @@
-#include "http/fake_resolver.hpp"
+#include "fake_resolver.hpp"
 
 #include <dlfcn.h>
 #include <netdb.h>
@@ -11,12 +11,12 @@
 #include <string_view>
 #include <vector>
 
-#include "http/client_peer.hpp"
+#include "program.hpp"
 
 /// The sanitizers' own, which hides from them what the C library does within.
 extern "C" __attribute__((weak)) decltype(getaddrinfo) __interceptor_getaddrinfo;
 
-namespace curfew::http::client_tests {
+namespace curfew::tests {
 
 namespace {
 
@@ -60,7 +60,7 @@ int answer(const std::vector<const char*>& addresses, const char* service, const
 bool wait_for_stuck_lookup(int count) {
   all_lookups& all = all_lookups::get();
   std::unique_lock lock(all.mutex);
-  return all.changed.wait_for(lock, patience, [&] { return all.stuck >= count; });
+  return all.changed.wait_for(lock, program_patience, [&] { return all.stuck >= count; });
 }
 
 void release_stuck_lookups() {
@@ -78,11 +78,11 @@ int lookups_of(const std::string& name) {
   return all.count[name];
 }
 
-}  // namespace curfew::http::client_tests
+}  // namespace curfew::tests
 
 extern "C" __attribute__((visibility("default"))) int getaddrinfo(const char* name, const char* service,
                                                                   const addrinfo* hints, addrinfo** out) {
-  using namespace curfew::http::client_tests;
+  using namespace curfew::tests;
   if (name == nullptr) return answer({name}, service, hints, out);
   const std::string_view host = name;
   int nth = 0;

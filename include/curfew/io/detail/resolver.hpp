@@ -1,10 +1,12 @@
 #pragma once
 
+#include <boost/asio/awaitable.hpp>
 #include <boost/asio/ip/address.hpp>
 #include <chrono>
 #include <condition_variable>
 #include <cstddef>
 #include <curfew/core/clock.hpp>
+#include <curfew/core/context.hpp>
 #include <curfew/core/detail/intrusive_list.hpp>
 #include <curfew/core/error.hpp>
 #include <functional>
@@ -15,7 +17,7 @@
 #include <unordered_map>
 #include <vector>
 
-namespace curfew::http {
+namespace curfew::detail {
 
 /// From names to addresses, by the system's getaddrinfo, in threads that no caller has to wait for.
 ///
@@ -53,7 +55,7 @@ class resolver {
   using addresses = std::vector<boost::asio::ip::address>;
   /// A name server does not decide how many sockets a call opens.
   static constexpr std::size_t most_addresses = 32;
-  /// Else errc::name_not_found, or what the system says: std::errc::resource_unavailable_try_again where no
+  /// Else asio::error::host_not_found, or what the system says: std::errc::resource_unavailable_try_again where no
   /// server has answered or every thread hangs. The error's doing() is a detail for the message, or empty.
   using answer = result<std::shared_ptr<const addresses>>;
   /// Called once, in a thread of the resolver, without a lock. It must not throw, and should be brief: others may wait
@@ -119,10 +121,16 @@ class resolver {
   std::condition_variable called_;
   std::unordered_map<std::string, known> known_;
   std::unordered_map<std::string, std::unique_ptr<lookup>> under_way_;
-  detail::intrusive_list<lookup> queue_;
+  intrusive_list<lookup> queue_;
   unsigned threads_ = 0;
   clock::time_point last_begun_;  // of the lookups that run
   unsigned process_ = 0;          // counts forks
 };
 
-}  // namespace curfew::http
+/// The addresses of a name, or of an address without brackets, by the process's own resolver. Blocks.
+/// Errors: those of resolver::answer; the end of ctx, which does not wait for the system.
+[[nodiscard]] resolver::answer resolve(const context& ctx, const std::string& host);
+/// The same in a coroutine; Asio's per-operation cancellation ends the wait, too.
+[[nodiscard]] boost::asio::awaitable<resolver::answer> async_resolve(context ctx, std::string host);
+
+}  // namespace curfew::detail

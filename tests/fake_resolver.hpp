@@ -2,7 +2,7 @@
 
 #include <string>
 
-namespace curfew::http::client_tests {
+namespace curfew::tests {
 
 /// The test program's own getaddrinfo, which all of the process uses:
 ///
@@ -27,4 +27,4 @@ void release_stuck_lookups();
 /// How often a name has been looked up in this process.
 int lookups_of(const std::string& name);
 
-}  // namespace curfew::http::client_tests
+}  // namespace curfew::tests

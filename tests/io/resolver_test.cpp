@@ -1,4 +1,4 @@
-#include "http/client/resolver.hpp"
+#include <curfew/io/detail/resolver.hpp>
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -6,24 +6,34 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <boost/asio/error.hpp>
+#include <chrono>
 #include <cstdlib>
-#include <curfew/http/errc.hpp>
+#include <curfew/core/cancel_scope.hpp>
 #include <future>
+#include <latch>
 #include <list>
 #include <memory>
-#include <mutex>
+#include <stdexcept>
 #include <string>
+#include <string_view>
 #include <thread>
+#include <utility>
 
 #include "at_rest.hpp"
-#include "http/client_peer.hpp"
-#include "http/fake_resolver.hpp"
+#include "fake_resolver.hpp"
+#include "program.hpp"
+#include "run_coroutine.hpp"
 #include "sanitizers.hpp"
 
-namespace curfew::http {
+namespace curfew::detail {
 namespace {
 
-using namespace client_tests;
+namespace asio = boost::asio;
+using tests::lookups_of;
+using tests::program_patience;
+using tests::release_stuck_lookups;
+using tests::wait_for_stuck_lookup;
 using namespace std::chrono_literals;
 using boost::asio::ip::make_address;
 using ::testing::ElementsAre;
@@ -37,7 +47,7 @@ class search {
   }
 
   resolver::answer wait() {
-    if (later_.wait_for(patience) != std::future_status::ready) throw std::runtime_error("no answer");
+    if (later_.wait_for(program_patience) != std::future_status::ready) throw std::runtime_error("no answer");
     return later_.get();
   }
 
@@ -107,12 +117,12 @@ TEST(Resolver, RefusesAtOnceWhatCannotBeAName) {
                                   std::string("127.0.0.1\0x", 11)}) {
     search one(lasting(), name);
     ASSERT_TRUE(one.at_once) << name;
-    EXPECT_EQ(one.wait().error(), errc::name_not_found);
+    EXPECT_EQ(one.wait().error(), asio::error::host_not_found);
   }
 }
 
 TEST(Resolver, TellsWhatIsMissingFromWhatFailed) {
-  EXPECT_EQ(search(lasting(), "missing.test").wait().error(), errc::name_not_found);
+  EXPECT_EQ(search(lasting(), "missing.test").wait().error(), asio::error::host_not_found);
   EXPECT_EQ(search(lasting(), "broken.test").wait().error(), std::errc::too_many_files_open);
   search stuck(lasting(), "stuck.test");
   ASSERT_TRUE(wait_for_stuck_lookup());
@@ -287,38 +297,38 @@ TEST(ResolverTicket, GivesUpItsPlaceForANewOne) {
 
 TEST(ResolverTicket, WaitsForAListenerThatRuns) {
   resolver& r = lasting();
-  moment runs;
-  moment may_return;
+  std::latch runs(1);
+  std::latch may_return(1);
   std::atomic<bool> returned = false;
   resolver::ticket place;
   EXPECT_FALSE(r.find("peer.test", place, [&](const resolver::answer&) {
-    runs.set();
-    EXPECT_TRUE(may_return.wait());
+    runs.count_down();
+    may_return.wait();
     returned = true;
   }));
-  ASSERT_TRUE(runs.wait());
+  runs.wait();
   auto dropping = std::async(std::launch::async, [&] {
     place.drop();
     EXPECT_TRUE(returned);
   });
   EXPECT_EQ(dropping.wait_for(10ms), std::future_status::timeout);
-  may_return.set();
+  may_return.count_down();
   dropping.get();
 }
 
 TEST(ResolverTicket, IsDroppedByItsOwnListener) {
   resolver& r = lasting();
-  moment done;
+  std::latch done(1);
   auto place = std::make_shared<resolver::ticket>();
   auto held = std::make_shared<int>(7);
   EXPECT_FALSE(r.find("held.test", *place, [&place, &done, held](const resolver::answer&) {
     place.reset();
     EXPECT_EQ(*held, 7);
-    done.set();
+    done.count_down();
   }));
   ASSERT_TRUE(wait_for_stuck_lookup());
   release_stuck_lookups();
-  EXPECT_TRUE(done.wait());
+  done.wait();
   EXPECT_EQ(place, nullptr);
 }
 
@@ -335,6 +345,68 @@ TEST(ResolverTicket, IsDroppedByAListenerBeforeIt) {
   EXPECT_TRUE(last.wait());
   EXPECT_FALSE(called);
 }
+
+// One caller's lookup, in a thread and in a coroutine.
+
+using lookup = resolver::answer (*)(const context&, const std::string&);
+
+resolver::answer in_coroutine(const context& ctx, const std::string& host) {
+  return tests::run_coroutine(async_resolve(ctx, host));
+}
+
+class Resolve : public ::testing::TestWithParam<lookup> {};
+
+TEST_P(Resolve, GivesTheAddressesOfAName) {
+  for (const char* name : {"peer.test", "127.0.0.1"}) {
+    const auto got = GetParam()(background(), name);
+    ASSERT_TRUE(got) << got.error();
+    EXPECT_THAT(**got, ElementsAre(make_address("127.0.0.1")));
+  }
+}
+
+TEST_P(Resolve, WaitsForTheSystem) {
+  const std::jthread releases([] {
+    EXPECT_TRUE(wait_for_stuck_lookup());
+    release_stuck_lookups();
+  });
+  static int runs = 0;  // what one run finds is known to the next
+  const auto got = GetParam()(background(), "held-" + std::to_string(++runs) + ".test");
+  ASSERT_TRUE(got) << got.error();
+  EXPECT_THAT(**got, ElementsAre(make_address("127.0.0.1")));
+}
+
+TEST_P(Resolve, SaysWhatIsMissing) {
+  const auto got = GetParam()(background(), "missing.test");
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error(), asio::error::host_not_found);
+}
+
+TEST_P(Resolve, EndsWithItsContextWhileTheSystemHangs) {
+  auto scope = with_cancel(background());
+  std::jthread ends([&scope] {
+    EXPECT_TRUE(wait_for_stuck_lookup());
+    scope.cancel(cause("Refresh"));
+  });
+  const auto got = GetParam()(scope.ctx(), "stuck-resolve.test");
+  ends.join();
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error(), errc::canceled);
+  EXPECT_EQ(got.error().cause(), cause("Refresh"));
+  release_stuck_lookups();
+}
+
+TEST_P(Resolve, AsksNothingForAContextThatHasEnded) {
+  auto scope = with_cancel(background());
+  scope.cancel();
+  const auto got = GetParam()(scope.ctx(), "stuck-never-asked.test");
+  ASSERT_FALSE(got);
+  EXPECT_EQ(got.error(), errc::canceled);
+  EXPECT_EQ(lookups_of("stuck-never-asked.test"), 0);
+}
+
+INSTANTIATE_TEST_SUITE_P(EachWay, Resolve, ::testing::Values(&resolve, &in_coroutine), [](const auto& way) {
+  return std::string(way.index == 0 ? "Thread" : "Coroutine");
+});
 
 [[noreturn]] void exit_with_a_lookup_under_way() {
   static search one(resolver::shared(), "stuck.test");
@@ -359,7 +431,7 @@ TEST(ResolverFork, LeavesTheChildAResolverThatWorks) {
   const pid_t child = ::fork();
   ASSERT_NE(child, -1);
   if (child == 0) {
-    ::alarm(static_cast<unsigned>(patience.count()));
+    ::alarm(static_cast<unsigned>(program_patience.count()));
     stuck.reset();
     search other(r, "peer-child.test");
     ::_exit(other.wait() ? 0 : 1);
@@ -372,4 +444,4 @@ TEST(ResolverFork, LeavesTheChildAResolverThatWorks) {
 }
 
 }  // namespace
-}  // namespace curfew::http
+}  // namespace curfew::detail

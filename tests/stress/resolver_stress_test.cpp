@@ -1,6 +1,6 @@
 // Many threads at one resolver with few threads of its own. CURFEW_SEED=<number> repeats the choices, though not the
 // timing. Meant to be run under the sanitizers as well.
-#include "http/client/resolver.hpp"
+#include <curfew/io/detail/resolver.hpp>
 
 #include <gtest/gtest.h>
 
@@ -15,7 +15,7 @@
 
 #include "race.hpp"
 
-namespace curfew::http {
+namespace curfew::detail {
 namespace {
 
 using namespace std::chrono_literals;
@@ -134,4 +134,4 @@ TEST(ResolverStress, AnswersEachOnceAndNoneThatHasDroppedItsTicket) {
 }
 
 }  // namespace
-}  // namespace curfew::http
+}  // namespace curfew::detail
