@@ -8,6 +8,7 @@
 //   coroutine  the same, in a coroutine (libpq: without blocking, by epoll)
 //   many       64 coroutines on 8 connections, a row by its key each
 //   rows       1,000,000 rows of 5 columns, kept, and read by their type
+//   stream     the same as they come, a part at a time (libpq: in its single-row mode); and how much memory that takes
 //
 // curfew's calls and Go's have a deadline each, libpq's have none. libpq keeps 8 queries under way without waiting, and of its
 // formats the faster one counts. The CPU time is that of the client's process, all its threads, user and system.
@@ -15,6 +16,7 @@
 // Then how fast a query ends with its context: until the call is back, and until the server no longer works on it.
 #include <libpq-fe.h>
 #include <sys/epoll.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -84,6 +86,22 @@ void expect(bool holds, const char* what) {
   if (!holds) throw std::logic_error(what);
 }
 
+/// What the process has in memory, in bytes; at most until now.
+std::size_t most_resident() {
+  rusage used{};
+  ::getrusage(RUSAGE_SELF, &used);
+  return static_cast<std::size_t>(used.ru_maxrss) * 1024;
+}
+
+/// Prints how much more memory a read takes than a small one before it.
+template <class Read>
+void print_memory(Read read) {
+  read("select a, b, c, d, e from t limit 10");
+  const std::size_t before = most_resident();
+  read("select a, b, c, d, e from t");
+  std::printf("%zu\n", (most_resident() - before) / 1024);
+}
+
 // curfew's side.
 
 template <class T>
@@ -114,6 +132,27 @@ asio::awaitable<void> ask_by_key(sql::pool& db, samples& s, int first) {
   }
 }
 
+std::int64_t sum_of(const sql::rows& found) {
+  std::int64_t sum = 0;
+  for (const auto& [a, b, c, d, e] :
+       found.as<std::int64_t, std::int64_t, double, std::string_view, std::string_view>())
+    sum += a + b + static_cast<std::int64_t>(c) + static_cast<std::int64_t>(d.size() + e.size());
+  return sum;
+}
+
+std::size_t stream_by_curfew(sql::pool& db, sql::text what) {
+  const auto scope = curfew::with_timeout(curfew::background(), patience);
+  auto all = checked(db.stream(scope, what));
+  std::int64_t sum = 0;
+  std::size_t count = 0;
+  for (auto some = checked(all.next(scope)); !some.empty(); some = checked(all.next(scope))) {
+    sum += sum_of(some);
+    count += some.size();
+  }
+  keep(sum);
+  return count;
+}
+
 void run_curfew(const std::string& what, const std::string& url, double seconds) {
   sql::pool db(url, sql::pool_options().size(what == "many" ? 8 : 1));
   samples s(seconds);
@@ -121,14 +160,17 @@ void run_curfew(const std::string& what, const std::string& url, double seconds)
     return read_whole([&] {
       const auto scope = curfew::with_timeout(curfew::background(), patience);
       const auto found = checked(db.query(scope, "select a, b, c, d, e from t"));
-      std::int64_t sum = 0;
-      for (const auto& [a, b, c, d, e] :
-           found.as<std::int64_t, std::int64_t, double, std::string_view, std::string_view>())
-        sum += a + b + static_cast<std::int64_t>(c) + static_cast<std::int64_t>(d.size() + e.size());
-      keep(sum);
+      keep(sum_of(found));
       expect(found.size() == rows_read, "rows are missing");
     });
   }
+  if (what == "stream") {
+    return read_whole([&] {
+      expect(stream_by_curfew(db, "select a, b, c, d, e from t") == rows_read, "rows are missing");
+    });
+  }
+  if (what == "memory")
+    return print_memory([&](const char* text) { stream_by_curfew(db, sql::dynamic(text)); });
   if (what == "one") {
     for (;;) {
       const auto begun = steady::now();
@@ -183,14 +225,11 @@ Number binary(const char* from) {
   return std::bit_cast<Number>(__builtin_bswap64(bits));
 }
 
-void read_by_libpq(PGconn* on, bool is_binary) {
-  const auto found =
-      good(::PQexecPrepared(on, "s", 0, nullptr, nullptr, nullptr, static_cast<int>(is_binary)));
-  const int count = ::PQntuples(found.get());
-  expect(count == rows_read, "rows are missing");
+std::int64_t sum_of(const PGresult* found, bool is_binary) {
+  const int count = ::PQntuples(found);
   std::int64_t sum = 0;
   for (int row = 0; row != count; ++row) {
-    const auto value = [&](int column) { return ::PQgetvalue(found.get(), row, column); };
+    const auto value = [&](int column) { return ::PQgetvalue(found, row, column); };
     if (is_binary) {
       sum += binary<std::int64_t>(value(0)) + binary<std::int64_t>(value(1)) +
              static_cast<std::int64_t>(binary<double>(value(2)));
@@ -200,10 +239,33 @@ void read_by_libpq(PGconn* on, bool is_binary) {
     }
     for (const int column : {3, 4}) {
       keep(value(column));
-      sum += ::PQgetlength(found.get(), row, column);
+      sum += ::PQgetlength(found, row, column);
     }
   }
+  return sum;
+}
+
+void read_by_libpq(PGconn* on, bool is_binary) {
+  const auto found =
+      good(::PQexecPrepared(on, "s", 0, nullptr, nullptr, nullptr, static_cast<int>(is_binary)));
+  expect(::PQntuples(found.get()) == rows_read, "rows are missing");
+  keep(sum_of(found.get(), is_binary));
+}
+
+/// What was sent, a row at a time.
+std::size_t stream_by_libpq(PGconn* on) {
+  expect(::PQsetSingleRowMode(on) == 1, "no single-row mode");
+  std::int64_t sum = 0;
+  std::size_t count = 0;
+  while (PGresult* const got = ::PQgetResult(on)) {
+    const answer_ptr row(got);
+    const auto status = ::PQresultStatus(got);
+    expect(status == PGRES_SINGLE_TUPLE || status == PGRES_TUPLES_OK, "the stream has failed");
+    sum += sum_of(got, false);
+    count += static_cast<std::size_t>(::PQntuples(got));
+  }
   keep(sum);
+  return count;
 }
 
 /// Without blocking: a query under way on each of `count` connections.
@@ -267,7 +329,20 @@ void run_libpq(const std::string& what, const std::string& url, double seconds) 
     return s.print();
   }
   const auto on = connect(url);
+  if (what == "memory") {
+    return print_memory([&](const char* text) {
+      expect(::PQsendQuery(on.get(), text) == 1, "a query was not sent");
+      stream_by_libpq(on.get());
+    });
+  }
   prepare(on.get(), what == "one" ? "select 1" : "select a, b, c, d, e from t");
+  if (what == "stream") {
+    return read_whole([&] {
+      expect(::PQsendQueryPrepared(on.get(), "s", 0, nullptr, nullptr, nullptr, 0) == 1,
+             "a query was not sent");
+      expect(stream_by_libpq(on.get()) == rows_read, "rows are missing");
+    });
+  }
   if (what != "one") return read_whole([&] { read_by_libpq(on.get(), what == "rows_binary"); });
   for (;;) {
     const auto begun = steady::now();
@@ -297,16 +372,21 @@ void compare_sides(const std::string& url, int rounds, const std::string& second
   const auto go = std::filesystem::path(peers != nullptr ? peers : "") / "sql_postgres";
   const bool has_go = std::filesystem::exists(go);
   if (!has_go) std::cerr << "no " << go << ": ./dev bench builds it\n";
-  for (const std::string what : {"one", "coroutine", "many", "rows"}) {
+  for (const std::string what : {"one", "coroutine", "many", "rows", "stream"}) {
     std::vector<curfew::bench::pinned_side> sides;
     sides.emplace_back("curfew", std::vector{self, "run"s, "curfew"s, what, url, seconds});
     sides.emplace_back("libpq", std::vector{self, "run"s, "libpq"s, what, url, seconds});
     if (what == "rows")
       sides.emplace_back("libpq, binary", std::vector{self, "run"s, "libpq"s, "rows_binary"s, url, seconds});
-    // A goroutine is both.
-    if (has_go)
-      sides.emplace_back("Go", std::vector{go.string(), what == "coroutine" ? "one" : what, url, seconds});
+    // A goroutine is both; and database/sql gives rows as they come.
+    const std::string of_go = what == "coroutine" ? "one" : what == "stream" ? "rows" : what;
+    if (has_go) sides.emplace_back("Go", std::vector{go.string(), of_go, url, seconds});
     curfew::bench::compare_pinned(what, std::move(sides), rounds);
+  }
+  std::printf("\nmemory, at most, for a stream of %d rows\n", rows_read);
+  for (const std::string side : {"curfew", "libpq"}) {
+    const pinned_program run({self, "run", side, "memory", url}, 1);
+    std::printf("%-14s %12s KB\n", side.c_str(), run.line().c_str());
   }
 }
 

@@ -53,6 +53,13 @@ class transaction::impl {
                                                                          std::uint64_t number) = 0;
   /// No more of it is fetched. Does not block.
   virtual void close(std::uint64_t number) noexcept = 0;
+  /// Of a database without: an error.
+  [[nodiscard]] virtual result<copy_writer> copy_in(const context& ctx, std::string what);
+  [[nodiscard]] virtual boost::asio::awaitable<result<copy_writer>> async_copy_in(context ctx,
+                                                                                  std::string what);
+  [[nodiscard]] virtual result<copy_reader> copy_out(const context& ctx, std::string what);
+  [[nodiscard]] virtual boost::asio::awaitable<result<copy_reader>> async_copy_out(context ctx,
+                                                                                   std::string what);
   [[nodiscard]] virtual result<> end(const context& ctx, ending how) = 0;
   [[nodiscard]] virtual boost::asio::awaitable<result<>> async_end(context ctx, ending how) = 0;
   /// Of what is asked of a transaction that has ended.
@@ -137,10 +144,10 @@ class pool_state : public std::enable_shared_from_this<pool_state> {
   [[nodiscard]] virtual result<listener> listen(const context& ctx, const std::string& channel);
   [[nodiscard]] virtual boost::asio::awaitable<result<listener>> async_listen(context ctx,
                                                                               std::string channel);
-  [[nodiscard]] virtual result<copy_writer> copy_in(const context& ctx, const std::string& what);
+  [[nodiscard]] virtual result<copy_writer> copy_in(const context& ctx, std::string what);
   [[nodiscard]] virtual boost::asio::awaitable<result<copy_writer>> async_copy_in(context ctx,
                                                                                   std::string what);
-  [[nodiscard]] virtual result<copy_reader> copy_out(const context& ctx, const std::string& what);
+  [[nodiscard]] virtual result<copy_reader> copy_out(const context& ctx, std::string what);
   [[nodiscard]] virtual boost::asio::awaitable<result<copy_reader>> async_copy_out(context ctx,
                                                                                    std::string what);
   [[nodiscard]] virtual pool_stats stats() const = 0;

@@ -11,6 +11,7 @@
 #include <vector>
 
 #include "sql/calendar.hpp"
+#include "sql/hexadecimal.hpp"
 
 // What PostgreSQL writes into one column: arrays, {1,NULL,"two \"words\""}, or [0:1]={1,2} where they do not begin at 1, and
 // composite values, (1,,"two ""words""").
@@ -29,11 +30,10 @@ std::string in_quotes(std::string_view text) {
 }
 
 std::string hexadecimal(const bytes& all) {
-  constexpr std::string_view digits = "0123456789abcdef";
   std::string made("\\x");
   for (const std::byte each : all) {
-    made += digits[std::to_integer<std::size_t>(each) >> 4U];
-    made += digits[std::to_integer<std::size_t>(each) & 15U];
+    made += hexadecimal_digits[std::to_integer<std::size_t>(each) >> 4U];
+    made += hexadecimal_digits[std::to_integer<std::size_t>(each) & 15U];
   }
   return made;
 }
@@ -129,6 +129,15 @@ bool take_field(std::string_view& left, element& to) {
   return is_last == left.empty();
 }
 
+cell text_cell(const element& of) noexcept {
+  cell made;
+  if (of.is_null) return made;
+  made.kind = cell_kind::text;
+  made.bytes = of.text.data();
+  made.size = static_cast<std::uint32_t>(of.text.size());
+  return made;
+}
+
 }  // namespace
 
 void append_element(std::string& to, const parameter& element) {
@@ -180,7 +189,7 @@ void refuse_name(std::string_view name, std::string_view column) {
 }
 
 cell cell_of(const element& of, cell_kind kind, std::string_view column) {
-  cell made;
+  cell made = text_cell(of);
   if (of.is_null) return made;
   const char* const begin = of.text.data();
   const char* const end = begin + of.text.size();
@@ -197,13 +206,25 @@ cell cell_of(const element& of, cell_kind kind, std::string_view column) {
       parsed = std::from_chars(begin, end, made.real);
       break;
     default:
-      made.bytes = begin;
-      made.size = static_cast<std::uint32_t>(of.text.size());
       break;
   }
   if (parsed.ec == std::errc() && parsed.ptr == end) return made;
-  made.kind = cell_kind::text;
-  refuse_cell(made, column, "numbers");
+  refuse_cell(text_cell(of), column, "numbers");
+}
+
+bytes bytes_of(const element& of, std::string_view column) {
+  const std::string_view text(of.text);
+  const bool is_hexadecimal = !of.is_null && text.starts_with("\\x") && text.size() % 2 == 0;
+  if (!is_hexadecimal) refuse_cell(text_cell(of), column, "bytes, \\x and hexadecimal digits");
+  bytes made;
+  made.reserve(text.size() / 2 - 1);
+  for (std::size_t at = 2; at != text.size(); at += 2) {
+    const int high = value_of_digit(text[at]);
+    const int low = value_of_digit(text[at + 1]);
+    if (high < 0 || low < 0) refuse_cell(text_cell(of), column, "bytes, \\x and hexadecimal digits");
+    made.push_back(static_cast<std::byte>(high * 16 + low));
+  }
+  return made;
 }
 
 }  // namespace curfew::sql::detail

@@ -202,6 +202,30 @@ void open_transaction::close(std::uint64_t stream) noexcept {
   if (streams_.erase(stream) != 0 && on_) on_->close(stream);
 }
 
+// Copies.
+
+result<copy_writer> open_transaction::copy_in(const context& ctx, std::string what) {
+  if (auto paid = settle(ctx); !paid) return std::move(paid).error();
+  return on_->copy_in(ctx, std::move(what));
+}
+
+asio::awaitable<result<copy_writer>> open_transaction::async_copy_in(context ctx, std::string what) {
+  auto paid = co_await async_settle(ctx);
+  if (!paid) co_return std::move(paid).error();
+  co_return co_await on_->async_copy_in(std::move(ctx), std::move(what));
+}
+
+result<copy_reader> open_transaction::copy_out(const context& ctx, std::string what) {
+  if (auto paid = settle(ctx); !paid) return std::move(paid).error();
+  return on_->copy_out(ctx, std::move(what));
+}
+
+asio::awaitable<result<copy_reader>> open_transaction::async_copy_out(context ctx, std::string what) {
+  auto paid = co_await async_settle(ctx);
+  if (!paid) co_return std::move(paid).error();
+  co_return co_await on_->async_copy_out(std::move(ctx), std::move(what));
+}
+
 // Savepoints.
 
 result<savepoint> open_transaction::save(const context& ctx) {
@@ -333,6 +357,19 @@ result<std::vector<rows>> transaction::run_batch(const context& ctx, const batch
 }
 asio::awaitable<result<std::vector<rows>>> transaction::async_run_batch(context ctx, batch all) {
   return open_->async_run_batch(std::move(ctx), std::move(all));
+}
+
+result<copy_writer> transaction::copy_in(const context& ctx, text what) {
+  return open_->copy_in(ctx, std::string(what.view()));
+}
+asio::awaitable<result<copy_writer>> transaction::async_copy_in(context ctx, text what) {
+  return open_->async_copy_in(std::move(ctx), std::string(what.view()));
+}
+result<copy_reader> transaction::copy_out(const context& ctx, text what) {
+  return open_->copy_out(ctx, std::string(what.view()));
+}
+asio::awaitable<result<copy_reader>> transaction::async_copy_out(context ctx, text what) {
+  return open_->async_copy_out(std::move(ctx), std::string(what.view()));
 }
 
 result<savepoint> transaction::savepoint(const context& ctx) { return open_->save(ctx); }

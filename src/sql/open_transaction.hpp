@@ -5,6 +5,7 @@
 #include <cstdint>
 #include <curfew/core/context.hpp>
 #include <curfew/sql/batch.hpp>
+#include <curfew/sql/copy.hpp>
 #include <curfew/sql/error.hpp>
 #include <curfew/sql/parameters.hpp>
 #include <curfew/sql/pool.hpp>
@@ -52,6 +53,11 @@ class open_transaction : public std::enable_shared_from_this<open_transaction> {
   result<rows> fetch(const context& ctx, std::uint64_t stream);
   boost::asio::awaitable<result<rows>> async_fetch(context ctx, std::uint64_t stream);
   void close(std::uint64_t stream) noexcept;
+
+  result<copy_writer> copy_in(const context& ctx, std::string what);
+  boost::asio::awaitable<result<copy_writer>> async_copy_in(context ctx, std::string what);
+  result<copy_reader> copy_out(const context& ctx, std::string what);
+  boost::asio::awaitable<result<copy_reader>> async_copy_out(context ctx, std::string what);
 
   result<savepoint> save(const context& ctx);
   boost::asio::awaitable<result<savepoint>> async_save(context ctx);

@@ -1,19 +1,12 @@
 #include <curfew/sql/types.hpp>
 
+#include "sql/hexadecimal.hpp"
+
 namespace curfew::sql {
 
 namespace {
 
-constexpr std::string_view digits = "0123456789abcdef";
-
 constexpr bool is_dash_at(std::size_t i) noexcept { return i == 8 || i == 13 || i == 18 || i == 23; }
-
-constexpr int value_of(char c) noexcept {
-  if (c >= '0' && c <= '9') return c - '0';
-  if (c >= 'a' && c <= 'f') return c - 'a' + 10;
-  if (c >= 'A' && c <= 'F') return c - 'A' + 10;
-  return -1;
-}
 
 }  // namespace
 
@@ -26,7 +19,7 @@ std::optional<uuid> uuid::parse(std::string_view text) noexcept {
       if (text[i] != '-') return std::nullopt;
       continue;
     }
-    const int value = value_of(text[i]);
+    const int value = value_of_digit(text[i]);
     if (value < 0) return std::nullopt;
     auto& octet = made.octets[nibble / 2];
     octet = static_cast<std::uint8_t>(static_cast<unsigned>(octet) << 4U | static_cast<unsigned>(value));
@@ -40,8 +33,8 @@ std::string uuid::text() const {
   made.reserve(36);
   for (const std::uint8_t octet : octets) {
     if (is_dash_at(made.size())) made += '-';
-    made += digits[octet >> 4U];
-    made += digits[octet & 15U];
+    made += hexadecimal_digits[octet >> 4U];
+    made += hexadecimal_digits[octet & 15U];
   }
   return made;
 }

@@ -32,6 +32,14 @@ TEST(Array, IsReadAsItIsWritten) {
             (std::vector<std::optional<int>>{1, std::nullopt}));
 }
 
+TEST(Array, OfBytesIsReadFromHexadecimalDigits) {
+  using blobs = std::vector<std::optional<bytes>>;
+  EXPECT_EQ(read_text<blobs>(R"({"\\x00fF",NULL,"\\x"})"),
+            (blobs{bytes{std::byte(0), std::byte(255)}, std::nullopt, bytes()}));
+  for (const char* text : {R"({"\\x0"})", R"({"\\x0g"})", R"({"00"})", R"({abc})", R"({NULL})"})
+    EXPECT_THROW(std::ignore = read_text<std::vector<bytes>>(text), conversion_error) << text;
+}
+
 TEST(Array, ThatIsMalformedIsRefused) {
   for (const char* text : {"", "{", "}", "1", "{1", "1}", "{1,}", "{,1}", "{1,,2}", "{{1},{2}}", "{\"a}",
                            "{\"a\\}", "{\"a\"b}", "{1 2}", "{x}", "[0:1]", "{99999999999999999999}"})
@@ -56,20 +64,19 @@ TEST_F(PostgresArray, ArraysComeBackAsTheyWent) {
   const std::vector<bool> flags{true, false};
   const std::vector<bytes> blobs{{std::byte(0), std::byte(255)}, {}};
   const auto id = *uuid::parse("f81d4fae-7dec-11d0-a765-00a0c91e6bf6");
-  auto found =
-      db.query(background(),
-               "select $1::bigint[], $2::text[], $3::float8[], $4::bool[], ($5::bytea[])[1], $6::uuid[], "
-               "$7::int[]",
-               numbers, words, reals, flags, blobs, std::vector<uuid>{id}, std::vector<int>());
+  auto found = db.query(background(),
+                        "select $1::bigint[], $2::text[], $3::float8[], $4::bool[], $5::bytea[], $6::uuid[], "
+                        "$7::int[]",
+                        numbers, words, reals, flags, blobs, std::vector<uuid>{id}, std::vector<int>());
   ASSERT_TRUE(found) << found.error();
   for (auto [n, w, r, f, b, u, none] :
        found->as<std::vector<std::optional<std::int64_t>>, strings, std::vector<double>, std::vector<bool>,
-                 bytes, std::vector<uuid>, std::vector<int>>()) {
+                 std::vector<bytes>, std::vector<uuid>, std::vector<int>>()) {
     EXPECT_EQ(n, numbers);
     EXPECT_EQ(w, words);
     EXPECT_EQ(r, reals);
     EXPECT_EQ(f, flags);
-    EXPECT_EQ(b, blobs[0]);
+    EXPECT_EQ(b, blobs);
     EXPECT_EQ(u, std::vector<uuid>{id});
     EXPECT_TRUE(none.empty());
   }

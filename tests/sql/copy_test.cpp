@@ -12,6 +12,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <tuple>
 #include <utility>
 
 #include "sql/postgres_fixture.hpp"
@@ -399,8 +400,17 @@ TEST_F(Copy, OutlivesItsPool) {
   EXPECT_EQ(count(), "1");
 }
 
-// Each message is cut off, in both directions: all rows are there or none, as the error says.
-TEST_F(Copy, IsWholeOrNothingWhereverTheConnectionIsCut) {
+class CopyThatIsCut : public Copy, public ::testing::WithParamInterface<std::tuple<direction, fault>> {};
+
+INSTANTIATE_TEST_SUITE_P(Each, CopyThatIsCut,
+                         ::testing::Combine(::testing::Values(direction::to_server, direction::to_client),
+                                            ::testing::Values(fault::cut, fault::cut_within,
+                                                              fault::cut_behind, fault::reset,
+                                                              fault::split)));
+
+// Whichever message it is: all rows are there or none, as the error says.
+TEST_P(CopyThatIsCut, IsWholeOrNothing) {
+  const auto [which, what] = GetParam();
   tests::message_proxy between(server().port());
   pool db(between.url(database()) + "?sslmode=disable", one_connection());
   pool beside(url());
@@ -419,32 +429,28 @@ TEST_F(Copy, IsWholeOrNothingWhereverTheConnectionIsCut) {
     }
     return into->finish(patience);
   };
-  for (const auto which : {direction::to_server, direction::to_client}) {
-    for (const auto what : {fault::cut, fault::cut_within, fault::cut_behind, fault::reset, fault::split}) {
-      const int size = what == fault::split ? 20 : 5'000;  // a byte at a time
-      const int all = 4 * size;
-      bool has_come = true;
-      for (std::size_t n = 1; has_come; ++n) {
-        SCOPED_TRACE("message " + std::to_string(n) + ", fault " + std::to_string(static_cast<int>(what)));
-        ASSERT_LT(n, 100U);
-        ASSERT_TRUE(beside.execute(patience, "truncate items"));
-        expect_usable(db);
-        between.order(which, n, what);
-        const auto done = act(size);
-        has_come = between.order_done();
-        between.release();
-        if (done) {
-          EXPECT_EQ(there(), all);
-        } else {
-          const error& why = done.error();
-          EXPECT_TRUE(why == errc::connection_lost || why == errc::connection_failed) << why;
-          // A server that has got all of it may still be at work: truncate waits for it.
-          if (why.outcome() == outcome::did_not_happen) {
-            EXPECT_EQ(there(), 0) << why;
-          } else {
-            EXPECT_TRUE(there() == 0 || there() == all) << why;
-          }
-        }
+  const int size = what == fault::split ? 20 : 5'000;  // a byte at a time
+  const int all = 4 * size;
+  bool has_come = true;
+  for (std::size_t n = 1; has_come; ++n) {
+    SCOPED_TRACE("message " + std::to_string(n));
+    ASSERT_LT(n, 100U);
+    ASSERT_TRUE(beside.execute(patience, "truncate items"));
+    expect_usable(db);
+    between.order(which, n, what);
+    const auto done = act(size);
+    has_come = between.order_done();
+    between.release();
+    if (done) {
+      EXPECT_EQ(there(), all);
+    } else {
+      const error& why = done.error();
+      EXPECT_TRUE(why == errc::connection_lost || why == errc::connection_failed) << why;
+      // A server that has got all of it may still be at work: truncate waits for it.
+      if (why.outcome() == outcome::did_not_happen) {
+        EXPECT_EQ(there(), 0) << why;
+      } else {
+        EXPECT_TRUE(there() == 0 || there() == all) << why;
       }
     }
   }

@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <curfew/core.hpp>
 #include <string>
+#include <thread>
 #include <vector>
 
+#include "fake_resolver.hpp"
 #include "http/waiting.hpp"
 #include "postgres.hpp"
 #include "program.hpp"
@@ -75,6 +77,52 @@ TEST_F(SeveralHosts, ACallEndsWhileOneDoesNotAnswer) {
   const auto failed = db.query(scope, "select 1");
   ASSERT_FALSE(failed);
   EXPECT_EQ(failed.error(), curfew::errc::deadline_exceeded);
+}
+
+// A name is looked up by curfew, so that it ends with its call.
+
+std::string by_name(const std::string& name, int port, const std::string& parameters = {}) {
+  return url_of({name + ':' + std::to_string(port)}, parameters);
+}
+
+TEST_F(SeveralHosts, ANameIsReachedByEachOfItsAddresses) {
+  EXPECT_EQ(port_of(by_name("peer.test", server().port())), server().port());
+  EXPECT_EQ(port_of(by_name("two.test", server().port())), server().port());  // 127.0.0.2 refuses
+  EXPECT_EQ(port_of(url_of({"missing.test:1", "peer.test:1", address(server())})), server().port());
+}
+
+TEST_F(SeveralHosts, ANameThatIsNotKnownIsSaid) {
+  pool db(by_name("missing.test", server().port()));
+  const auto failed = db.query(patience, "select 1");
+  ASSERT_FALSE(failed);
+  EXPECT_EQ(failed.error(), errc::connection_failed);
+  const std::string said = failed.error().message();
+  EXPECT_NE(said.find("missing.test:" + std::to_string(server().port()) + ": Host not found"),
+            std::string::npos)
+      << said;
+}
+
+TEST_F(SeveralHosts, ACallEndsWhileALookupHangs) {
+  for (const bool in_coroutine : {false, true}) {
+    pool db(by_name("stuck.test", server().port()));
+    auto scope = with_cancel(background());
+    std::jthread ends([&scope] {
+      EXPECT_TRUE(tests::wait_for_stuck_lookup());
+      scope.cancel(cause("Refresh"));
+    });
+    const auto failed =
+        in_coroutine ? run_coroutine(db.async_query(scope.ctx(), "select 1")) : db.query(scope, "select 1");
+    ends.join();
+    ASSERT_FALSE(failed);
+    EXPECT_EQ(failed.error(), curfew::errc::canceled);
+    tests::release_stuck_lookups();
+  }
+}
+
+TEST_F(SeveralHosts, OneWhoseLookupHangsIsPassedOver) {
+  const auto url = url_of({"stuck-first.test:1", address(server())}, "?connect_timeout=1");
+  EXPECT_EQ(port_of(url), server().port());
+  tests::release_stuck_lookups();
 }
 
 TEST_F(SeveralHosts, TheRoleDecides) {

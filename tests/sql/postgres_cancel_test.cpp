@@ -193,6 +193,21 @@ TEST_F(PostgresCancel, WhatIsPreparedForACallerThatHasGoneIsNotForgotten) {
   EXPECT_LE((*left)[0].get<int>(0), 4);
 }
 
+// A transaction that has failed drops none; until it is over the server has what was to be dropped.
+TEST_F(PostgresCancel, WhatCannotBeDroppedNowIsDroppedLater) {
+  pool db(url(), pool_options().size(1).statements(2));
+  auto tx = db.begin(patience);
+  ASSERT_TRUE(tx) << tx.error();
+  EXPECT_TRUE(tx->query(patience, "select 1"));
+  EXPECT_TRUE(tx->query(patience, "select 2"));
+  EXPECT_EQ(tx->query(patience, "select 1 / 0").error().sqlstate(), "22012");
+  EXPECT_EQ(tx->query(patience, "select 3").error().sqlstate(), "25P02");
+  ASSERT_TRUE(tx->rollback(patience));
+  auto left = db.query(patience, "select count(*) from pg_prepared_statements");
+  ASSERT_TRUE(left) << left.error();
+  EXPECT_LE((*left)[0].get<int>(0), 2);
+}
+
 // An end may come before the statement is sent, while it runs, when its answer is under way, and behind it: then the request
 // to cancel must not reach the next one.
 TEST_F(PostgresCancel, AnEndAtAnyMomentHitsNoOtherStatement) {

@@ -411,7 +411,7 @@ TEST_F(PostgresFaults, AServerThatStandsStillIsLeftInTime) {
   }
   ASSERT_TRUE(db.execute(patience, "insert into t values (0)"));  // what is not prepared is not sent either
   own.pause();
-  const auto in_time = [] { return with_timeout(background(), 30ms); };
+  const auto in_time = [] { return with_timeout(background(), 200ms); };
   {
     const auto scope = in_time();
     EXPECT_EQ(open[0]->query(scope, "select 1").error(), curfew::errc::deadline_exceeded);

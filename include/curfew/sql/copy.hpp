@@ -23,7 +23,7 @@ namespace curfew::sql {
 ///
 /// The data is as the statement says: by default a line for each row, its columns separated by tabs, NULL as `\N`. It may be
 /// cut into pieces anywhere. Either all rows are there or none: one that is destroyed unfinished has changed nothing. It has a
-/// connection of its own until then.
+/// connection of its own until then, or its transaction's.
 ///
 /// Lifetime:       may outlive the pool.
 /// Thread safety:  one call at a time.
@@ -67,8 +67,8 @@ class [[nodiscard("a COPY that is not kept is given up at once: name it")]] copy
 ///       std::cout << *some;
 ///     }
 ///
-/// The server waits for its reader. It has a connection of its own until its end, or until it is destroyed; the statement is
-/// ended in the server then.
+/// The server waits for its reader. It has a connection of its own until its end, or until it is destroyed, or its
+/// transaction's; the statement is ended in the server then.
 ///
 /// Lifetime:       may outlive the pool.
 /// Thread safety:  one call at a time.

@@ -322,6 +322,16 @@ class [[nodiscard("a transaction that is not kept is rolled back at once: name i
   [[nodiscard]] result<std::vector<rows>> run_batch(const context& ctx, const batch& all);
   [[nodiscard]] boost::asio::awaitable<result<std::vector<rows>>> async_run_batch(context ctx, batch all);
 
+  /// Begins a COPY of PostgreSQL on the transaction's connection. Until it is finished, or read to its end, everything else
+  /// that is asked of the transaction fails with std::errc::device_or_resource_busy, but for its end: one that is committed is
+  /// rolled back then. A COPY that is destroyed before, or is cut off, ends its transaction as any statement does that is cut
+  /// off. What the server does not like of a row is an error like that of another statement: a savepoint may go back behind it.
+  /// Errors: std::errc::operation_not_supported of SQLite, which has none.
+  [[nodiscard]] result<copy_writer> copy_in(const context& ctx, text what);
+  [[nodiscard]] boost::asio::awaitable<result<copy_writer>> async_copy_in(context ctx, text what);
+  [[nodiscard]] result<copy_reader> copy_out(const context& ctx, text what);
+  [[nodiscard]] boost::asio::awaitable<result<copy_reader>> async_copy_out(context ctx, text what);
+
   /// Begins a part that may be given up alone; see savepoint.
   [[nodiscard]] result<sql::savepoint> savepoint(const context& ctx);
   [[nodiscard]] boost::asio::awaitable<result<sql::savepoint>> async_savepoint(context ctx);

@@ -127,6 +127,8 @@ struct element {
 [[nodiscard]] std::vector<element> read_fields(const cell& c, std::string_view column, std::size_t size);
 /// Refers to the element.
 [[nodiscard]] cell cell_of(const element& of, cell_kind kind, std::string_view column);
+/// PostgreSQL writes them in hexadecimal digits there.
+[[nodiscard]] bytes bytes_of(const element& of, std::string_view column);
 
 /// What a cell has to be that is read as T.
 template <class T>
@@ -154,9 +156,14 @@ template <class T>
 T read_element(const element& from, std::string_view column) {
   static_assert(!std::same_as<T, std::string_view> && !std::same_as<T, std::optional<std::string_view>>,
                 "curfew: text in an array or a composite value is read as std::string");
-  static_assert(!std::same_as<T, bytes>,
-                "curfew: bytes in an array or a composite value are read as text, std::string");
-  return read<T>(cell_of(from, kind_for<T>(), column), column);
+  if constexpr (std::same_as<T, bytes>) {
+    return bytes_of(from, column);
+  } else if constexpr (std::same_as<T, std::optional<bytes>>) {
+    if (from.is_null) return std::nullopt;
+    return bytes_of(from, column);
+  } else {
+    return read<T>(cell_of(from, kind_for<T>(), column), column);
+  }
 }
 template <class T, std::size_t... I>
 T read_tuple(const cell& c, std::string_view column, std::index_sequence<I...> /*fields*/) {

@@ -22,7 +22,7 @@ std::vector<std::string> split(const std::string& list) {
   return parts;
 }
 
-/// Each of several hosts, so that the one that does not answer is passed over: libpq alone would wait for it for good. Where
+/// Each host by itself, so that the one that does not answer is passed over: libpq alone would wait for it for good. Where
 /// the lists do not fit each other, or leave one to libpq's default, it is libpq's to say: a host that says nothing.
 std::vector<host> hosts_of(const std::string& names, const std::string& numeric, const std::string& ports) {
   const auto all_names = split(names);
@@ -36,13 +36,12 @@ std::vector<host> hosts_of(const std::string& names, const std::string& numeric,
     return list.empty() ? std::string() : list[i];
   };
   std::vector<host> made;
-  if (count > 1 && fits(all_names) && fits(all_numeric) && (fits(all_ports) || all_ports.size() == 1)) {
+  if (fits(all_names) && fits(all_numeric) && (fits(all_ports) || all_ports.size() == 1)) {
     for (std::size_t i = 0; i != count; ++i) {
       made.push_back({at(all_names, i), at(all_numeric, i), at(all_ports, all_ports.size() == 1 ? 0 : i)});
     }
   }
-  const auto says_nothing = [](const host& each) { return each.name.empty() && each.numeric.empty(); };
-  if (made.empty() || std::ranges::any_of(made, says_nothing)) return {host{}};
+  if (made.empty() || std::ranges::any_of(made, &host::says_nothing)) return {host{}};
   return made;
 }
 
@@ -73,7 +72,8 @@ result<address> parse_url(const std::string& url) {
   made.connect_timeout = std::chrono::seconds(std::max(seconds, 0));
   made.hosts = hosts_of(value_of("host"), value_of("hostaddr"), value_of("port"));
   made.in_any_order = value_of("load_balance_hosts") == "random";
-  made.prefers_standby = made.hosts.size() > 1 && value_of("target_session_attrs") == "prefer-standby";
+  made.prefers_standby =
+      !made.hosts.front().says_nothing() && value_of("target_session_attrs") == "prefer-standby";
   return made;
 }
 

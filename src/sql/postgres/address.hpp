@@ -12,6 +12,12 @@ struct host {
   std::string name;
   std::string numeric;  ///< `hostaddr`.
   std::string port;
+
+  [[nodiscard]] bool says_nothing() const noexcept { return name.empty() && numeric.empty(); }
+  /// It is a name that has to be looked up, no address, and no path of a socket.
+  [[nodiscard]] bool is_looked_up() const noexcept {
+    return numeric.empty() && !name.empty() && !name.starts_with('/') && !name.starts_with('@');
+  }
 };
 
 /// What a URL says.
@@ -20,7 +26,7 @@ struct address {
   clock::duration connect_timeout = clock::duration::zero();  ///< Of each host. Zero: none.
   std::vector<host> hosts;                                    ///< In their order; one at least.
   bool in_any_order = false;                                  ///< `load_balance_hosts=random`
-  bool prefers_standby = false;  ///< `target_session_attrs=prefer-standby`, of several
+  bool prefers_standby = false;  ///< `target_session_attrs=prefer-standby`, of hosts that it names
 };
 
 /// Errors: errc::bad_url.

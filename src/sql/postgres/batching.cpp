@@ -35,7 +35,7 @@ bool connection::send_batch(const batch& all, const std::vector<encoded>& values
   PGconn* const to = server_.get();
   if (::PQenterPipelineMode(to) == 0) return false;
   // libpq forgets the mode of a stream behind the first command of a pipeline only: that is an empty one.
-  if (gives_single_rows_ && ::PQpipelineSync(to) == 0) return false;
+  if (gives_some_rows_ && ::PQpipelineSync(to) == 0) return false;
   for (std::size_t i = 0; i != all.size(); ++i) {
     const std::string& text = all.all()[i].text;
     const encoded& with = values[i];
@@ -61,7 +61,7 @@ bool connection::send_batch(const batch& all, const std::vector<encoded>& values
 void connection::on_batch_answer(answer_ptr answer) {
   const ExecStatusType status = ::PQresultStatus(answer.get());
   if (status == PGRES_PIPELINE_SYNC) {
-    if (std::exchange(gives_single_rows_, false)) return;  // the one before the first statement
+    if (std::exchange(gives_some_rows_, false)) return;  // the one before the first statement
     if (::PQexitPipelineMode(server_.get()) == 0) server_.reset();
     end();
     return;

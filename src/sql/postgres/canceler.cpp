@@ -6,16 +6,7 @@
 #include <tuple>
 
 #include "sql/postgres/connection.hpp"
-
-// Of libpq 17: there when the program runs with it.
-extern "C" {
-// NOLINTBEGIN(readability-identifier-naming)
-struct pg_cancel_conn;
-[[gnu::weak]] pg_cancel_conn* PQcancelCreate(PGconn* server);
-[[gnu::weak]] int PQcancelBlocking(pg_cancel_conn* request);
-[[gnu::weak]] void PQcancelFinish(pg_cancel_conn* request);
-// NOLINTEND(readability-identifier-naming)
-}
+#include "sql/postgres/newer_libpq.hpp"
 
 namespace curfew::sql::postgres {
 

@@ -6,6 +6,8 @@
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/on_done.hpp>
+#include <curfew/io/detail/resolver.hpp>
+#include <deque>
 #include <memory>
 #include <random>
 #include <string>
@@ -43,19 +45,51 @@ error not_connected(const char* message) {
   return {code, "connecting", std::move(details)};
 }
 
-/// How long one of several hosts has that does not say how long.
+/// How long one of several hosts, or of a host's addresses, has that does not say how long.
 constexpr clock::duration default_limit = std::chrono::seconds(5);
+
+/// \param limit  Zero: none.
+cancel_scope limited_by(const context& ctx, clock::duration limit) {
+  return limit > clock::duration::zero() ? with_timeout(ctx, limit) : with_cancel(ctx);
+}
 
 /// A server has answered, and refuses: the others of the URL would, too. Not one that is starting or shutting down.
 bool is_final(const error& why) {
   return !why.sqlstate().empty() && why.sqlstate() != "57P03" && why != errc::connection_lost;
 }
 
-error timed_out(const host& at) {
-  const std::string& named = at.name.empty() ? at.numeric : at.name;
-  std::string message = "no answer within the URL's connect_timeout";
-  if (!named.empty()) message = named + (at.port.empty() ? "" : ':' + at.port) + ": no answer in time";
-  return {errc::connection_failed, "connecting", error_details::saying(std::move(message))};
+/// "db.example (10.0.0.1):5432"
+std::string shown(const host& at) {
+  std::string text = at.name.empty() ? at.numeric : at.name;
+  if (!at.numeric.empty() && at.numeric != text) text += " (" + at.numeric + ')';
+  if (!at.port.empty()) text += ':' + at.port;
+  return text;
+}
+
+error no_connection(std::string why) {
+  return {errc::connection_failed, "connecting", error_details::saying(std::move(why))};
+}
+
+error timed_out(const host& at, const address& of) {
+  const std::string where = at.says_nothing() ? std::string() : shown(at) + ": ";
+  const bool is_told = of.connect_timeout > clock::duration::zero();
+  return no_connection(where +
+                       (is_told ? "no answer within the URL's connect_timeout" : "no answer in time"));
+}
+
+/// A name's addresses. libpq would look them up, too, for as long as that takes.
+result<std::vector<host>> addresses_of(const context& ctx, const host& named, const address& of,
+                                       clock::duration limit) {
+  const cancel_scope limited = limited_by(ctx, limit);
+  const auto found = curfew::detail::resolve(limited.ctx(), named.name);
+  if (!found) {
+    if (ctx.err()) return error(curfew::error::ended(ctx, "connecting"));
+    if (limited.ctx().err()) return timed_out(named, of);
+    return no_connection(shown(named) + ": " + found.error().message());
+  }
+  std::vector<host> all;
+  for (const auto& each : **found) all.push_back({named.name, each.to_string(), named.port});
+  return all;
 }
 
 }  // namespace
@@ -63,22 +97,37 @@ error timed_out(const host& at) {
 result<std::unique_ptr<connection>> connection::open(const context& ctx, const settings& with) {
   auto hosts = with.at.hosts;
   if (with.at.in_any_order) std::ranges::shuffle(hosts, std::minstd_rand(std::random_device{}()));
+  std::deque<host> left(hosts.begin(), hosts.end());
   std::unique_ptr<connection> second_choice;
   error failed(errc::connection_failed, "connecting");
   std::string said;
-  for (const host& each : hosts) {
-    const bool is_last = &each == &hosts.back() && second_choice == nullptr;
-    const bool has_limit = with.at.connect_timeout > clock::duration::zero() || is_last;
-    auto made = open(ctx, with, each, has_limit ? with.at.connect_timeout : default_limit);
-    if (made) {
-      if (!with.at.prefers_standby || (*made)->is_of_standby()) return made;
-      if (second_choice == nullptr) second_choice = *std::move(made);
-      continue;
-    }
-    if (ctx.err()) break;
-    failed = std::move(made).error();
+  const auto note = [&](error why) {
+    failed = std::move(why);
     said += (said.empty() ? "" : "; ") + failed.details().message;
-    if (is_final(failed)) break;
+  };
+  while (!left.empty()) {
+    const host at = std::move(left.front());
+    left.pop_front();
+    const bool is_last = left.empty() && second_choice == nullptr;
+    const bool has_limit = with.at.connect_timeout > clock::duration::zero() || is_last;
+    const clock::duration limit = has_limit ? with.at.connect_timeout : default_limit;
+    if (at.is_looked_up()) {
+      auto found = addresses_of(ctx, at, with.at, limit);
+      if (found) {
+        left.insert(left.begin(), found->begin(), found->end());
+        continue;
+      }
+      note(std::move(found).error());
+    } else {
+      auto made = open(ctx, with, at, limit);
+      if (made) {
+        if (!with.at.prefers_standby || (*made)->is_of_standby()) return made;
+        if (second_choice == nullptr) second_choice = *std::move(made);
+        continue;
+      }
+      note(std::move(made).error());
+    }
+    if (ctx.err() || is_final(failed)) break;
   }
   if (second_choice != nullptr) return second_choice;
   if (ctx.err()) return error(curfew::error::ended(ctx, "connecting"));
@@ -90,13 +139,12 @@ result<std::unique_ptr<connection>> connection::open(const context& ctx, const s
 result<std::unique_ptr<connection>> connection::open(const context& ctx, const settings& with, const host& at,
                                                      clock::duration limit) {
   std::unique_ptr<connection> made(new connection(with));
-  const bool is_limited = limit > clock::duration::zero();
-  const cancel_scope limited = is_limited ? with_timeout(ctx, limit) : with_cancel(ctx);
+  const cancel_scope limited = limited_by(ctx, limit);
   auto done = made->connect(limited.ctx(), at);
   if (done) done = made->set_up(limited.ctx());
   if (done) return made;
   if (!limited.ctx().err() || ctx.err()) return std::move(done).error();
-  return timed_out(at);
+  return timed_out(at, with.at);
 }
 
 bool connection::is_of_standby() const noexcept {

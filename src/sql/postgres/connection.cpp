@@ -5,11 +5,22 @@
 #include <utility>
 
 #include "sql/database.hpp"
+#include "sql/postgres/newer_libpq.hpp"
 #include "sql/shortened.hpp"
 
 namespace curfew::sql::postgres {
 
 namespace asio = boost::asio;
+
+namespace {
+
+/// Has the rows of what was sent come as they do, some at a time where libpq can do that.
+int give_rows_as_they_come(PGconn* server) {
+  if (PQsetChunkedRowsMode == nullptr) return ::PQsetSingleRowMode(server);
+  return ::PQsetChunkedRowsMode(server, static_cast<int>(rows_at_a_time));
+}
+
+}  // namespace
 
 connection::~connection() { by_text_.clear(); }
 
@@ -41,7 +52,7 @@ void connection::reset(std::string_view text, how sent) {
   next_expected_ = 0;
   batch_texts_.clear();
   batch_rows_.clear();
-  sent_ = stale_ = retried_ = unsent_ = false;
+  sent_ = stale_ = retried_ = unsent_ = drop_failed_ = false;
 }
 
 result<> connection::start(std::string_view text, const parameters& with, how sent) {
@@ -100,8 +111,8 @@ bool connection::send(phase next) {
     case phase::executing:
       done = send_execution();
       sent_ = true;
-      if (done != 0 && how_ == how::streamed) done = ::PQsetSingleRowMode(server_.get());
-      gives_single_rows_ = how_ == how::streamed;
+      if (done != 0 && how_ == how::streamed) done = give_rows_as_they_come(server_.get());
+      gives_some_rows_ = how_ == how::streamed;
       break;
     case phase::copying:
     case phase::batching:
@@ -166,24 +177,22 @@ bool connection::has_enough() const noexcept {
 
 void connection::on_answer(answer_ptr answer) {
   if (phase_ == phase::batching) return on_batch_answer(std::move(answer));
-  switch (::PQresultStatus(answer.get())) {
+  const ExecStatusType status = ::PQresultStatus(answer.get());
+  if (static_cast<int>(status) == status_of_chunk) return keep_rows(std::move(answer));
+  switch (status) {
     case PGRES_COMMAND_OK:
     case PGRES_TUPLES_OK:
       tag_ = ::PQcmdStatus(answer.get());
       [[fallthrough]];
     case PGRES_SINGLE_TUPLE:
-      if (phase_ != phase::executing || (how_ == how::streamed && !values_)) return;
-      if (!columns_) columns_.emplace(answer.get());
-      rows_ += static_cast<std::size_t>(::PQntuples(answer.get()));
-      answers_.push_back(std::move(answer));
-      return;
+      return keep_rows(std::move(answer));
     case PGRES_EMPTY_QUERY:
       failed_ = error(errc::syntax, doing(), error_details::saying("there is no statement"));
       return;
     case PGRES_COPY_IN:
     case PGRES_COPY_OUT:
     case PGRES_COPY_BOTH:
-      if (begin_copy(::PQresultStatus(answer.get()))) return;
+      if (begin_copy(status)) return;
       // It would have to be carried through; the connection goes instead.
       refuse_copy(doing());
       return;
@@ -192,11 +201,22 @@ void connection::on_answer(answer_ptr answer) {
   }
   if (failed_) return;  // the first one says why
   const auto state = sqlstate_of(answer.get());
-  if (phase_ == phase::dropping && !state.empty()) return;  // it is gone already
+  if (phase_ == phase::dropping && !state.empty()) {
+    // Without a statement of that name it is gone already. Else, canceled or in a transaction that has failed, it stays.
+    drop_failed_ = state != "26000";
+    return;
+  }
   failed_ = postgres::failed(answer.get(), doing());
   // A table was changed, or what was prepared was dropped.
   stale_ = phase_ == phase::executing && !name_.empty() &&
            (*failed_ == errc::serialization_failure ? state == "0A000" : state == "26000");
+}
+
+void connection::keep_rows(answer_ptr answer) {
+  if (phase_ != phase::executing || (how_ == how::streamed && !values_)) return;
+  if (!columns_) columns_.emplace(answer.get());
+  rows_ += static_cast<std::size_t>(::PQntuples(answer.get()));
+  answers_.push_back(std::move(answer));
 }
 
 void connection::on_ready() {
@@ -210,6 +230,10 @@ void connection::on_ready() {
     case phase::batching:
       return;  // one of its statements is done
     case phase::dropping:
+      if (std::exchange(drop_failed_, false)) {
+        next = phase::preparing;  // it is tried again before the next one is prepared
+        break;
+      }
       dropped_.pop_back();
       next = dropped_.empty() ? phase::preparing : phase::dropping;
       break;

@@ -167,6 +167,8 @@ class connection {
   void on_ready();
   void on_answer(answer_ptr answer);
   void on_batch_answer(answer_ptr answer);
+  /// Unless nobody wants them.
+  void keep_rows(answer_ptr answer);
   [[nodiscard]] bool send_batch(const batch& all, const std::vector<encoded>& values);
   /// A new statement begins.
   void reset(std::string_view text, how sent);
@@ -189,7 +191,7 @@ class connection {
   wake_event waker_;
   std::optional<watched_socket> watched_;  // destroyed before the server's end is told
   bool is_told_to_go_ = false;             // by the server
-  bool gives_single_rows_ = false;         // libpq does, as of the last statement, which was streamed
+  bool gives_some_rows_ = false;           // libpq does, as of the last statement, which was streamed
 
   // Prepared statements: the last one used first.
   std::list<statement> statements_;
@@ -209,6 +211,7 @@ class connection {
   bool sent_ = false;
   bool stale_ = false;    // its plan
   bool retried_ = false;  // for that
+  bool drop_failed_ = false;
   std::optional<error> failed_;
   std::optional<decoder> columns_;
   std::vector<answer_ptr> answers_;  // whole ones, or rows that are streamed

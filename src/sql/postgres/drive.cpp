@@ -4,7 +4,7 @@
 #include <boost/asio/this_coro.hpp>
 #include <curfew/core/detail/task_hooks.hpp>
 #include <curfew/core/on_done.hpp>
-#include <curfew/io/offload.hpp>
+#include <curfew/io/race.hpp>
 #include <curfew/io/with.hpp>
 #include <utility>
 
@@ -36,6 +36,42 @@ bool wait_while(Condition goes_on, connection& on, const context& ctx) {
   return true;
 }
 
+/// Waits until the socket can be written, or read: a server that is stuck with what it sends does not read.
+asio::awaitable<bool> async_either(asio::posix::stream_descriptor& socket, context ctx) {
+  using wait = asio::posix::stream_descriptor::wait_type;
+  const auto writable = [&socket](context c) {
+    return socket.async_wait(wait::wait_write, with(std::move(c)));
+  };
+  const auto readable = [&socket](context c) {
+    return socket.async_wait(wait::wait_read, with(std::move(c)));
+  };
+  auto first = async_race(std::move(ctx), writable, readable);
+  const auto ready = co_await std::move(first);
+  co_return ready.has_value();
+}
+
+/// The same in a coroutine.
+template <class Condition>
+asio::awaitable<bool> async_wait_while(Condition goes_on, connection& on, context ctx, std::uint64_t task) {
+  wants what = on.step(false);
+  if (!goes_on(what)) co_return true;
+  const asio::any_io_executor loop = co_await asio::this_coro::executor;
+  while (goes_on(what)) {
+    if (ctx.err()) co_return false;
+    auto& socket = on.watched_by(loop);
+    curfew::detail::about_to_wait("query", task);
+    if (what == wants::write) {
+      const bool is_ready = co_await async_either(socket, ctx);
+      if (!is_ready) co_return false;
+    } else {
+      auto ready = co_await socket.async_wait(asio::posix::stream_descriptor::wait_read, with(ctx));
+      if (!ready) co_return false;
+    }
+    what = on.step(true);
+  }
+  co_return true;
+}
+
 }  // namespace
 
 bool drive(connection& on, const context& ctx) {
@@ -43,29 +79,13 @@ bool drive(connection& on, const context& ctx) {
 }
 
 asio::awaitable<bool> async_send(connection& on, context ctx, std::uint64_t task) {
-  if (on.step(false) != wants::write) co_return true;
   const auto is_unsent = [](wants what) { return what == wants::write; };
-  const auto work = [&on, is_unsent](const context& c) { return wait_while(is_unsent, on, c); };
-  curfew::detail::about_to_wait("query", task);
-  const auto is_sent = co_await async_offload(std::move(ctx), work);
-  co_return is_sent && *is_sent;
+  return async_wait_while(is_unsent, on, std::move(ctx), task);
 }
 
 asio::awaitable<bool> async_drive(connection& on, context ctx, std::uint64_t task) {
-  using wait = asio::posix::stream_descriptor::wait_type;
-  wants what = on.step(false);
-  if (what == wants::nothing) co_return true;
-  const asio::any_io_executor loop = co_await asio::this_coro::executor;
-  while (what != wants::nothing) {
-    if (ctx.err()) co_return false;
-    auto& socket = on.watched_by(loop);
-    curfew::detail::about_to_wait("query", task);
-    const wait for_what = what == wants::write ? wait::wait_write : wait::wait_read;
-    auto ready = co_await socket.async_wait(for_what, with(ctx));
-    if (!ready) co_return false;
-    what = on.step(true);
-  }
-  co_return true;
+  const auto is_busy = [](wants what) { return what != wants::nothing; };
+  return async_wait_while(is_busy, on, std::move(ctx), task);
 }
 
 }  // namespace curfew::sql::postgres

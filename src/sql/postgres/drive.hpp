@@ -19,7 +19,7 @@ namespace curfew::sql::postgres {
 [[nodiscard]] boost::asio::awaitable<bool> async_drive(connection& on, context ctx, std::uint64_t task);
 
 /// Waits until what has to be sent is sent, while what the server says meanwhile is read: one that is stuck with that reads
-/// nothing. In a thread, where it has to wait at all, since a coroutine waits for one direction.
+/// nothing.
 [[nodiscard]] boost::asio::awaitable<bool> async_send(connection& on, context ctx, std::uint64_t task);
 
 /// The error of a call that waits no longer: since its context has ended, or Asio has canceled it.

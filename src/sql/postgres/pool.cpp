@@ -105,7 +105,7 @@ result<loan> pool::acquire(const context& ctx, std::string_view text) {
 
 asio::awaitable<result<loan>> pool::async_acquire(context ctx, std::string_view text) {
   std::optional<error> refused;
-  // In a thread: libpq looks up names and reads files.
+  // In a thread: libpq reads files.
   const auto open = [this](const context& c) { return connection::open(c, settings_); };
   const auto make = [&open,
                      &refused](context c) -> asio::awaitable<curfew::result<std::unique_ptr<connection>>> {
@@ -191,11 +191,14 @@ asio::awaitable<result<std::vector<rows>>> pool::async_run_batch(context ctx, ba
 
 asio::awaitable<result<std::vector<rows>>> pool::run_batch_on(std::shared_ptr<pool> of, context ctx,
                                                               batch all) {
-  // In a thread: what is sent and what comes back may both be more than the sockets hold, so it waits for either.
-  const auto work = [&of, &all](const context& c) { return of->run_batch(c, all); };
-  auto done = co_await async_offload(std::move(ctx), work);
-  if (!done) co_return done.error();
-  co_return *std::move(done);
+  auto mine = co_await of->async_acquire(ctx, a_batch);
+  if (!mine) co_return std::move(mine).error();
+  const auto shown = show(ctx, a_batch, of->database_, **mine);
+  statement one(*mine, ctx, a_batch, effect::some);
+  auto done = co_await one.async_run(all, curfew::detail::id_of(shown));
+  std::vector<rows> made = std::move(done.all);
+  if (auto kept = alone(std::move(done), *mine, a_batch); !kept) co_return std::move(kept).error();
+  co_return made;
 }
 
 }  // namespace curfew::sql::postgres

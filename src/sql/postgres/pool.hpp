@@ -10,6 +10,7 @@
 #include "sql/database.hpp"
 #include "sql/postgres/address.hpp"
 #include "sql/postgres/connection.hpp"
+#include "sql/postgres/copies.hpp"
 #include "sql/postgres/loan.hpp"
 
 namespace curfew::sql::postgres {
@@ -37,9 +38,9 @@ class pool final : public pool_state {
   boost::asio::awaitable<result<>> async_warm_up(context ctx, std::size_t count) override;
   result<sql::listener> listen(const context& ctx, const std::string& channel) override;
   boost::asio::awaitable<result<sql::listener>> async_listen(context ctx, std::string channel) override;
-  result<sql::copy_writer> copy_in(const context& ctx, const std::string& what) override;
+  result<sql::copy_writer> copy_in(const context& ctx, std::string what) override;
   boost::asio::awaitable<result<sql::copy_writer>> async_copy_in(context ctx, std::string what) override;
-  result<sql::copy_reader> copy_out(const context& ctx, const std::string& what) override;
+  result<sql::copy_reader> copy_out(const context& ctx, std::string what) override;
   boost::asio::awaitable<result<sql::copy_reader>> async_copy_out(context ctx, std::string what) override;
   pool_stats stats() const override { return connections_.stats(); }
   void close() noexcept override;
@@ -48,8 +49,6 @@ class pool final : public pool_state {
   class transaction;
   class stream_of_rows;
   class listener;
-  class copy_writer;
-  class copy_reader;
 
   pool(const std::string& url, const address& at, const sql::pool_options& how);
 
@@ -71,6 +70,8 @@ class pool final : public pool_state {
 
   static boost::asio::awaitable<result<sql::listener>> listen_on(std::shared_ptr<pool> of, context ctx,
                                                                  std::string channel);
+  [[nodiscard]] result<copy_place> copy_on(const context& ctx, std::string_view what);
+  boost::asio::awaitable<result<copy_place>> async_copy_on(context ctx, std::string_view what);
   static boost::asio::awaitable<result<sql::copy_writer>> copy_in_on(std::shared_ptr<pool> of, context ctx,
                                                                      std::string what);
   static boost::asio::awaitable<result<sql::copy_reader>> copy_out_on(std::shared_ptr<pool> of, context ctx,

@@ -79,6 +79,12 @@ asio::awaitable<answered> statement::async_run(const parameters& with, connectio
   co_return co_await async_finish(task);
 }
 
+asio::awaitable<answered> statement::async_run(const batch& all, std::uint64_t task) {
+  if (ctx_.err()) co_return answered{error(curfew::error::ended(ctx_, std::string(text_))), {}};
+  if (auto started = on_->start(all); !started) co_return answered{std::move(started).error(), {}};
+  co_return co_await async_finish(task);
+}
+
 asio::awaitable<answered> statement::async_finish(std::uint64_t task) {
   const bool is_done = co_await async_drive(*on_, ctx_, task);
   if (is_done) co_return settled();

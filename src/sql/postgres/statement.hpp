@@ -44,6 +44,7 @@ class statement {
   [[nodiscard]] answered run(const batch& all);
   [[nodiscard]] boost::asio::awaitable<answered> async_run(const parameters& with, connection::how sent,
                                                            std::uint64_t task);
+  [[nodiscard]] boost::asio::awaitable<answered> async_run(const batch& all, std::uint64_t task);
   /// The same of one that runs already.
   [[nodiscard]] answered finish();
   [[nodiscard]] boost::asio::awaitable<answered> async_finish(std::uint64_t task);

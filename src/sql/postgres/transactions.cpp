@@ -2,7 +2,6 @@
 #include <cstddef>
 #include <cstdint>
 #include <curfew/core/detail/task_hooks.hpp>
-#include <curfew/io/offload.hpp>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -64,7 +63,8 @@ std::string closing(std::uint64_t number) { return "close " + cursor(number); }
 /// The error of a cursor's statement, as one of its query.
 /// \param before  What stands before the query.
 error renamed(const error& why, std::string_view what, std::size_t before) {
-  if (why == std::errc::operation_not_permitted) return why;  // the transaction is over
+  // The transaction is over, or a COPY is under way: nothing was sent.
+  if (why == std::errc::operation_not_permitted || why == std::errc::device_or_resource_busy) return why;
   auto details = why.details();
   if (details.position > before) details.position -= before;
   return {why.code(), shortened(what) + " : running", std::move(details), why.cause()};
@@ -74,7 +74,12 @@ error renamed(const error& why, std::string_view what, std::size_t before) {
 
 class pool::transaction final : public sql::transaction::impl {
  public:
-  transaction(loan on, std::string database) : on_(std::move(on)), database_(std::move(database)) {}
+  transaction(loan on, std::string database)
+      : on_(std::make_shared<loan>(std::move(on))),
+        database_(std::move(database)) {}
+  transaction(const transaction&) = delete;
+  transaction& operator=(const transaction&) = delete;
+  ~transaction() override { on_->give_back(); }
 
   result<rows> run(const context& ctx, std::string_view what, const parameters& with) override {
     return send(ctx, what, with, connection::how::prepared);
@@ -85,20 +90,23 @@ class pool::transaction final : public sql::transaction::impl {
   }
 
   result<std::vector<rows>> run_batch(const context& ctx, const batch& all) override {
-    if (!on_) return over();
-    const auto shown = show(ctx, a_batch, database_, *on_);
+    if (auto refused = usable(); !refused) return std::move(refused).error();
+    const auto shown = show(ctx, a_batch, database_, **on_);
     const curfew::detail::working_for at_work(shown.ref());
-    auto done = statement(on_, ctx, a_batch, effect::none).run(all);
+    auto done = statement(*on_, ctx, a_batch, effect::none).run(all);
     std::vector<rows> made = std::move(done.all);
     if (auto kept = after(std::move(done)); !kept) return std::move(kept).error();
     return made;
   }
 
   asio::awaitable<result<std::vector<rows>>> async_run_batch(context ctx, batch all) override {
-    const auto work = [this, &all](const context& c) { return run_batch(c, all); };
-    auto done = co_await async_offload(std::move(ctx), work);
-    if (!done) co_return done.error();
-    co_return *std::move(done);
+    if (auto refused = usable(); !refused) co_return std::move(refused).error();
+    const auto shown = show(ctx, a_batch, database_, **on_);
+    statement one(*on_, std::move(ctx), a_batch, effect::none);
+    auto done = co_await one.async_run(all, curfew::detail::id_of(shown));
+    std::vector<rows> made = std::move(done.all);
+    if (auto kept = after(std::move(done)); !kept) co_return std::move(kept).error();
+    co_return made;
   }
 
   // A stream is a cursor of the server.
@@ -135,33 +143,50 @@ class pool::transaction final : public sql::transaction::impl {
   }
   void close(std::uint64_t number) noexcept override { streams_.erase(number); }
 
+  result<copy_writer> copy_in(const context& ctx, std::string what) override {
+    if (auto refused = usable(); !refused) return std::move(refused).error();
+    return begin_copy_in(ctx, copies(), std::move(what));
+  }
+  asio::awaitable<result<copy_writer>> async_copy_in(context ctx, std::string what) override {
+    if (auto refused = usable(); !refused) co_return std::move(refused).error();
+    co_return co_await async_begin_copy_in(std::move(ctx), copies(), std::move(what));
+  }
+  result<copy_reader> copy_out(const context& ctx, std::string what) override {
+    if (auto refused = usable(); !refused) return std::move(refused).error();
+    return begin_copy_out(ctx, copies(), std::move(what));
+  }
+  asio::awaitable<result<copy_reader>> async_copy_out(context ctx, std::string what) override {
+    if (auto refused = usable(); !refused) co_return std::move(refused).error();
+    co_return co_await async_begin_copy_out(std::move(ctx), copies(), std::move(what));
+  }
+
   result<> end(const context& ctx, ending how) override {
-    if (!on_) return over();
-    const auto shown = show(ctx, text_of(how), database_, *on_);
+    if (auto refused = endable(how); !refused || !*on_) return refused;
+    const auto shown = show(ctx, text_of(how), database_, **on_);
     const curfew::detail::working_for at_work(shown.ref());
-    auto done = statement(on_, ctx, text_of(how), how == ending::commit ? effect::some : effect::none)
+    auto done = statement(*on_, ctx, text_of(how), how == ending::commit ? effect::some : effect::none)
                     .run(nothing, connection::how::plain);
-    on_.give_back();
+    on_->give_back();
     return ended(std::move(done), how, text_of(how));
   }
 
   asio::awaitable<result<>> async_end(context ctx, ending how) override {
-    if (!on_) co_return over();
-    const auto shown = show(ctx, text_of(how), database_, *on_);
-    statement one(on_, ctx, text_of(how), how == ending::commit ? effect::some : effect::none);
+    if (auto refused = endable(how); !refused || !*on_) co_return refused;
+    const auto shown = show(ctx, text_of(how), database_, **on_);
+    statement one(*on_, ctx, text_of(how), how == ending::commit ? effect::some : effect::none);
     auto done = co_await one.async_run(nothing, connection::how::plain, curfew::detail::id_of(shown));
-    on_.give_back();
+    on_->give_back();
     co_return ended(std::move(done), how, text_of(how));
   }
 
   /// The first statement of all.
   result<> begin(const context& ctx, std::string_view text) {
-    auto done = statement(on_, ctx, text, effect::none).run(nothing, connection::how::plain);
+    auto done = statement(*on_, ctx, text, effect::none).run(nothing, connection::how::plain);
     if (!done.what) return std::move(done.what).error();
     return {};
   }
   asio::awaitable<result<>> async_begin(context ctx, std::string_view text) {
-    statement one(on_, std::move(ctx), text, effect::none);
+    statement one(*on_, std::move(ctx), text, effect::none);
     auto done = co_await one.async_run(nothing, connection::how::plain, 0);
     if (!done.what) co_return std::move(done.what).error();
     co_return result<>();
@@ -169,27 +194,48 @@ class pool::transaction final : public sql::transaction::impl {
 
  private:
   result<rows> send(const context& ctx, std::string_view what, const parameters& with, connection::how how) {
-    if (!on_) return over();
-    const auto shown = show(ctx, what, database_, *on_);
+    if (auto refused = usable(); !refused) return std::move(refused).error();
+    const auto shown = show(ctx, what, database_, **on_);
     const curfew::detail::working_for at_work(shown.ref());
-    return after(statement(on_, ctx, what, effect::none).run(with, how));
+    return after(statement(*on_, ctx, what, effect::none).run(with, how));
   }
   asio::awaitable<result<rows>> async_send(context ctx, std::string what, parameters with,
                                            connection::how how) {
-    if (!on_) co_return over();
-    const auto shown = show(ctx, what, database_, *on_);
-    statement one(on_, ctx, what, effect::none);
+    if (auto refused = usable(); !refused) co_return std::move(refused).error();
+    const auto shown = show(ctx, what, database_, **on_);
+    statement one(*on_, ctx, what, effect::none);
     auto done = co_await one.async_run(with, how, curfew::detail::id_of(shown));
     co_return after(std::move(done));
   }
 
   /// A statement may have ended the whole transaction: nothing may be run behind it.
   result<rows> after(answered done) {
-    if (on_ && (on_->is_broken() || !on_->in_transaction())) on_.give_back();
+    if (*on_ && ((*on_)->is_broken() || !(*on_)->in_transaction())) on_->give_back();
     return std::move(done.what);
   }
 
-  loan on_;  // empty: it is over
+  [[nodiscard]] bool is_copying() { return *on_ && (*on_)->is_copying(); }
+  static error busy() {
+    return {std::make_error_code(std::errc::device_or_resource_busy),
+            "a COPY of the transaction is neither finished nor read to its end"};
+  }
+  /// For a statement.
+  result<> usable() {
+    if (!*on_) return over();
+    if (is_copying()) return busy();
+    return {};
+  }
+  /// Where a COPY is under way, the end is a rollback by the pool: then, on_ is empty.
+  result<> endable(ending how) {
+    if (!*on_) return over();
+    if (!is_copying()) return {};
+    on_->give_back();
+    if (how == ending::rollback) return {};
+    return busy();
+  }
+  copy_place copies() { return {on_, true, database_}; }
+
+  const std::shared_ptr<loan> on_;  // empty: it is over. A COPY has it, too
   const std::string database_;
   std::unordered_map<std::uint64_t, std::string> streams_;  // their texts
 };
