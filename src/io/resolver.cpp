@@ -135,12 +135,14 @@ struct resolver::lookup : list_hook<> {
 resolver::resolver(const limits& limit) : limits_(limit) {}
 
 resolver& resolver::shared() {
-  static resolver& made = []() -> resolver& {
-    static auto* one = new resolver(limits{});
-    pthread_atfork([] { one->mutex_.lock(); }, [] { one->mutex_.unlock(); }, [] { one->forget_threads(); });
-    return *one;
+  // A fork in another thread may come before `made` is there: its handlers wait in shared().
+  static resolver* const made = [] {
+    auto* const one = new resolver(limits{});
+    pthread_atfork([] { shared().mutex_.lock(); }, [] { shared().mutex_.unlock(); },
+                   [] { shared().forget_threads(); });
+    return one;
   }();
-  return made;
+  return *made;
 }
 
 std::optional<resolver::answer> resolver::find(const std::string& host, ticket& t, listener later) {

@@ -419,6 +419,22 @@ TEST(ResolverExitDeathTest, IsCleanWhileALookupHangs) {
   EXPECT_EXIT(exit_with_a_lookup_under_way(), ::testing::ExitedWithCode(7), "");
 }
 
+// Nothing but the handlers of fork() orders the two threads here.
+TEST(ResolverFork, MayBeInAThreadThatDidNotMakeIt) {
+  std::atomic<bool> is_made{false};
+  std::thread forks([&is_made] {
+    while (!is_made.load(std::memory_order_relaxed)) std::this_thread::yield();
+    const pid_t child = ::fork();
+    if (child == 0) ::_exit(0);
+    int status = -1;
+    EXPECT_EQ(::waitpid(child, &status, 0), child);
+    EXPECT_EQ(status, 0);
+  });
+  EXPECT_TRUE(resolve(background(), "127.0.0.1"));
+  is_made.store(true, std::memory_order_relaxed);
+  forks.join();
+}
+
 // The child has no thread of its parent's, and none that would call what waits.
 TEST(ResolverFork, LeavesTheChildAResolverThatWorks) {
   if (tests::under_thread_sanitizer)
