@@ -1,11 +1,7 @@
-#include <hiredis/hiredis.h>
-
 #include <algorithm>
 #include <array>
 #include <charconv>
 #include <curfew/redis/command.hpp>
-#include <new>
-#include <stdexcept>
 #include <string>
 #include <string_view>
 #include <utility>

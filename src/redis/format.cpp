@@ -1,43 +1,42 @@
 #include "redis/format.hpp"
 
-#include <hiredis/hiredis.h>
-
+#include <array>
+#include <charconv>
 #include <cstddef>
-#include <memory>
-#include <new>
 #include <stdexcept>
-#include <vector>
 
 namespace curfew::redis {
 
 namespace {
 
-struct free_command {
-  void operator()(char* command) const noexcept { ::redisFreeCommand(command); }
-};
+/// "$3\r\n"
+void add_length(std::string& to, char kind, std::size_t length) {
+  std::array<char, 24> text{kind};
+  char* const end = std::to_chars(text.data() + 1, text.data() + text.size(), length).ptr;
+  to.append(text.data(), end).append("\r\n");
+}
 
 }  // namespace
 
 std::string format(std::span<const std::string_view> words) {
   constexpr std::size_t longest = std::size_t{512} * 1024 * 1024;  // which Redis takes
   constexpr std::size_t most = 1024 * 1024;
+  constexpr std::size_t around = 2 * std::string_view("$536870912\r\n").size();
   if (words.empty() || words.size() > most)
     throw std::length_error("a command of Redis has 1 to 1,048,576 words");
-  std::vector<const char*> begins;
-  std::vector<std::size_t> lengths;
-  begins.reserve(words.size());
-  lengths.reserve(words.size());
+  std::size_t size = around;
   for (const auto& each : words) {
     if (each.size() > longest) throw std::length_error("a word of a command of Redis has at most 512 MB");
-    begins.push_back(each.data());
-    lengths.push_back(each.size());
+    size += each.size() + around;
   }
-  char* made = nullptr;
-  const auto length =
-      ::redisFormatCommandArgv(&made, static_cast<int>(words.size()), begins.data(), lengths.data());
-  if (length < 0) throw std::bad_alloc();
-  const std::unique_ptr<char, free_command> owned(made);
-  return {made, static_cast<std::size_t>(length)};
+  std::string made;
+  made.reserve(size);
+  add_length(made, '*', words.size());
+  for (const auto& each : words) {
+    add_length(made, '$', each.size());
+    made.append(each).append("\r\n");
+  }
+  return made;
 }
 
 }  // namespace curfew::redis
