@@ -6,9 +6,10 @@
 #include <boost/asio/query.hpp>
 #include <boost/asio/this_coro.hpp>
 #include <boost/asio/use_awaitable.hpp>
+#include <condition_variable>
 #include <curfew/core/cancel_scope.hpp>
 #include <curfew/io/wait.hpp>
-#include <semaphore>
+#include <mutex>
 #include <string_view>
 #include <utility>
 
@@ -27,16 +28,22 @@ class blocked final : public answers_completion {
  public:
   void keep(std::shared_ptr<void> /*operation*/) noexcept override {}
   void complete(answers value, bool /*here*/) override {
-    got_.emplace(std::move(value));
-    there_.release();
+    {
+      const std::lock_guard guard(mutex_);
+      got_.emplace(std::move(value));
+    }
+    // A thread mostly reads its own answer, and nobody waits: then this is no system call.
+    is_there_.notify_one();
   }
   answers take() {
-    there_.acquire();
+    std::unique_lock lock(mutex_);
+    is_there_.wait(lock, [this] { return got_.has_value(); });
     return std::move(*got_);
   }
 
  private:
-  std::binary_semaphore there_{0};
+  std::mutex mutex_;
+  std::condition_variable is_there_;
   std::optional<answers> got_;
 };
 

@@ -52,7 +52,8 @@ connection::connection(asio::execution_context& loop, std::shared_ptr<const sett
     : loop_(loop),
       with_(std::move(with)),
       connector_(std::move(by)),
-      what_for_(what_for) {}
+      what_for_(what_for),
+      socket_(loop) {}
 
 // What callers do.
 
@@ -130,8 +131,7 @@ void connection::abandon(operation& op) noexcept {
     if (thread_reads_) {
       waker_->set();
     } else if (live_ == 0 && is_reading_ && what_for_ != use::messages) {
-      boost::system::error_code ignored;
-      socket_->cancel(ignored);
+      socket_.cancel();
     }
   }
   if (waiting) waiting->complete(error(op.ctx.err(), op.doing(), {}, became, op.ctx.cause()), false);
@@ -155,7 +155,7 @@ void connection::send_queue(aftermath& after, reads who) {
     }
     write(after);
   }
-  if (who == reads::loop) read();
+  if (who == reads::loop) read(after);
 }
 
 void connection::write(aftermath& after) {
@@ -164,9 +164,13 @@ void connection::write(aftermath& after) {
     if (count >= 0) {
       written_ += static_cast<std::size_t>(count);
     } else if (errno == EAGAIN || errno == EWOULDBLOCK) {
-      is_writing_ = true;
-      socket_->async_wait(socket_type::wait_write, [self = shared_from_this(), number = socket_number_](
-                                                       const auto& ec) { self->on_writable(ec, number); });
+      if (auto* const watched = watch(after); watched != nullptr) {
+        is_writing_ = true;
+        watched->async_wait(asio::socket_base::wait_write,
+                            [self = shared_from_this(), number = socket_number_](const auto& ec) {
+                              self->on_writable(ec, number);
+                            });
+      }
       return;
     } else if (errno != EINTR) {
       return lose(errc::connection_lost, why_broken(), after);
@@ -194,18 +198,30 @@ void connection::on_writable(const boost::system::error_code& ec, std::uint64_t 
   conclude(after, true);
 }
 
-void connection::read() {
+void connection::read(aftermath& after) {
   if (is_reading_ || state_ != at::open || (live_ == 0 && what_for_ != use::messages)) return;
+  auto* const watched = watch(after);
+  if (watched == nullptr) return;
   is_reading_ = true;
   if (tls_) {
-    return socket_->async_wait(socket_type::wait_read,
+    return watched->async_wait(asio::socket_base::wait_read,
                                [self = shared_from_this(), number = socket_number_](const auto& ec) {
                                  self->on_readable(ec, number);
                                });
   }
-  socket_->async_read_some(asio::buffer(in_),
+  watched->async_read_some(asio::buffer(in_),
                            [self = shared_from_this(), number = socket_number_](
                                const auto& ec, std::size_t count) { self->on_read(ec, count, number); });
+}
+
+loop_socket::watched_type* connection::watch(aftermath& after) {
+  boost::system::error_code why;
+  auto* const watched = socket_.watch(why);
+  if (watched == nullptr) {  // nor would it watch another one
+    fail(queue_, error(errc::connection_failed, {}, why.message()), outcome::did_not_happen, after);
+    lose(errc::connection_lost, why.message(), after);
+  }
+  return watched;
 }
 
 void connection::on_read(const boost::system::error_code& ec, std::size_t count, std::uint64_t number) {
@@ -221,7 +237,7 @@ void connection::on_read(const boost::system::error_code& ec, std::size_t count,
     } else if (ec != asio::error::operation_aborted) {
       lose(errc::connection_lost, ec == asio::error::eof ? closed_by_redis : ec.message(), after);
     }
-    read();
+    read(after);
     this->count();
   }
   conclude(after, true);
@@ -239,7 +255,7 @@ void connection::on_readable(const boost::system::error_code& ec, std::uint64_t 
     } else if (ec != asio::error::operation_aborted) {
       lose(errc::connection_lost, ec.message(), after);
     }
-    read();
+    read(after);
     count();
   }
   conclude(after, true);
@@ -248,38 +264,42 @@ void connection::on_readable(const boost::system::error_code& ec, std::uint64_t 
 void connection::read_until_done(const operation& op) {
   std::unique_lock lock(mutex_);
   if (op.state == operation::at::done) return;
-  if (is_reading_ || state_ != at::open) return read();  // the loop does, or will when it is connected
+  if (is_reading_ || state_ != at::open) {
+    aftermath after;
+    read(after);  // the loop does, or will when it is connected
+    lock.unlock();
+    return conclude(after, false);
+  }
   if (!waker_) waker_.emplace();
+  if (!is_writing_) socket_.unwatch();
   is_reading_ = true;
   thread_reads_ = true;
   const auto number = socket_number_;
-  std::array<pollfd, 2> either{pollfd{socket_->native_handle(), POLLIN, 0}, pollfd{waker_->fd(), POLLIN, 0}};
-  while (op.state != operation::at::done) {
+  std::array<pollfd, 2> either{pollfd{socket_.fd(), POLLIN, 0}, pollfd{waker_->fd(), POLLIN, 0}};
+  for (;;) {
     lock.unlock();
     ::poll(either.data(), either.size(), -1);
     lock.lock();
     if (number != socket_number_) return;  // lost: what is said here is of another socket
-    waker_->clear();
+    if (either[1].revents != 0) waker_->clear();
     aftermath after;
     read_here(after);
+    const bool is_over = op.state == operation::at::done;  // or its context has ended
+    if (is_over && number == socket_number_) stop_reading_here(after);
     count();
-    if (after.is_empty()) continue;
-    const bool is_over = op.state == operation::at::done;
-    if (is_over && number == socket_number_) stop_reading_here();
     lock.unlock();
     conclude(after, false);
     if (is_over) return;
     lock.lock();
     if (number != socket_number_) return;
   }
-  stop_reading_here();  // its context has ended
 }
 
 /// The loop goes on, if something waits.
-void connection::stop_reading_here() {
+void connection::stop_reading_here(aftermath& after) {
   thread_reads_ = false;
   is_reading_ = false;
-  read();
+  read(after);
 }
 
 /// Takes what has come: over TLS all of it, since what is decrypted and not read wakes nobody.
@@ -302,13 +322,13 @@ void connection::read_here(aftermath& after) {
 }
 
 ssize_t connection::send_some(std::string_view bytes) noexcept {
-  if (!tls_) return ::send(socket_->native_handle(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  if (!tls_) return ::send(socket_.fd(), bytes.data(), bytes.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
   std::array parts = {bytes};
   return tls_->write(parts);
 }
 
 ssize_t connection::receive_some() noexcept {
-  return tls_ ? tls_->read(in_) : ::recv(socket_->native_handle(), in_.data(), in_.size(), MSG_DONTWAIT);
+  return tls_ ? tls_->read(in_) : ::recv(socket_.fd(), in_.data(), in_.size(), MSG_DONTWAIT);
 }
 
 std::string connection::why_broken() const {
@@ -360,7 +380,7 @@ const char* connection::flaw() {
     return got == 0 || errno != EAGAIN ? closed_by_redis : nullptr;
   }
   char next = 0;
-  const auto count = ::recv(socket_->native_handle(), &next, 1, MSG_PEEK | MSG_DONTWAIT);
+  const auto count = ::recv(socket_.fd(), &next, 1, MSG_PEEK | MSG_DONTWAIT);
   if (count > 0) return in_flight_.empty() ? unasked : nullptr;
   const bool is_gone = count == 0 || (errno != EAGAIN && errno != EWOULDBLOCK && errno != EINTR);
   return is_gone ? closed_by_redis : nullptr;
@@ -388,29 +408,15 @@ void connection::connected(int socket, std::unique_ptr<tls::engine> encrypts, st
       ::close(socket);
       return;
     }
-    sockaddr_storage name{};
-    socklen_t size = sizeof name;
-    ::getsockname(socket, reinterpret_cast<sockaddr*>(&name), &size);  // NOLINT(*-reinterpret-cast)
-    socket_.emplace(inline_executor(loop_));
-    boost::system::error_code wrong;
-    socket_->assign(asio::generic::stream_protocol(name.ss_family, 0), socket, wrong);
+    socket_.open(socket);
     ++socket_number_;
-    if (wrong) {
-      encrypts.reset();
-      ::close(socket);
-      socket_.reset();
-      state_ = at::idle;
-      const error why(errc::connection_failed, {}, wrong.message());
-      fail(queue_, why, outcome::did_not_happen, after);
-    } else {
-      state_ = at::open;
-      tls_ = std::move(encrypts);
-      id_ = id;
-      failures_ = 0;
-      next_attempt_ = {};
-      reader_.emplace(with_->options.max_answer());
-      send_queue(after);
-    }
+    state_ = at::open;
+    tls_ = std::move(encrypts);
+    id_ = id;
+    failures_ = 0;
+    next_attempt_ = {};
+    reader_.emplace(with_->options.max_answer());
+    send_queue(after);
     count();
   }
   conclude(after, false);
@@ -449,7 +455,7 @@ void connection::let_go() noexcept {
   if (std::exchange(thread_reads_, false)) waker_->set();
   if (tls_ && tls_->is_open()) std::ignore = tls_->finish();
   tls_.reset();
-  socket_.reset();
+  socket_.close();
   ++socket_number_;
   id_ = 0;
   is_reading_ = false;

@@ -5,8 +5,8 @@
 #include <array>
 #include <atomic>
 #include <boost/asio/any_io_executor.hpp>
-#include <boost/asio/basic_stream_socket.hpp>
-#include <boost/asio/generic/stream_protocol.hpp>
+#include <boost/asio/execution_context.hpp>
+#include <boost/system/error_code.hpp>
 #include <cstddef>
 #include <cstdint>
 #include <curfew/core/clock.hpp>
@@ -21,7 +21,7 @@
 #include <string_view>
 #include <vector>
 
-#include "redis/inline_executor.hpp"
+#include "redis/loop_socket.hpp"
 #include "redis/operation.hpp"
 #include "redis/reply_reader.hpp"
 #include "redis/settings.hpp"
@@ -56,7 +56,7 @@ enum class use : std::uint8_t {
 ///
 /// While it is open, a read is under way as long as answers are expected: else the loop would never run out of work. It is the
 /// loop's, or that of a thread that waits for its own answer and takes those of others on the way (run): a thread alone is
-/// woken by nobody.
+/// woken by nobody, nor does it wake the loop, which watches the socket only where it has something to wait for.
 ///
 /// Invariants
 ///  1. Answers come in the order of in_flight_. An operation leaves it when all of its answers are there, whether or not
@@ -113,8 +113,6 @@ class connection : public std::enable_shared_from_this<connection> {
 
  private:
   enum class at : std::uint8_t { idle, connecting, open, closed };
-  using socket_type =
-      boost::asio::basic_stream_socket<boost::asio::generic::stream_protocol, inline_executor>;
   using operations = std::deque<std::shared_ptr<operation>>;
   struct finished {
     std::shared_ptr<operation> op;
@@ -129,10 +127,6 @@ class connection : public std::enable_shared_from_this<connection> {
     std::optional<error> lost;
     bool connect = false;
     clock::time_point not_before;
-
-    [[nodiscard]] bool is_empty() const noexcept {
-      return done.empty() && gone.empty() && messages.empty() && !lost && !connect;
-    }
   };
 
   enum class reads : std::uint8_t { loop, caller };
@@ -144,13 +138,15 @@ class connection : public std::enable_shared_from_this<connection> {
   // Under mutex_.
   void send_queue(aftermath& after, reads who = reads::loop);
   void write(aftermath& after);
-  void read();
+  void read(aftermath& after);
+  /// Null: it is lost.
+  loop_socket::watched_type* watch(aftermath& after);
   void read_here(aftermath& after);
   [[nodiscard]] ssize_t send_some(std::string_view bytes) noexcept;
   [[nodiscard]] ssize_t receive_some() noexcept;
   /// What errno says of the last of these two.
   [[nodiscard]] std::string why_broken() const;
-  void stop_reading_here();
+  void stop_reading_here(aftermath& after);
   void take_answers(aftermath& after);
   void take(reply&& one, aftermath& after);
   void lose(errc code, std::string text, aftermath& after);
@@ -182,7 +178,7 @@ class connection : public std::enable_shared_from_this<connection> {
   // Guarded by mutex_.
   at state_ = at::idle;
   std::optional<error> closed_by_;
-  std::optional<socket_type> socket_;
+  loop_socket socket_;
   std::unique_ptr<tls::engine> tls_;  // null: in plain
   std::uint64_t socket_number_ = 0;   // tells the handlers of an old one
   std::int64_t id_ = 0;
