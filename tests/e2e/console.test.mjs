@@ -4,7 +4,7 @@
 
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
-import { open_page, start_browser } from "./lib/browser.mjs";
+import { close_tab, open_page, start_browser } from "./lib/browser.mjs";
 import { eventually, make_tree, remove_trees, sparse_file, start_dashboard, start_program } from "./lib/program.mjs";
 
 const skip = !process.env.CURFEW_INSPECT_ZOMBIE && "CURFEW_INSPECT_ZOMBIE is not set";
@@ -26,10 +26,9 @@ after(async () => {
 });
 
 afterEach(async () => {
-  const { complaints = [] } = tab ?? {};
-  await tab?.close();
+  const last = tab;
   tab = undefined;
-  assert.deepEqual(complaints, []);
+  await close_tab(last);
 });
 
 async function open(path = "/", options = {}) {

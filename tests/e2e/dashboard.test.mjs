@@ -9,6 +9,7 @@ import assert from "node:assert/strict";
 import http from "node:http";
 import { after, afterEach, before, test } from "node:test";
 import {
+  close_tab,
   counters_of,
   open_dashboard,
   panel_message,
@@ -58,10 +59,9 @@ after(async () => {
 });
 
 afterEach(async () => {
-  const { complaints = [] } = tab ?? {};
-  await tab?.close();
+  const last = tab;
   tab = undefined;
-  assert.deepEqual(complaints, []);
+  await close_tab(last);
 });
 
 async function open(options) {

@@ -5,6 +5,7 @@
 import assert from "node:assert/strict";
 import { after, afterEach, before, test } from "node:test";
 import {
+  close_tab,
   counters_of,
   open_dashboard,
   panel_message,
@@ -36,10 +37,9 @@ after(async () => {
 });
 
 afterEach(async () => {
-  const { complaints = [] } = tab ?? {};
-  await tab?.close();
+  const last = tab;
   tab = undefined;
-  assert.deepEqual(complaints, []);
+  await close_tab(last);
 });
 
 /** How many statements of the dashboard the server works on. */

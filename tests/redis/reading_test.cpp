@@ -1,4 +1,4 @@
-// Who reads the answers of threads that block: they themselves, or the client's thread.
+// The answers of threads that block are read by these, or by the client's thread.
 #include <gtest/gtest.h>
 #include <unistd.h>
 

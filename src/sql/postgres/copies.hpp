@@ -13,7 +13,7 @@ namespace curfew::sql::postgres {
 
 /// Where a COPY runs.
 struct copy_place {
-  std::shared_ptr<loan> on;     // emptied by whoever ends it first, the COPY or its transaction
+  std::shared_ptr<loan> on;     // emptied by what ends first, the COPY or its transaction
   bool within;                  // a transaction, which goes on behind the COPY
   const std::string& database;  // as inspection shows it
 };

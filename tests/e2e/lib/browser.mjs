@@ -51,6 +51,12 @@ export async function open_page(browser, url, path = "", options = {}) {
   return { page, complaints, close: () => context.close() };
 }
 
+/** Closes a test's tab, if it has one; fails where its page has done what it should never do. */
+export async function close_tab(tab) {
+  await tab?.close();
+  assert.deepEqual(tab?.complaints ?? [], []);
+}
+
 const panel = (page, name) => page.locator(`.panel[data-panel="${name}"]`);
 
 export const panel_state = (page, name) => panel(page, name).getAttribute("data-state");
