@@ -13,7 +13,8 @@
 //
 // Races
 // - The context ends while the task is being closed: close removes the callback first, which waits for one that runs. So
-//   the record is in the list of the told, or never will be.
+//   the record is in the list of the told, or never will be. What looks at its context itself may have stopped, and be
+//   closed, before its callback is called: then close tells it.
 // - The detector makes a zombie of a task that is being closed: both move `told` from `told`, and the second one finds out.
 // - A thread still works for a task that another thread closes: its switch finds another generation, and charges nobody. A
 //   record that has been given to another task at that very moment may get the nanoseconds between two instructions.
@@ -148,6 +149,7 @@ void close(task_ref of) noexcept {
   }
   auto& ending = r.its_ending();
   ending.delist(true);
+  if (ending.ctx().err() && r.told.load(std::memory_order_acquire) == told_state::not_told) ending.tell_now();
   const ticks now = ticks_now();
   const bool was_told = r.told.load(std::memory_order_acquire) != told_state::not_told;
   {

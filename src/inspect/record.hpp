@@ -20,8 +20,8 @@
 //     constant while it is odd. A reader holds the lock, under which the generation becomes even.
 //  3. A record whose task was told is the detector's to recycle: it is in the list of the told, or among the
 //     zombies, or, once a zombie has been closed, in the list of the over.
-//  4. `told` goes from `not_told` to `told` in the callback of the context, to `zombie` by the detector, and to `over` by
-//     close, which finds out by that what it has to do.
+//  4. `told` goes from `not_told` to `told` in the callback of the context, or in close where that comes first, to `zombie`
+//     by the detector, and to `over` by close, which finds out by that what it has to do.
 //
 // Locks. A record's lock is held for a copy, or for the flip of the generation; none is taken under it, and nothing of a
 // user runs.
@@ -133,6 +133,9 @@ struct task_record {
     explicit ending(const context& ctx) noexcept : callback(ctx, &tell) {}
     using callback::delist;
     using callback::enlist;
+
+    /// In place of a callback that was removed before it was called.
+    void tell_now() noexcept { tell(this); }
 
    private:
     static void tell(callback* self) noexcept;

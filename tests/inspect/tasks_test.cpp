@@ -385,6 +385,26 @@ TEST(Span, IsToldOfEachTaskThatIsOver) {
   EXPECT_EQ(told[0].name, "x");
 }
 
+// What looks at its context itself may stop, and be over, before the callbacks of the context have come as far as the task's.
+TEST(Span, OfATaskThatIsOverBeforeItIsToldSaysWhyItStopped) {
+  std::vector<ended_task> told;
+  {
+    const inspection on(quiet().on_span([&](const ended_task& t) { told.push_back(t); }));
+    cancel_scope scope = with_cancel(background());
+    std::optional<task> working;
+    const auto stop = [&] { working.reset(); };
+    const on_done one_before(scope.ctx(), stop);
+    working.emplace(scope, resizing, "at once");
+    const on_done one_after(scope.ctx(), stop);  // one of the two is called before the task's
+    scope.cancel("client gone");
+    EXPECT_EQ(count().told, 0u);
+  }
+  ASSERT_EQ(told.size(), 1u);
+  ASSERT_TRUE(told[0].told.has_value());
+  EXPECT_EQ(told[0].told->err, errc::canceled);
+  EXPECT_EQ(told[0].told->cause.message(), "client gone");
+}
+
 TEST(Inspection, TheFirstOneHasASay) {
   std::atomic<int> first{0};
   std::atomic<int> second{0};
