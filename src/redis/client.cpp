@@ -74,6 +74,14 @@ bool is_unknown_script(const reply& said, const detail::request& of) {
   return of.has_script() && said.is_error() && said.text().starts_with("NOSCRIPT");
 }
 
+asio::awaitable<answers> send_script(std::shared_ptr<client_state> by, asio::any_io_executor here,
+                                     context ctx, const detail::request* what) {
+  auto got = co_await by->async_exchange(here, ctx, what->bytes(), 1);
+  if (!got || !is_unknown_script(got->front(), *what)) co_return got;
+  std::string text = what->with_text().bytes();
+  co_return co_await by->async_exchange(here, std::move(ctx), std::move(text), 1);
+}
+
 }  // namespace
 
 client::client(std::string_view url, const client_options& options)
@@ -89,21 +97,12 @@ result<reply> client::send(const context& ctx, const detail::request& what) {
   return std::move(got->front());
 }
 
-asio::awaitable<result<reply>> client::async_send(context ctx, const detail::request* what) {
-  const auto state = state_;
-  const asio::any_io_executor here = co_await asio::this_coro::executor;
-  answers got;
-  if (what->blocks()) {
-    got = co_await state->async_wait(ctx, what->bytes());
-  } else {
-    got = co_await state->async_exchange(here, ctx, what->bytes(), 1);
-  }
-  if (got && is_unknown_script(got->front(), *what)) {
-    std::string text = what->with_text().bytes();
-    got = co_await state->async_exchange(here, std::move(ctx), std::move(text), 1);
-  }
-  if (!got) co_return std::move(got).error();
-  co_return std::move(got->front());
+// No coroutine for what is sent most: each costs a frame.
+asio::awaitable<result<std::vector<reply>>> client::async_send(const asio::any_io_executor& here, context ctx,
+                                                               const detail::request& what) {
+  if (what.blocks()) return state_->async_wait(std::move(ctx), what.bytes());
+  if (what.has_script()) return send_script(state_, here, std::move(ctx), &what);
+  return state_->async_exchange(here, std::move(ctx), what.bytes(), 1);
 }
 
 result<std::vector<reply>> client::send_all(const context& ctx, const detail::requests& all, together how) {

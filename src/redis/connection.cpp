@@ -23,6 +23,9 @@ namespace {
 constexpr std::size_t sent_at_once = std::size_t{256} * 1024;
 constexpr std::size_t kept_capacity = std::size_t{1024} * 1024;
 
+/// Instead of a turn.
+constexpr const void* posted = &sent_at_once;
+
 constexpr const char* unasked = "an answer that nothing has asked for";
 constexpr const char* closed_by_redis = "Redis has closed the connection";
 
@@ -47,6 +50,40 @@ std::string operation::doing() const {
 
 void operation::on_end::operator()() const noexcept { of->on->abandon(*of); }
 
+/// While completions are called in a thread of a loop: which of its connections have something to send behind them. What
+/// those that go on have sent until then goes together, and takes no turn of the loop.
+class connection::turn {
+ public:
+  explicit turn(const asio::execution_context& loop) noexcept
+      : loop_(loop),
+        outer_(std::exchange(current, this)) {}
+  turn(const turn&) = delete;
+  turn& operator=(const turn&) = delete;
+  ~turn() { current = outer_; }
+
+  /// That of this thread; null: it has none of this loop.
+  static turn* of(const asio::execution_context& loop) noexcept {
+    return current != nullptr && &current->loop_ == &loop ? current : nullptr;
+  }
+  void add(std::shared_ptr<connection> one) { due_.push_back(std::move(one)); }
+  /// Null: no more.
+  std::shared_ptr<connection> next() noexcept {
+    if (due_.empty()) return nullptr;
+    auto one = std::move(due_.back());
+    due_.pop_back();
+    return one;
+  }
+
+ private:
+  static thread_local turn* current;
+
+  const asio::execution_context& loop_;
+  std::vector<std::shared_ptr<connection>> due_;
+  turn* const outer_;
+};
+
+thread_local connection::turn* connection::turn::current = nullptr;
+
 connection::connection(asio::execution_context& loop, std::shared_ptr<const settings> with,
                        std::shared_ptr<connector> by, use what_for)
     : loop_(loop),
@@ -58,8 +95,9 @@ connection::connection(asio::execution_context& loop, std::shared_ptr<const sett
 // What callers do.
 
 void connection::submit(const std::shared_ptr<operation>& op, const asio::any_io_executor* soon) {
-  if (!enqueue(op, soon != nullptr, reads::loop)) return;
+  if (!enqueue(op, soon != nullptr ? sends::soon : sends::now, reads::loop)) return;
   try {
+    if (auto* const mine = turn::of(loop_); mine != nullptr) return mine->add(shared_from_this());
     asio::post(*soon, [self = shared_from_this()] { self->flush_now(); });
   } catch (const std::bad_alloc&) {
     flush_now();
@@ -67,15 +105,15 @@ void connection::submit(const std::shared_ptr<operation>& op, const asio::any_io
 }
 
 void connection::run(const std::shared_ptr<operation>& op) {
-  enqueue(op, false, reads::caller);
+  enqueue(op, sends::now, reads::caller);
   read_until_done(*op);
 }
 
-bool connection::enqueue(const std::shared_ptr<operation>& op, bool soon, reads who) {
+bool connection::enqueue(const std::shared_ptr<operation>& op, sends when, reads who) {
   op->on = shared_from_this();
   op->ends.emplace(op->ctx, operation::on_end{op.get()});  // may run at once
   aftermath after;
-  bool is_first = false;
+  bool is_unsent = false;
   {
     const std::lock_guard guard(mutex_);
     if (op->state == operation::at::done) return false;
@@ -93,8 +131,12 @@ bool connection::enqueue(const std::shared_ptr<operation>& op, bool soon, reads 
       }
       if (state_ == at::idle) want_connection(after);
       if (state_ == at::open) {
-        if (soon) {
-          is_first = !std::exchange(flush_is_due_, true);
+        if (when == sends::soon) {
+          // Another thread's turn may take long.
+          const void* const mine = turn::of(loop_);
+          const void* const by = mine != nullptr ? mine : posted;
+          is_unsent = flushed_by_ != posted && flushed_by_ != by;
+          if (is_unsent) flushed_by_ = by;
         } else {
           send_queue(after, who);
         }
@@ -103,14 +145,14 @@ bool connection::enqueue(const std::shared_ptr<operation>& op, bool soon, reads 
     count();
   }
   conclude(after, false);
-  return is_first;
+  return is_unsent;
 }
 
 void connection::flush_now() {
   aftermath after;
   {
     const std::lock_guard guard(mutex_);
-    flush_is_due_ = false;
+    flushed_by_ = nullptr;
     if (state_ == at::open) send_queue(after);
     count();
   }
@@ -372,7 +414,7 @@ void connection::take(reply&& one, aftermath& after) {
 }
 
 const char* connection::flaw() {
-  if (is_reading_ || flush_is_due_) return nullptr;
+  if (is_reading_ || flushed_by_ != nullptr) return nullptr;
   if (tls_) {  // a session's ticket or other keys are no answer
     if (!in_flight_.empty()) return nullptr;
     const auto got = receive_some();
@@ -543,19 +585,39 @@ void connection::fail(operations& all, const error& why, outcome became, afterma
 void connection::finish(const std::shared_ptr<operation>& op, answers got, aftermath& after) {
   op->state = operation::at::done;
   --live_;
-  after.done.push_back({op, std::move(op->waiting), std::move(got)});
+  if (after.done.empty()) after.done.reserve(1 + in_flight_.size());
+  after.done.push_back({op, std::move(got)});
+}
+
+std::exception_ptr connection::complete(std::vector<finished>& all, bool here) {
+  std::exception_ptr thrown;
+  for (auto& each : all) {
+    each.op->ends.reset();
+    const auto waiting = std::move(each.op->waiting);
+    if (!waiting) continue;
+    try {
+      waiting->complete(std::move(each.got), here && each.op->is_of_loop);
+    } catch (...) {
+      if (!thrown) thrown = std::current_exception();  // a handler's: the others are completed all the same
+    }
+  }
+  return thrown;
 }
 
 void connection::conclude(aftermath& after, bool here) {
   std::exception_ptr thrown;
-  for (auto& each : after.done) {
-    each.op->ends.reset();
-    if (!each.waiting) continue;
-    try {
-      each.waiting->complete(std::move(each.got), here && each.op->is_of_loop);
-    } catch (...) {
-      if (!thrown) thrown = std::current_exception();  // a handler's: the others are completed all the same
+  if (here && !after.done.empty()) {
+    turn of_the_loop(loop_);
+    thrown = complete(after.done, here);
+    while (const auto due = of_the_loop.next()) {
+      try {
+        due->flush_now();
+      } catch (...) {
+        if (!thrown) thrown = std::current_exception();
+      }
     }
+  } else {
+    thrown = complete(after.done, here);
   }
   for (auto& each : after.messages) on_message_(std::move(each));
   if (after.lost && on_lost_) on_lost_(*after.lost);

@@ -13,6 +13,7 @@
 #include <curfew/io/detail/wake_event.hpp>
 #include <curfew/tls/detail/engine.hpp>
 #include <deque>
+#include <exception>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -81,7 +82,7 @@ class connection : public std::enable_shared_from_this<connection> {
   void on_lost(std::function<void(const error&)> f) { on_lost_ = std::move(f); }
 
   /// Sends it when the connection is there, and completes it when it is answered.
-  /// \param soon  Sends it with what is submitted until then; null: at once, in this thread.
+  /// \param soon  Of its loop: sends it with what is submitted until then; null: at once, in this thread.
   void submit(const std::shared_ptr<operation>& op, const boost::asio::any_io_executor* soon);
   /// Submits it at once, and reads in this thread, if no read is under way, until it is done.
   void run(const std::shared_ptr<operation>& op);
@@ -116,13 +117,12 @@ class connection : public std::enable_shared_from_this<connection> {
   using operations = std::deque<std::shared_ptr<operation>>;
   struct finished {
     std::shared_ptr<operation> op;
-    std::shared_ptr<answers_completion> waiting;
     answers got;
   };
   /// To be done when the lock has been given back.
   struct aftermath {
     std::vector<finished> done;
-    operations gone;
+    std::vector<std::shared_ptr<operation>> gone;
     std::vector<reply> messages;
     std::optional<error> lost;
     bool connect = false;
@@ -130,9 +130,11 @@ class connection : public std::enable_shared_from_this<connection> {
   };
 
   enum class reads : std::uint8_t { loop, caller };
+  enum class sends : std::uint8_t { now, soon };
+  class turn;
 
-  /// \return whether it has to be sent soon.
-  bool enqueue(const std::shared_ptr<operation>& op, bool soon, reads who);
+  /// \return whether nothing sends it yet.
+  bool enqueue(const std::shared_ptr<operation>& op, sends when, reads who);
   void flush_now();
   void read_until_done(const operation& op);
   // Under mutex_.
@@ -165,6 +167,8 @@ class connection : public std::enable_shared_from_this<connection> {
   void on_writable(const boost::system::error_code& ec, std::uint64_t number);
   /// \param here  A thread of the loop.
   void conclude(aftermath& after, bool here);
+  /// \return the first exception.
+  static std::exception_ptr complete(std::vector<finished>& all, bool here);
 
   boost::asio::execution_context& loop_;
   const std::shared_ptr<const settings> with_;
@@ -186,8 +190,8 @@ class connection : public std::enable_shared_from_this<connection> {
   operations in_flight_;  // sent
   std::size_t live_ = 0;  // of both, those that someone waits for
   std::string out_;
-  std::size_t written_ = 0;  // of out_
-  bool flush_is_due_ = false;
+  std::size_t written_ = 0;           // of out_
+  const void* flushed_by_ = nullptr;  // soon: a turn, or what is posted
   bool is_reading_ = false;
   bool thread_reads_ = false;                        // a caller's, not the loop
   std::optional<curfew::detail::wake_event> waker_;  // ends its wait

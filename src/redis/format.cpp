@@ -1,6 +1,6 @@
 #include "redis/format.hpp"
 
-#include <array>
+#include <algorithm>
 #include <charconv>
 #include <cstddef>
 #include <stdexcept>
@@ -9,11 +9,17 @@ namespace curfew::redis {
 
 namespace {
 
+constexpr std::string_view line_end = "\r\n";
+/// Of a length and what ends lines.
+constexpr std::size_t around = 2 * std::string_view("$536870912\r\n").size();
+
+// Each writes to where there is room, and returns where it ends.
+
+char* put(char* to, std::string_view text) { return std::ranges::copy(text, to).out; }
 /// "$3\r\n"
-void add_length(std::string& to, char kind, std::size_t length) {
-  std::array<char, 24> text{kind};
-  char* const end = std::to_chars(text.data() + 1, text.data() + text.size(), length).ptr;
-  to.append(text.data(), end).append("\r\n");
+char* put_length(char* to, char kind, std::size_t length) {
+  *to = kind;
+  return put(std::to_chars(to + 1, to + around, length).ptr, line_end);
 }
 
 }  // namespace
@@ -21,7 +27,6 @@ void add_length(std::string& to, char kind, std::size_t length) {
 std::string format(std::span<const std::string_view> words) {
   constexpr std::size_t longest = std::size_t{512} * 1024 * 1024;  // which Redis takes
   constexpr std::size_t most = 1024 * 1024;
-  constexpr std::size_t around = 2 * std::string_view("$536870912\r\n").size();
   if (words.empty() || words.size() > most)
     throw std::length_error("a command of Redis has 1 to 1,048,576 words");
   std::size_t size = around;
@@ -30,12 +35,11 @@ std::string format(std::span<const std::string_view> words) {
     size += each.size() + around;
   }
   std::string made;
-  made.reserve(size);
-  add_length(made, '*', words.size());
-  for (const auto& each : words) {
-    add_length(made, '$', each.size());
-    made.append(each).append("\r\n");
-  }
+  made.resize_and_overwrite(size, [words](char* const begin, std::size_t /*size*/) {
+    char* to = put_length(begin, '*', words.size());
+    for (const auto& each : words) to = put(put(put_length(to, '$', each.size()), each), line_end);
+    return static_cast<std::size_t>(to - begin);
+  });
   return made;
 }
 

@@ -1,6 +1,8 @@
 #pragma once
 
+#include <boost/asio/any_io_executor.hpp>
 #include <boost/asio/awaitable.hpp>
+#include <boost/asio/this_coro.hpp>
 #include <chrono>
 #include <cstddef>
 #include <curfew/core/clock.hpp>
@@ -128,9 +130,10 @@ class client {
   }
   template <class T>
   [[nodiscard]] boost::asio::awaitable<result<T>> async_run(context ctx, command<T> what) {
-    auto got = co_await async_send(std::move(ctx), &what.request());
+    const boost::asio::any_io_executor here = co_await boost::asio::this_coro::executor;
+    auto got = co_await async_send(here, std::move(ctx), what.request());
     if (!got) co_return std::move(got).error();
-    co_return detail::decode<T>(std::move(*got), what.request());
+    co_return detail::decode<T>(std::move(got->front()), what.request());
   }
 
   /// Sends commands together, and waits once. Others' commands may be carried out between them.
@@ -194,7 +197,9 @@ class client {
   using together = detail::together;
 
   result<reply> send(const context& ctx, const detail::request& what);
-  boost::asio::awaitable<result<reply>> async_send(context ctx, const detail::request* what);
+  /// One reply, of a command that outlives the call. \param here  The executor of the coroutine that awaits it at once.
+  boost::asio::awaitable<result<std::vector<reply>>> async_send(const boost::asio::any_io_executor& here,
+                                                                context ctx, const detail::request& what);
   result<std::vector<reply>> send_all(const context& ctx, const detail::requests& all, together how);
   boost::asio::awaitable<result<std::vector<reply>>> async_send_all(context ctx, detail::requests all,
                                                                     together how);

@@ -6,11 +6,13 @@
 #include <boost/asio/dispatch.hpp>
 #include <boost/asio/execution/context.hpp>
 #include <boost/asio/execution_context.hpp>
+#include <boost/asio/io_context.hpp>
 #include <boost/asio/post.hpp>
 #include <boost/asio/system_executor.hpp>
 #include <curfew/core/context.hpp>
 #include <curfew/core/detail/blocking.hpp>
 #include <curfew/io/detail/pending_op.hpp>
+#include <exception>
 #include <memory>
 #include <optional>
 #include <utility>
@@ -39,6 +41,28 @@ class local_completion : public completion<T> {
   [[nodiscard]] virtual boost::asio::execution_context& where() const noexcept = 0;
 };
 
+/// Does `dispatch` on this executor call at once, as seen from here? Known of io_context's alone.
+template <class Executor>
+bool calls_at_once(const Executor& executor) noexcept {
+  if constexpr (requires { executor.template target<boost::asio::io_context::executor_type>(); }) {
+    const auto* io = executor.template target<boost::asio::io_context::executor_type>();
+    return io != nullptr && io->running_in_this_thread();
+  } else {
+    return false;
+  }
+}
+
+/// As `dispatch`; where that would call at once, without what a type-erased executor allocates for it.
+template <class Executor, class Call>
+void dispatch_on(const Executor& executor, Call call) {
+  if (!calls_at_once(executor)) return boost::asio::dispatch(executor, std::move(call));
+  try {
+    call();
+  } catch (...) {  // is io_context::run's to throw
+    boost::asio::post(executor, [thrown = std::current_exception()] { std::rethrow_exception(thrown); });
+  }
+}
+
 /// A handler on its executor, which has outstanding work until it has been called. It is destroyed with its io_context
 /// if that goes first.
 template <class Handler, class T>
@@ -65,7 +89,7 @@ class local_handler final : public local_completion<T>, private pending_op {
       const auto executor = std::move(parts_->executor);
       auto call = take(std::move(value));
       leave();
-      boost::asio::dispatch(executor, std::move(call));
+      dispatch_on(executor, std::move(call));
     } else {
       const posting until_it_is_posted(*this);
       const auto executor = std::move(parts_->executor);
