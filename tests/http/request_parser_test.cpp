@@ -220,6 +220,35 @@ TEST(RequestParser, BoundsTheNumberOfFieldsTrailersIncluded) {
   EXPECT_EQ(with(request_parser::max_fields - 10, 11), 431U);
 }
 
+// What comes in one piece was read before it was measured.
+TEST(RequestParser, BoundsTrailersAlikeInAnyPieces) {
+  constexpr std::size_t most = 200;
+  const auto read = [](const std::string& last_chunk, std::size_t at_once) {
+    request r({}, {});
+    request_parser parser(r, most, 10'000);
+    const std::string message = "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n3e8\r\n" +
+                                std::string(1000, 'b') + "\r\n" + last_chunk;
+    std::string buffer;
+    for (std::size_t at = 0; at < message.size(); at += at_once) {
+      buffer += message.substr(at, at_once);
+      std::string_view rest = buffer;
+      const auto progress = parser.feed(rest);
+      buffer.erase(0, buffer.size() - rest.size());
+      if (progress == request_parser::progress::done) return r.body().size();
+      if (progress == request_parser::progress::failed) return std::size_t{to_number(parser.failure())};
+    }
+    return std::size_t{0};
+  };
+  // With the end of the line before it, which Beast counts in.
+  const auto of_size = [](std::size_t size) { return "0\r\nT: " + std::string(size - 12, 't') + "\r\n\r\n"; };
+  for (const std::size_t at_once : {1UL, 7UL, 150UL, 100'000UL}) {
+    SCOPED_TRACE(at_once);
+    EXPECT_EQ(read(of_size(most), at_once), 1000U);
+    EXPECT_EQ(read(of_size(most + 1), at_once), 400U);
+    EXPECT_EQ(read("0;" + std::string(most, 'x') + "\r\n\r\n", at_once), 400U);
+  }
+}
+
 // 400 KB of body in chunks of one byte, each with an extension of 14 KiB, were 5.7 GB.
 TEST(RequestParser, BoundsWhatChunkExtensionsCost) {
   request r({}, {});

@@ -289,19 +289,25 @@ request_parser::progress request_parser::feed(std::string_view& bytes) {
     if (header != progress::done) return header;
     if (!p.limit_body()) return impl_->fail(status::content_too_large);
   }
-  beast_error ec;
   if (p.is_done()) return progress::done;
   // A chunked body ends with "0\r\n\r\n"; Beast asserts that it gets all of that in one piece.
   constexpr std::size_t last_chunk = 5;
-  if (bytes.size() < (p.chunked() ? last_chunk : 1)) return progress::need_more;
-  bytes.remove_prefix(p.put(boost::asio::const_buffer(bytes.data(), bytes.size()), ec));
-  if (ec && ec != beast::error::need_more) {
-    return impl_->fail_by(static_cast<beast::error>(ec.value()), bytes);
+  // Beast wants a chunk's header in one piece, and the last one with all trailers, too: so it never sees more than such a
+  // piece may have, however much has come.
+  const std::size_t most = p.chunked() ? std::max(impl_->max_header, last_chunk) : std::string_view::npos;
+  for (;;) {
+    if (bytes.size() < (p.chunked() ? last_chunk : 1)) return progress::need_more;
+    const std::string_view seen = bytes.substr(0, most);
+    const bool is_all = seen.size() == bytes.size();
+    beast_error ec;
+    const std::size_t taken = p.put(boost::asio::const_buffer(seen.data(), seen.size()), ec);
+    bytes.remove_prefix(taken);
+    if (ec && ec != beast::error::need_more)
+      return impl_->fail_by(static_cast<beast::error>(ec.value()), bytes);
+    if (p.is_done()) return progress::done;
+    if (is_all) return progress::need_more;
+    if (taken == 0) return impl_->fail(status::bad_request);
   }
-  if (p.is_done()) return progress::done;
-  // What a chunk's header or a trailer is made of comes in one piece from the parser's point of view.
-  if (bytes.size() > impl_->max_header) return impl_->fail(status::bad_request);
-  return progress::need_more;
 }
 
 bool request_parser::limit_body(std::uint64_t most) noexcept {
