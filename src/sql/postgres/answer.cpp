@@ -1,5 +1,6 @@
 #include "sql/postgres/answer.hpp"
 
+#include <algorithm>
 #include <array>
 #include <charconv>
 #include <cmath>
@@ -103,7 +104,7 @@ bool take_cell(table& to, cell_kind kind, const char* text, int size, cell& made
       return take_bytes(to, text, size, made);
     default:
       made.size = static_cast<std::uint32_t>(size);
-      made.bytes = text;
+      made.bytes = size == 0 ? "" : text;
       return true;
   }
 }
@@ -255,7 +256,7 @@ decoder::decoder(const PGresult* of) {
   }
 }
 
-std::optional<error> decoder::append(table& to, const PGresult* from) const {
+std::optional<error> decoder::append(table& to, const PGresult* from, gathered_rows* copies) const {
   const int count = ::PQntuples(from);
   for (int r = 0; r != count; ++r) {
     for (std::size_t c = 0; c != kinds_.size(); ++c) {
@@ -265,6 +266,9 @@ std::optional<error> decoder::append(table& to, const PGresult* from) const {
       const int size = ::PQgetlength(from, r, column);
       if (size == 0 && ::PQgetisnull(from, r, column) != 0) continue;
       if (!take_cell(to, kinds_[c], text, size, made)) return malformed(names_[c]);
+      if (copies != nullptr && made.size != 0 && made.bytes == text) {
+        made.bytes = copies->copy(text, made.size);
+      }
     }
   }
   return std::nullopt;
@@ -273,7 +277,7 @@ std::optional<error> decoder::append(table& to, const PGresult* from) const {
 result<rows> decoder::decode(answer_ptr answer) const {
   auto made = std::make_shared<table>();
   made->columns = names_;
-  if (auto why = append(*made, answer.get())) return *std::move(why);
+  if (auto why = append(*made, answer.get(), nullptr)) return *std::move(why);
   const std::string_view tag(::PQcmdStatus(answer.get()));
   if (!tag.starts_with("SELECT") && !tag.starts_with("FETCH")) {
     const char* const affected = ::PQcmdTuples(answer.get());
@@ -287,10 +291,28 @@ result<rows> decoder::decode(std::vector<answer_ptr> answers) const {
   auto made = std::make_shared<table>();
   made->columns = names_;
   for (const answer_ptr& each : answers) {
-    if (auto why = append(*made, each.get())) return *std::move(why);
+    if (auto why = append(*made, each.get(), nullptr)) return *std::move(why);
   }
   made->source = std::make_shared<const std::vector<answer_ptr>>(std::move(answers));
   return rows(std::move(made));
+}
+
+gathered_rows::gathered_rows(const decoder& of) : of_(of), made_(std::make_shared<table>()) {
+  made_->columns = of.names_;
+}
+
+std::optional<error> gathered_rows::add(const PGresult* row) { return of_.append(*made_, row, this); }
+
+const char* gathered_rows::copy(const char* bytes, std::size_t size) {
+  constexpr std::size_t block = std::size_t{16} * 1024;
+  if (size > room_) {
+    room_ = std::max(block, size);
+    next_ = made_->owned.emplace_back(detail::make_memory(room_)).get();
+  }
+  char* const to = std::exchange(next_, next_ + size);
+  room_ -= size;
+  std::memcpy(to, bytes, size);
+  return to;
 }
 
 }  // namespace curfew::sql::postgres

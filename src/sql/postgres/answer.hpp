@@ -39,6 +39,8 @@ class encoded {
   std::vector<std::string> made_;  // values point into it
 };
 
+class gathered_rows;
+
 /// How the columns of an answer are read: resolved once.
 class decoder {
  public:
@@ -51,10 +53,35 @@ class decoder {
   [[nodiscard]] result<rows> decode(std::vector<answer_ptr> answers) const;
 
  private:
-  [[nodiscard]] std::optional<error> append(detail::table& to, const PGresult* from) const;
+  friend class gathered_rows;
+
+  /// \param copies  Where their bytes go; null: nowhere.
+  [[nodiscard]] std::optional<error> append(detail::table& to, const PGresult* from,
+                                            gathered_rows* copies) const;
 
   std::vector<std::string> names_;
   std::vector<detail::cell_kind> kinds_;
+};
+
+/// Rows that come one by one, each an answer of libpq's, which takes 3 KB: their bytes are copied.
+class gathered_rows {
+ public:
+  /// \param of  Outlives this.
+  explicit gathered_rows(const decoder& of);
+
+  /// Errors: errc::conversion.
+  [[nodiscard]] std::optional<error> add(const PGresult* row);
+  [[nodiscard]] rows take() && { return rows(std::move(made_)); }
+
+ private:
+  friend class decoder;
+
+  [[nodiscard]] const char* copy(const char* bytes, std::size_t size);
+
+  const decoder& of_;
+  std::shared_ptr<detail::table> made_;
+  char* next_ = nullptr;  // in the last of the blocks that the table owns
+  std::size_t room_ = 0;
 };
 
 /// What the server says in an error, or in a notice.

@@ -43,6 +43,7 @@ void connection::reset(std::string_view text, how sent) {
   name_.clear();
   tag_.clear();
   failed_.reset();
+  gathered_.reset();
   columns_.reset();
   answers_.clear();
   rows_ = 0;
@@ -183,9 +184,9 @@ void connection::on_answer(answer_ptr answer) {
     case PGRES_COMMAND_OK:
     case PGRES_TUPLES_OK:
       tag_ = ::PQcmdStatus(answer.get());
-      [[fallthrough]];
-    case PGRES_SINGLE_TUPLE:
       return keep_rows(std::move(answer));
+    case PGRES_SINGLE_TUPLE:
+      return keep_row(answer.get());
     case PGRES_EMPTY_QUERY:
       failed_ = error(errc::syntax, doing(), error_details::saying("there is no statement"));
       return;
@@ -217,6 +218,14 @@ void connection::keep_rows(answer_ptr answer) {
   if (!columns_) columns_.emplace(answer.get());
   rows_ += static_cast<std::size_t>(::PQntuples(answer.get()));
   answers_.push_back(std::move(answer));
+}
+
+void connection::keep_row(const PGresult* row) {
+  if (phase_ != phase::executing || !values_) return;
+  if (!columns_) columns_.emplace(row);
+  if (!gathered_) gathered_.emplace(*columns_);
+  ++rows_;
+  if (auto why = gathered_->add(row); why && !failed_) failed_ = std::move(why);
 }
 
 void connection::on_ready() {
@@ -267,8 +276,14 @@ void connection::end() noexcept {
 
 result<rows> connection::take() {
   if (failed_) return *std::exchange(failed_, std::nullopt);
-  if (answers_.empty()) return rows();
   rows_ = 0;
+  if (gathered_) {
+    answers_.clear();  // that of the end, without rows
+    rows some = std::move(*gathered_).take();
+    gathered_.reset();
+    return some;
+  }
+  if (answers_.empty()) return rows();
   std::vector<answer_ptr> all = std::exchange(answers_, {});
   if (all.size() == 1) return columns_->decode(std::move(all.front()));
   return columns_->decode(std::move(all));
@@ -280,6 +295,7 @@ void connection::abandon() {
   if (how_ == how::copied_in && is_copying()) fail_copy();
   piece_.clear();
   if (how_ != how::streamed) return;
+  gathered_.reset();
   answers_.clear();
   rows_ = 0;
 }

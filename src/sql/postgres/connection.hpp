@@ -169,6 +169,7 @@ class connection {
   void on_batch_answer(answer_ptr answer);
   /// Unless nobody wants them.
   void keep_rows(answer_ptr answer);
+  void keep_row(const PGresult* row);
   [[nodiscard]] bool send_batch(const batch& all, const std::vector<encoded>& values);
   /// A new statement begins.
   void reset(std::string_view text, how sent);
@@ -214,11 +215,12 @@ class connection {
   bool drop_failed_ = false;
   std::optional<error> failed_;
   std::optional<decoder> columns_;
-  std::vector<answer_ptr> answers_;  // whole ones, or rows that are streamed
-  std::size_t rows_ = 0;             // in them
-  std::string piece_;                // of a COPY
-  std::size_t unflushed_ = 0;        // bytes of one that libpq may hold
-  std::vector<expected> expected_;   // of a batch
+  std::vector<answer_ptr> answers_;        // whole ones, or many of the rows that are streamed
+  std::optional<gathered_rows> gathered_;  // which libpq may give one by one
+  std::size_t rows_ = 0;                   // in them
+  std::string piece_;                      // of a COPY
+  std::size_t unflushed_ = 0;              // bytes of one that libpq may hold
+  std::vector<expected> expected_;         // of a batch
   std::size_t next_expected_ = 0;
   std::vector<std::string> batch_texts_;  // shortened
   std::vector<rows> batch_rows_;
