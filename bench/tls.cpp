@@ -7,7 +7,8 @@
 //   bench_tls serve <chain> <key> <MiB>     the server: "/hello", "/down" of so much, "/up", "/held", "/wait", "/begun", "/ended"
 //   bench_tls many <url> <root> <seconds>   the client: 64 calls at a time, each with a deadline
 //   bench_tls down <url> <root>             reads a download to its end, prints the seconds
-//   bench_tls up <url> <root> <MiB>         sends a body, prints the seconds
+//   bench_tls up <url> <root> <MiB>         sends a body out of memory, prints the seconds
+//   bench_tls up_file <url> <root> <path>   sends a file
 //
 // The load is plain OpenSSL. CPU time is that of the server's process, all its threads, user and system. A resumed handshake takes
 // up a session of TLS 1.3 by its ticket. nginx answers "hello" from its configuration; it ends no handler.
@@ -186,10 +187,8 @@ int down(const std::string& url, const std::string& root) {
   return 0;
 }
 
-int upload(const std::string& url, const std::string& root, std::size_t size) {
+int upload(http::request what, const std::string& root) {
   http::client client(http::client_options().ca_file(root));
-  http::request what("PUT", url);
-  what.body(std::string(size, 'u'));
   const auto begun = steady::now();
   const auto answer = client.send(curfew::background(), std::move(what));
   if (!answer) throw std::runtime_error(answer.error().message());
@@ -551,7 +550,8 @@ int compare(int rounds, double seconds, std::size_t mebibytes, int idle, int in_
   };
 
   pin_to(1);
-  table hello_table, full, resumed, memory, vanished, downloads, uploads, calls, client_down, client_up;
+  table hello_table, full, resumed, memory, vanished, downloads, uploads, calls, client_down, client_up,
+      client_up_file;
   for (int round = 0; round < rounds; ++round) {
     std::fprintf(stderr, "round %d of %d\n", round + 1, rounds);
     for (std::size_t i = 0; i < servers.size(); ++i) {
@@ -594,10 +594,10 @@ int compare(int rounds, double seconds, std::size_t mebibytes, int idle, int in_
     const pinned_program sink(servers[0].command, 0);
     const std::string to = sink.line() + "/up";
     client_up.add(0, "curfew", rate({self, "up", to, root, size}));
-    next = 1;
-    if (has_go) client_up.add(next++, "Go", rate({go, "up", to, root, size}));
+    if (has_go) client_up.add(1, "Go", rate({go, "up", to, root, size}));
     const std::string file = std::filesystem::path(ca.directory()) / "down";
-    client_up.add(next, "curl", rate(curl({"-H", "Expect:", "-T", file, to})));
+    client_up_file.add(0, "curfew", rate({self, "up_file", to, root, file}));
+    client_up_file.add(1, "curl", rate(curl({"-H", "Expect:", "-T", file, to})));
   }
 
   std::printf(
@@ -615,7 +615,8 @@ int compare(int rounds, double seconds, std::size_t mebibytes, int idle, int in_
   uploads.print("server: " + size + " MiB from curl", {"MiB/s"});
   calls.print("client: hello, 64 at a time", of_hello);
   client_down.print("client: " + size + " MiB from " + servers.back().name, {"MiB/s"});
-  client_up.print("client: " + size + " MiB to curfew", {"MiB/s"});
+  client_up.print("client: " + size + " MiB to curfew, out of memory", {"MiB/s"});
+  client_up_file.print("client: " + size + " MiB to curfew, of a file", {"MiB/s"});
   return 0;
 }
 
@@ -631,7 +632,11 @@ int main(int argc, char** argv) {
       return serve(args[1], args[2], std::stoull(args[3]) * mebibyte);
     if (args.size() == 4 && args[0] == "many") return many(args[1], args[2], std::stod(args[3]));
     if (args.size() == 3 && args[0] == "down") return down(args[1], args[2]);
-    if (args.size() == 4 && args[0] == "up") return upload(args[1], args[2], std::stoull(args[3]) * mebibyte);
+    if (args.size() == 4 && args[0] == "up")
+      return upload(http::request("PUT", args[1]).body(std::string(std::stoull(args[3]) * mebibyte, 'u')),
+                    args[2]);
+    if (args.size() == 4 && args[0] == "up_file")
+      return upload(http::request("PUT", args[1]).file(args[3]), args[2]);
     return compare(static_cast<int>(number(0, 5)), number(1, 2), static_cast<std::size_t>(number(2, 1024)),
                    static_cast<int>(number(3, 2000)), static_cast<int>(number(4, 10'000)));
   } catch (const std::exception& e) {

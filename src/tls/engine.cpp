@@ -20,6 +20,7 @@ namespace curfew::tls {
 namespace {
 
 constexpr std::size_t record_size = 16 * 1024;   // of bytes that are not encrypted, at most
+constexpr std::size_t gathered = 48 * 1024;      // is sent at once, with the record that fills it
 constexpr std::size_t most_kept = 128 * 1024;    // then what answers the other end waits, and so do reads
 constexpr std::size_t kept_capacity = 4 * 1024;  // larger buffers are given back after use
 constexpr std::size_t longest_failure = 512;
@@ -56,13 +57,14 @@ struct engine::bio {
     engine& self = engine_of(b);
     BIO_clear_retry_flags(b);
     std::string_view bytes(from, static_cast<std::size_t>(size));
-    if (!self.has_output()) self.send(bytes);
+    if (!self.has_output() && !self.gathers_) self.send(bytes);
     if (self.broken_ || bytes.empty()) return size;
     if (self.out_.size() - self.out_sent_ + bytes.size() > most_kept) {
       BIO_set_retry_write(b);
       return -1;
     }
     try {
+      if (self.gathers_) self.out_.reserve(gathered + 2 * record_size);
       self.out_ += bytes;
     } catch (const std::bad_alloc&) {
       self.io_error_ = ENOMEM;
@@ -145,14 +147,22 @@ ssize_t engine::read(std::span<char> into) noexcept {
   errno = begin_io();
   if (errno != 0) return -1;
   if (at_end_) return 0;
-  ERR_clear_error();
-  std::size_t count = 0;
-  const int outcome = SSL_read_ex(ssl_.get(), into.data(), into.size(), &count);
-  if (outcome == 1) return static_cast<ssize_t>(count);
-  const progress why = judge(outcome);
-  if (at_end_) return 0;
-  errno = why == progress::failed ? failed_ : EAGAIN;
-  return -1;
+  std::size_t total = 0;  // a record holds 16 KiB, and often less
+  while (total != into.size()) {
+    ERR_clear_error();
+    std::size_t count = 0;
+    const int outcome = SSL_read_ex(ssl_.get(), into.data() + total, into.size() - total, &count);
+    if (outcome != 1) {
+      const progress why = judge(outcome);
+      if (total != 0) break;  // said by the next read
+      if (at_end_) return 0;
+      errno = why == progress::failed ? failed_ : EAGAIN;
+      return -1;
+    }
+    total += count;
+    if (is_drained()) break;
+  }
+  return static_cast<ssize_t>(total);
 }
 
 /// What the next record is to hold: a part, or several small ones put together in `room`.
@@ -174,24 +184,30 @@ ssize_t engine::write(std::span<std::string_view> parts) noexcept {
   if (errno == 0 && has_output()) errno = EAGAIN;
   if (errno != 0) return -1;
   std::array<char, record_size> room;
+  std::size_t left = 0;
+  for (const auto& part : parts) left += part.size();
   std::size_t total = 0;
-  while (!has_output()) {
+  while (left != 0 && (gathers_ || !has_output())) {
     const std::string_view record = next_record(parts, room);
-    if (record.empty()) break;
+    gathers_ = left > record.size() && out_.size() < gathered;
     ERR_clear_error();
     std::size_t taken = 0;
     const int outcome = SSL_write_ex(ssl_.get(), record.data(), record.size(), &taken);
     if (outcome != 1) {
       const progress why = judge(outcome);
+      gathers_ = false;
+      std::ignore = flush();
       if (total != 0 && why == progress::blocked) break;
       errno = why == progress::failed ? failed_ : EAGAIN;
       return -1;
     }
+    if (!gathers_) std::ignore = flush();
     if (broken_) {
       errno = ECONNRESET;
       return -1;
     }
     total += taken;
+    left -= taken;
     for (auto& part : parts) {
       const std::size_t of_part = std::min(taken, part.size());
       part.remove_prefix(of_part);

@@ -5,6 +5,7 @@
 #include <memory>
 #include <optional>
 #include <system_error>
+#include <thread>
 #include <utility>
 
 #include "http/client/client_call.hpp"
@@ -41,8 +42,8 @@ class waiting_thread final : public detail::completion<T> {
     if (claimed_.exchange(true)) return;
     value_.emplace(std::move(value));
     const std::shared_ptr<void> over = std::move(kept_);
-    const std::shared_ptr<loop> in = in_;  // from here on this may go
-    const bool here = in->is_here();       // then run_once() returns to wait() by itself
+    const std::shared_ptr<loop> in = in_;                     // from here on this may go
+    const bool here = std::this_thread::get_id() == waiter_;  // then it looks before it waits
     ready_.store(true, std::memory_order_release);
     if (!here) in->wake();
   }
@@ -54,6 +55,7 @@ class waiting_thread final : public detail::completion<T> {
 
  private:
   const std::shared_ptr<loop> in_;
+  const std::thread::id waiter_ = std::this_thread::get_id();
   std::shared_ptr<void> kept_;
   std::optional<T> value_;
   std::atomic<bool> claimed_{false};

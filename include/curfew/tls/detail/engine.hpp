@@ -41,8 +41,9 @@ using openssl_ptr = std::unique_ptr<T, free_openssl>;
 /// each event all that waits tries again, reads until there is EAGAIN: bytes that OpenSSL holds decrypted make no event.
 ///
 /// A socket that takes nothing any more fails writes alone: what came before can still be read, an answer or an alert.
-/// What is encrypted and the socket does not take is kept, at most one record, and sent by the next call of any kind; so
-/// bytes that write() has taken are its own, and what comes next may be something else.
+/// Records go to the socket several at a time: the other end is woken for each call. What is encrypted and the socket does
+/// not take is kept, five of them at most, and sent by the next call of any kind; so bytes that write() has taken are its
+/// own, and what comes next may be something else.
 ///
 /// Thread safety: none; one thread at a time.
 class engine {
@@ -64,9 +65,11 @@ class engine {
   /// ECONNRESET where the socket has ended without close_notify, or is broken, EPROTO for a breach of the protocol. The last
   /// two are for ever.
   ssize_t read(std::span<char> into) noexcept;
-  /// Has read() taken all that the socket had, and given all of it? What comes then is told by an event. Of a socket that has
-  /// ended it says nothing.
-  [[nodiscard]] bool is_drained() const noexcept { return drained_ && SSL_has_pending(ssl_.get()) == 0; }
+  /// Has read() taken all that the socket had, and given all of it? What comes then is told by an event. Not where an end
+  /// or a failure is still to be said; of a socket that has ended it says nothing.
+  [[nodiscard]] bool is_drained() const noexcept {
+    return drained_ && !at_end_ && failed_ == 0 && SSL_has_pending(ssl_.get()) == 0;
+  }
   /// As send_parts(): takes what it has encrypted off the front of the parts; of that some may be kept. \return how many
   /// bytes; 0: nothing to take, and nothing is kept; -1 with errno: EAGAIN while something is kept, which nothing is taken
   /// behind; as read().
@@ -125,6 +128,7 @@ class engine {
   bool drained_ = false;  // the last recv() has found less than it would have taken
   bool at_end_ = false;
   bool finished_ = false;
+  bool gathers_ = false;  // more records come, to be sent with what is written
 };
 
 }  // namespace curfew::tls
