@@ -40,10 +40,10 @@ namespace {
 namespace asio = boost::asio;
 using namespace std::chrono_literals;
 
-/// How long such a test makes trouble; CURFEW_SOAK=<seconds> has it go on for longer.
-std::chrono::milliseconds length() {
+/// CURFEW_SOAK=<seconds> has such a test begin anew for so long.
+std::chrono::seconds soak() {
   const char* const given = std::getenv("CURFEW_SOAK");
-  return given != nullptr ? std::chrono::seconds(std::stoi(given)) : 1500ms;
+  return std::chrono::seconds(given != nullptr ? std::stoi(given) : 0);
 }
 
 /// What is known of the keys of one worker, which nobody else writes.
@@ -226,9 +226,20 @@ void work_once_blocking(const context& ctx, client& to, model& m, std::mt19937_6
 
 class RedisRandom : public redis_test {
  protected:
-  /// Workers are at it while `trouble` is made, again and again; then all is held against what they were told.
   static void run(const std::string& what, const std::string& url,
                   const std::function<void(std::mt19937_64&)>& trouble, const std::function<void()>& calm) {
+    const auto until = std::chrono::steady_clock::now() + soak();
+    do {
+      server().ask({"FLUSHALL"});
+      run_once(what, url, trouble, calm);
+    } while (!HasFailure() && std::chrono::steady_clock::now() < until);
+  }
+
+ private:
+  /// Workers are at it while `trouble` is made, again and again; then all is held against what they were told.
+  static void run_once(const std::string& what, const std::string& url,
+                       const std::function<void(std::mt19937_64&)>& trouble,
+                       const std::function<void()>& calm) {
     const auto seed = testing::announce_seed(what);
     std::vector<model> models(12);
     for (std::size_t i = 0; i != models.size(); ++i) models[i].prefix = 'w' + std::to_string(i) + ':';
@@ -262,7 +273,7 @@ class RedisRandom : public redis_test {
         });
       }
       std::mt19937_64 random(seed + 1000);
-      for (const testing::time_box box(length()); box.open();) trouble(random);
+      for (const testing::time_box box(1500ms); box.open();) trouble(random);
       over = true;
       threads.clear();
     }
