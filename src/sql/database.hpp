@@ -25,15 +25,25 @@ enum class ending : std::uint8_t { commit, rollback };
 /// What a stream gives, while there is as much.
 inline constexpr std::size_t rows_at_a_time = 256;
 
-/// A transaction on a connection to one kind of database.
-class transaction::impl {
+/// Begins a COPY. Of a database without: an error.
+class copying {
  public:
-  impl() = default;
-  impl(const impl&) = delete;
-  impl& operator=(const impl&) = delete;
-  /// Rolls back what is open, elsewhere.
-  virtual ~impl() = default;
+  copying() = default;
+  copying(const copying&) = delete;
+  copying& operator=(const copying&) = delete;
+  virtual ~copying() = default;
 
+  [[nodiscard]] virtual result<copy_writer> copy_in(const context& ctx, std::string what);
+  [[nodiscard]] virtual boost::asio::awaitable<result<copy_writer>> async_copy_in(context ctx,
+                                                                                  std::string what);
+  [[nodiscard]] virtual result<copy_reader> copy_out(const context& ctx, std::string what);
+  [[nodiscard]] virtual boost::asio::awaitable<result<copy_reader>> async_copy_out(context ctx,
+                                                                                   std::string what);
+};
+
+/// A transaction on a connection to one kind of database. Its destructor rolls back what is open, elsewhere.
+class transaction::impl : public copying {
+ public:
   [[nodiscard]] virtual result<rows> run(const context& ctx, std::string_view what,
                                          const parameters& with) = 0;
   [[nodiscard]] virtual boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what,
@@ -53,13 +63,6 @@ class transaction::impl {
                                                                          std::uint64_t number) = 0;
   /// No more of it is fetched. Does not block.
   virtual void close(std::uint64_t number) noexcept = 0;
-  /// Of a database without: an error.
-  [[nodiscard]] virtual result<copy_writer> copy_in(const context& ctx, std::string what);
-  [[nodiscard]] virtual boost::asio::awaitable<result<copy_writer>> async_copy_in(context ctx,
-                                                                                  std::string what);
-  [[nodiscard]] virtual result<copy_reader> copy_out(const context& ctx, std::string what);
-  [[nodiscard]] virtual boost::asio::awaitable<result<copy_reader>> async_copy_out(context ctx,
-                                                                                   std::string what);
   [[nodiscard]] virtual result<> end(const context& ctx, ending how) = 0;
   [[nodiscard]] virtual boost::asio::awaitable<result<>> async_end(context ctx, ending how) = 0;
   /// Of what is asked of a transaction that has ended.
@@ -117,13 +120,8 @@ class copy_reader::impl {
 };
 
 /// The connections of a pool to one kind of database. What the functions return keeps it alive.
-class pool_state : public std::enable_shared_from_this<pool_state> {
+class pool_state : public copying, public std::enable_shared_from_this<pool_state> {
  public:
-  pool_state() = default;
-  pool_state(const pool_state&) = delete;
-  pool_state& operator=(const pool_state&) = delete;
-  virtual ~pool_state() = default;
-
   [[nodiscard]] virtual result<rows> run(const context& ctx, std::string_view what, const parameters& with,
                                          detail::purpose why) = 0;
   [[nodiscard]] virtual boost::asio::awaitable<result<rows>> async_run(context ctx, std::string what,
@@ -144,12 +142,6 @@ class pool_state : public std::enable_shared_from_this<pool_state> {
   [[nodiscard]] virtual result<listener> listen(const context& ctx, const std::string& channel);
   [[nodiscard]] virtual boost::asio::awaitable<result<listener>> async_listen(context ctx,
                                                                               std::string channel);
-  [[nodiscard]] virtual result<copy_writer> copy_in(const context& ctx, std::string what);
-  [[nodiscard]] virtual boost::asio::awaitable<result<copy_writer>> async_copy_in(context ctx,
-                                                                                  std::string what);
-  [[nodiscard]] virtual result<copy_reader> copy_out(const context& ctx, std::string what);
-  [[nodiscard]] virtual boost::asio::awaitable<result<copy_reader>> async_copy_out(context ctx,
-                                                                                   std::string what);
   [[nodiscard]] virtual pool_stats stats() const = 0;
   /// Ends what waits.
   virtual void close() noexcept = 0;

@@ -129,25 +129,12 @@ error no_copy(const std::string& what) {
 
 }  // namespace
 
-result<copy_writer> pool_state::copy_in(const context& /*ctx*/, std::string what) { return no_copy(what); }
-asio::awaitable<result<copy_writer>> pool_state::async_copy_in(context /*ctx*/, std::string what) {
+result<copy_writer> copying::copy_in(const context& /*ctx*/, std::string what) { return no_copy(what); }
+asio::awaitable<result<copy_writer>> copying::async_copy_in(context /*ctx*/, std::string what) {
   co_return no_copy(what);
 }
-result<copy_reader> pool_state::copy_out(const context& /*ctx*/, std::string what) { return no_copy(what); }
-asio::awaitable<result<copy_reader>> pool_state::async_copy_out(context /*ctx*/, std::string what) {
-  co_return no_copy(what);
-}
-
-result<copy_writer> transaction::impl::copy_in(const context& /*ctx*/, std::string what) {
-  return no_copy(what);
-}
-asio::awaitable<result<copy_writer>> transaction::impl::async_copy_in(context /*ctx*/, std::string what) {
-  co_return no_copy(what);
-}
-result<copy_reader> transaction::impl::copy_out(const context& /*ctx*/, std::string what) {
-  return no_copy(what);
-}
-asio::awaitable<result<copy_reader>> transaction::impl::async_copy_out(context /*ctx*/, std::string what) {
+result<copy_reader> copying::copy_out(const context& /*ctx*/, std::string what) { return no_copy(what); }
+asio::awaitable<result<copy_reader>> copying::async_copy_out(context /*ctx*/, std::string what) {
   co_return no_copy(what);
 }
 
