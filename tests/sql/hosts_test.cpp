@@ -104,7 +104,7 @@ TEST_F(SeveralHosts, ANameThatIsNotKnownIsSaid) {
 
 TEST_F(SeveralHosts, ACallEndsWhileALookupHangs) {
   for (const bool in_coroutine : {false, true}) {
-    // A name of its own: those who ask for one that is being looked up share the answer.
+    // A name of its own: one that is still being looked up is not looked up again.
     pool db(by_name(in_coroutine ? "stuck2.test" : "stuck1.test", server().port()));
     auto scope = with_cancel(background());
     std::jthread ends([&scope] {
